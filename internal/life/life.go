@@ -134,6 +134,9 @@ func (g *Group) failLocked(err error) {
 func (g *Group) partEnded(p *part, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if p.state == Failed {
+		return // given up on before; ending late does not make it good
+	}
 	p.since = time.Now()
 	_, panicked := errors.AsType[*safe.PanicError](err)
 	if p.asked && !panicked && (err == nil || errors.Is(err, context.Canceled)) {
