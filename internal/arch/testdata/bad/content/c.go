@@ -1,0 +1,8 @@
+package content
+
+import (
+	_ "embed"
+
+	_ "bartizan/internal/bus"  // want order
+	_ "github.com/spf13/cobra" // want model-std-only
+)

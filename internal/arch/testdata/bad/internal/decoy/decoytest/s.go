@@ -1,0 +1,11 @@
+package decoytest
+
+import (
+	"time"
+
+	_ "bartizan/internal/decoy"
+)
+
+func Run() {
+	time.Sleep(1) // want sleep
+}

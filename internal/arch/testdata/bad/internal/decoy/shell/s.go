@@ -1,0 +1,6 @@
+package shell
+
+import (
+	_ "bartizan/internal/decoy"
+	_ "bartizan/internal/decoy/redis" // want builtin-only
+)

@@ -1,0 +1,1 @@
+package mystery // want unknown-package
