@@ -1,6 +1,7 @@
 package decoy
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -16,10 +17,11 @@ import (
 // which slows visitors down instead of losing what they did.
 const (
 	maxQueue  = 4096
-	maxQueued = 64 << 20 // bytes of evidence waiting
+	maxQueued = 64 << 20 // bytes of evidence and long texts waiting
 	batchSize = 512
-	batchRoom = 4 << 20 // bytes of evidence in one batch; one larger observation travels alone
+	batchRoom = 4 << 20 // bytes of the same in one batch; one larger observation travels alone
 	linger    = 2 * time.Millisecond
+	keepFrame = 1 << 20 // bytes of the encoding buffer kept between batches
 )
 
 // Batcher is the Sink of the decoys' process: it collects observations and
@@ -27,25 +29,27 @@ const (
 type Batcher struct {
 	send func([]byte) error
 
+	filled chan struct{} // one token: there is something to write
+	part   []observe.Observation
+	frame  bytes.Buffer
+
 	mu     sync.Mutex
 	queue  []observe.Observation
 	bytes  int
-	room   chan struct{} // closed and replaced whenever the queue shrinks
-	filled chan struct{} // one token: there is something to write
+	room   chan struct{} // closed and replaced when the queue shrinks while somebody waits for that
+	wait   int           // how many wait
 	broken error
 }
 
-// NewBatcher makes a Batcher; send is called by Run only, one batch at a time.
+// NewBatcher makes a Batcher; send is called by Run only, one batch at a time,
+// and must not keep what it is given.
 func NewBatcher(send func([]byte) error) *Batcher {
 	return &Batcher{send: send, room: make(chan struct{}), filled: make(chan struct{}, 1)}
 }
 
 // Emit implements Sink.
 func (b *Batcher) Emit(ctx context.Context, o *observe.Observation) error {
-	size := 0
-	for i := range o.Evidence {
-		size += len(o.Evidence[i].Data)
-	}
+	size := weight(o)
 	for {
 		b.mu.Lock()
 		if b.broken != nil {
@@ -63,11 +67,12 @@ func (b *Batcher) Emit(ctx context.Context, o *observe.Observation) error {
 			return nil
 		}
 		room := b.room
+		b.wait++
 		b.mu.Unlock()
 		select {
 		case <-room:
 		case <-ctx.Done():
-			return ctx.Err()
+			return ctx.Err() // stays counted as waiting until the next shrinking, which does no harm
 		}
 	}
 }
@@ -101,31 +106,31 @@ func (b *Batcher) waiting() int {
 }
 
 func (b *Batcher) drain() error {
-	for {
-		part := b.take()
-		if len(part) == 0 {
-			return nil
-		}
-		frame, err := json.Marshal(observe.Batch{Observations: part}, jsontext.AllowInvalidUTF8(true))
+	for b.take() {
+		b.frame.Reset()
+		// Text that is not UTF-8 is replaced, so an error is a bug of ours.
+		err := json.MarshalWrite(&b.frame, observe.Batch{Observations: b.part}, jsontext.AllowInvalidUTF8(true))
+		clear(b.part)
 		if err != nil {
-			// Text that is not UTF-8 is replaced by the encoder's options, so this is ours.
 			return b.fail(fmt.Errorf("encode batch: %w", err))
 		}
-		if err := b.send(frame); err != nil {
+		if err := b.send(b.frame.Bytes()); err != nil {
 			return b.fail(fmt.Errorf("send batch: %w", err))
 		}
+		if b.frame.Cap() > keepFrame {
+			b.frame = bytes.Buffer{} // one large file must not occupy memory for ever
+		}
 	}
+	return nil
 }
 
-func (b *Batcher) take() []observe.Observation {
+// take moves the next batch from the queue to b.part and tells whether there is one.
+func (b *Batcher) take() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n, size := 0, 0
 	for n < len(b.queue) && n < batchSize {
-		s := 0
-		for i := range b.queue[n].Evidence {
-			s += len(b.queue[n].Evidence[i].Data)
-		}
+		s := weight(&b.queue[n])
 		if n > 0 && size+s > batchRoom {
 			break
 		}
@@ -133,23 +138,50 @@ func (b *Batcher) take() []observe.Observation {
 		n++
 	}
 	if n == 0 {
-		return nil
+		return false
 	}
-	part := append([]observe.Observation(nil), b.queue[:n]...)
+	b.part = append(b.part[:0], b.queue[:n]...)
 	m := copy(b.queue, b.queue[n:])
 	clear(b.queue[m:])
 	b.queue = b.queue[:m]
 	b.bytes -= size
-	close(b.room)
-	b.room = make(chan struct{})
-	return part
+	b.wake()
+	return true
+}
+
+// wake lets everybody who waits for room look again, under b.mu.
+func (b *Batcher) wake() {
+	if b.wait > 0 {
+		close(b.room)
+		b.room, b.wait = make(chan struct{}), 0
+	}
 }
 
 func (b *Batcher) fail(err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.broken = err
-	close(b.room)
-	b.room = make(chan struct{})
+	b.wake()
 	return err
+}
+
+// weight is about how many bytes an observation keeps alive in the queue.
+func weight(o *observe.Observation) (size int) {
+	for i := range o.Evidence {
+		size += len(o.Evidence[i].Data)
+	}
+	switch {
+	case o.HTTP != nil:
+		size += len(o.HTTP.Body) + len(o.HTTP.Target)
+	case o.Call != nil:
+		size += len(o.Call.Detail)
+		for _, a := range o.Call.Args {
+			size += len(a)
+		}
+	case o.Exchange != nil:
+		size += len(o.Exchange.Prompt) + len(o.Exchange.System) + len(o.Exchange.Answer)
+	case o.Command != nil:
+		size += len(o.Command.Line)
+	}
+	return size
 }

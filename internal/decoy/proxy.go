@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // errProxy ends a visit from a named proxy that did not say who it is for. Such
@@ -18,17 +19,11 @@ var errProxy = errors.New("read proxy protocol header")
 // proxy-protocol.txt §2.2).
 const proxyV2 = "\r\n\r\n\x00\r\nQUIT\n"
 
-// proxied replaces the remote address by the one a named peer reports.
+// proxied replaces the remote address by the one a named peer reports. The
+// header has to come as quickly as a proxy sends it.
 func (s *Session) proxied() error {
-	named := false
-	for _, p := range s.run.ProxyFrom {
-		if p.Contains(s.remote.Addr()) {
-			named = true
-		}
-	}
-	if !named {
-		return nil
-	}
+	s.Pause(5 * time.Second)
+	defer s.Pause(0)
 	head, err := s.Peek(1)
 	if err != nil {
 		return err
@@ -45,6 +40,7 @@ func (s *Session) proxied() error {
 	if src.IsValid() {
 		s.remote, s.local = src, dst
 	}
+	s.forget()
 	return nil
 }
 

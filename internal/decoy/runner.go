@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,8 @@ type Instance struct {
 	runner  *Runner
 	dropped atomic.Int64 // observations over a session's share
 	shed    atomic.Int64 // connections refused for load, not yet reported
+
+	lastShed [2]netip.AddrPort // remote and local of the newest of them; guarded by runner.mu
 }
 
 // Stats are counters since the runner started.
@@ -59,6 +62,7 @@ type Stats struct {
 	Accepted int64 `json:"accepted"`
 	Active   int64 `json:"active"`
 	Shed     int64 `json:"shed"`    // closed at once because a limit was reached
+	Unnamed  int64 `json:"unnamed"` // closed because a named proxy did not say whose visit it is
 	Dropped  int64 `json:"dropped"` // observations over a visitor's share
 	Panics   int64 `json:"panics"`
 	Errors   int64 `json:"errors"` // Serve said that we made a mistake
@@ -75,11 +79,14 @@ type Runner struct {
 	panics   atomic.Int64
 	faults   atomic.Int64
 	dropped  atomic.Int64
+	unnamed  atomic.Int64
+	held     atomic.Int64 // bytes taken by Session.Hold
 
-	mu      sync.Mutex
-	live    map[*Session]struct{}
-	sources map[netip.Prefix]int
-	fresh   []*Session // in order of arrival, not announced yet
+	mu        sync.Mutex
+	instances []*Instance
+	live      map[*Session]struct{}
+	sources   map[netip.Prefix]int
+	fresh     []*Session // in order of arrival, not announced yet
 }
 
 // NewRunner makes a runner that sends what it sees to sink. onFault is told of
@@ -121,13 +128,13 @@ func (r *Runner) Stats() Stats {
 	r.mu.Lock()
 	active := len(r.live)
 	r.mu.Unlock()
-	return Stats{Accepted: r.accepted.Load(), Active: int64(active), Shed: r.shed.Load(), Dropped: r.dropped.Load(), Panics: r.panics.Load(), Errors: r.faults.Load()}
+	return Stats{Accepted: r.accepted.Load(), Active: int64(active), Shed: r.shed.Load(), Unnamed: r.unnamed.Load(), Dropped: r.dropped.Load(), Panics: r.panics.Load(), Errors: r.faults.Load()}
 }
 
 // Serve accepts visitors of one instance on one listener until ctx ends or the
 // listener fails. It returns when the last visitor has gone.
 func (r *Runner) Serve(ctx context.Context, in *Instance, l net.Listener) error {
-	in.runner, in.sink = r, r.sink
+	r.adopt(in)
 	var visitors sync.WaitGroup
 	defer visitors.Wait()
 	stop := context.AfterFunc(ctx, func() {
@@ -164,6 +171,16 @@ func (r *Runner) Serve(ctx context.Context, in *Instance, l net.Listener) error 
 	}
 }
 
+// adopt ties an instance to the runner; it may be served on several listeners.
+func (r *Runner) adopt(in *Instance) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.instances, in) {
+		in.runner, in.sink = r, r.sink
+		r.instances = append(r.instances, in)
+	}
+}
+
 // admit makes a session, or refuses and counts.
 func (r *Runner) admit(ctx context.Context, in *Instance, c net.Conn) *Session {
 	now := time.Now()
@@ -172,54 +189,158 @@ func (r *Runner) admit(ctx context.Context, in *Instance, c net.Conn) *Session {
 	w := &wire{Conn: c, s: s, end: now.Add(in.Limits.Total)}
 	w.tcp, _ = c.(*net.TCPConn)
 	s.conn, s.wire = w, w
-	key := model.ActorPrefix(s.remote.Addr())
-	r.mu.Lock()
-	full := len(r.live) >= in.Limits.Connections || r.sources[key] >= in.Limits.PerSource
-	if !full {
-		r.live[s] = struct{}{}
-		r.sources[key]++
-	}
-	r.mu.Unlock()
-	if full {
-		r.shed.Add(1)
-		in.shed.Add(1)
-		if w.tcp != nil {
-			_ = w.tcp.SetLinger(0)
-		}
-		_ = c.Close()
+	if !r.enter(s) {
+		w.refuse()
 		return nil
+	}
+	if ctx.Err() != nil {
+		_ = c.Close() // hangUp may have run before the session was on its list
 	}
 	return s
 }
 
+// enter takes a place for the session, or counts it as shed. The share of a
+// named proxy is not its own: its visitors are counted once they are known.
+func (r *Runner) enter(s *Session) bool {
+	in := s.run
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.live) >= in.Limits.Connections || !in.named(s.remote.Addr()) && !r.take(s) {
+		r.refused(s)
+		return false
+	}
+	r.live[s] = struct{}{}
+	return true
+}
+
+// take counts the session for its source, under r.mu.
+func (r *Runner) take(s *Session) bool {
+	key := model.ActorPrefix(s.remote.Addr())
+	if r.sources[key] >= s.run.Limits.PerSource {
+		return false
+	}
+	r.sources[key]++
+	s.source = key
+	return true
+}
+
+// refused counts a shed connection, under r.mu.
+func (r *Runner) refused(s *Session) {
+	r.shed.Add(1)
+	s.run.shed.Add(1)
+	s.run.lastShed = [2]netip.AddrPort{s.remote, s.local}
+}
+
+// refuse closes a connection with a reset: no resources stay behind.
+func (w *wire) refuse() {
+	if w.tcp != nil {
+		_ = w.tcp.SetLinger(0)
+	}
+	_ = w.Conn.Close()
+}
+
+// named says whether a peer's PROXY protocol header is believed.
+func (in *Instance) named(a netip.Addr) bool {
+	for _, p := range in.ProxyFrom {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// identify learns whose visit it is. When it says no, nobody is to be blamed
+// and nothing more to be done.
+func (r *Runner) identify(s *Session) bool {
+	if len(s.run.ProxyFrom) == 0 || !s.run.named(s.remote.Addr()) {
+		return true
+	}
+	if s.proxied() != nil {
+		r.unnamed.Add(1)
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.take(s) {
+		r.refused(s)
+		return false
+	}
+	return true
+}
+
 // visit runs one conversation from the first byte to the report of its end.
 func (r *Runner) visit(s *Session) {
-	in, peer := s.run, model.ActorPrefix(s.remote.Addr())
-	err := s.proxied()
-	known := err == nil // whose visit it is
+	in := s.run
+	known := r.identify(s)
+	var err error
 	if known {
 		r.mu.Lock()
 		r.fresh = append(r.fresh, s)
 		r.mu.Unlock()
 		err = r.guarded(s)
+		_ = s.Flush()
+		if s.linger && s.ctx.Err() == nil {
+			s.drain()
+		}
+		s.release()
+		_ = s.wire.Conn.Close()
+	} else {
+		s.release()
+		s.wire.refuse()
 	}
-	_ = s.Flush()
-	s.release()
-	_ = s.wire.Conn.Close()
-	if err != nil && s.ctx.Err() == nil && r.onFault != nil && !visitorsFault(err) {
+	if err != nil && s.ctx.Err() == nil && !visitorsFault(err) {
 		r.faults.Add(1)
-		r.onFault(in.Name, err)
+		if r.onFault != nil {
+			r.onFault(in.Name, err)
+		}
 	}
-	r.mu.Lock()
-	delete(r.live, s)
-	if r.sources[peer]--; r.sources[peer] <= 0 {
-		delete(r.sources, peer)
-	}
-	r.mu.Unlock()
 	r.dropped.Add(in.dropped.Swap(0))
 	if known {
 		r.report(s, true)
 	}
+	r.leave(s)
+}
+
+// leave gives back what the visit occupied. It comes after the report, so that
+// visits whose reports wait for a slow reader still count against the limits.
+func (r *Runner) leave(s *Session) {
+	r.mu.Lock()
+	delete(r.live, s)
+	if s.source.IsValid() {
+		if r.sources[s.source]--; r.sources[s.source] <= 0 {
+			delete(r.sources, s.source)
+		}
+	}
+	r.mu.Unlock()
+	s.mu.Lock()
+	r.held.Add(-int64(s.held))
+	s.held, s.record = 0, nil // the announcement queue may know s a moment longer
+	s.mu.Unlock()
+}
+
+// drain ends our side of the conversation and ignores what still comes, within
+// bounds, until the visitor ends its own.
+func (s *Session) drain() {
+	const most, patience = 256 << 10, 2 * time.Second
+	s.release()
+	w := s.wire
+	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite()
+	}
+	_ = w.Conn.SetReadDeadline(time.Now().Add(patience))
+	b := s.run.getReader(w.Conn) // not the wire: what is ignored is not counted as heard
+	defer s.run.putReader(b)
+	_, _ = b.WriteTo(&discard{left: most})
+}
+
+// discard forgets what is written to it, up to an amount.
+type discard struct{ left int }
+
+func (d *discard) Write(p []byte) (int, error) {
+	if d.left -= len(p); d.left <= 0 {
+		return 0, ErrLimit
+	}
+	return len(p), nil
 }
 
 // guarded calls the service and turns a panic into an error.
@@ -243,13 +364,17 @@ func visitorsFault(err error) bool {
 // report emits the interaction: once at its end, and before that when it is old
 // enough that waiting for the end would hide it.
 func (r *Runner) report(s *Session, ended bool) {
+	s.report.Lock()
+	defer s.report.Unlock()
 	s.mu.Lock()
-	if !ended {
-		s.announced = true
-	}
+	late := s.ended
+	s.ended = s.ended || ended
 	i := observe.Interaction{Ended: ended, Client: s.client, Prints: s.prints}
 	record := s.record
 	s.mu.Unlock()
+	if late {
+		return // the end has been told already
+	}
 	o := observe.Observation{Kind: observe.KindInteraction, Interaction: &i}
 	if ended {
 		w := s.wire
@@ -265,15 +390,45 @@ func (r *Runner) report(s *Session, ended bool) {
 		o.Time = s.start
 	}
 	s.fill(&o)
-	ctx := s.ctx
+	r.emit(s.ctx, &o)
+}
+
+// emit hands on what the runner itself has to say. The end of a visit is
+// reported even while the runner stops.
+func (r *Runner) emit(ctx context.Context, o *observe.Observation) {
 	if ctx.Err() != nil {
-		// The end of a visit is reported even while the runner stops.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 	}
-	if err := r.sink.Emit(ctx, &o); err != nil {
+	if err := r.sink.Emit(ctx, o); err != nil {
 		r.dropped.Add(1)
+	}
+}
+
+// shedError is the CloseError of an interaction that stands for refused
+// connections and nothing else.
+const shedError = "refused: too many connections"
+
+// reportShed speaks for the refused connections that no other report has told:
+// one interaction per instance, in the name of the newest of them.
+func (r *Runner) reportShed(ctx context.Context) {
+	r.mu.Lock()
+	all := slices.Clone(r.instances)
+	r.mu.Unlock()
+	for _, in := range all {
+		n := in.shed.Swap(0)
+		if n == 0 {
+			continue
+		}
+		r.mu.Lock()
+		who := in.lastShed
+		r.mu.Unlock()
+		now := time.Now()
+		r.emit(ctx, &observe.Observation{
+			Kind: observe.KindInteraction, Time: now, Session: model.NewULID(now), Decoy: in.Name, Service: in.Service, Remote: who[0], Local: who[1],
+			Interaction: &observe.Interaction{Ended: true, Shed: int(n), CloseError: shedError},
+		})
 	}
 }
 
@@ -288,11 +443,13 @@ func (r *Runner) Announce(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			r.reportShed(ctx)
 			return nil
 		case now := <-tick.C:
 			for _, s := range r.due(now) {
 				r.report(s, false)
 			}
+			r.reportShed(ctx)
 		}
 	}
 }
@@ -320,7 +477,7 @@ func (r *Runner) hangUp(in *Instance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for s := range r.live {
-		if s.run == in {
+		if s.run == in && s.ctx.Err() != nil { // another listener of the instance may go on
 			_ = s.wire.Conn.Close()
 		}
 	}

@@ -2,13 +2,14 @@ package decoy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"bartizan/internal/decoy/persona"
@@ -24,6 +25,10 @@ var ErrLimit = errors.New("visitor limit reached")
 // idle visitors must cost next to nothing.
 const bufferSize = 4096
 
+// maxHeld bounds the memory that all visitors of a runner occupy together with
+// what they sent: transcripts, bodies, stored values (Session.Hold).
+const maxHeld = 256 << 20
+
 // maxFirst is how many of the visitor's first bytes an interaction carries.
 const maxFirst = 512
 
@@ -38,14 +43,18 @@ type Session struct {
 	start  time.Time
 	remote netip.AddrPort
 	local  netip.AddrPort
+	source netip.Prefix // whose share of connections it counts for; invalid for nobody's
 	ctx    context.Context
 
-	r *bufio.Reader
-	w *bufio.Writer
+	r      *bufio.Reader
+	w      *bufio.Writer
+	linger bool
 
+	report    sync.Mutex // keeps the report of an end behind that of the opening
 	mu        sync.Mutex // guards what follows
 	events    int
-	announced bool
+	held      int // bytes of the runner's shared memory this visit has taken
+	ended     bool
 	client    string
 	prints    observe.Fingerprints
 	record    []byte // transcript
@@ -77,13 +86,64 @@ func (s *Session) Conn() net.Conn { return s.conn }
 // records the clear text.
 func (s *Session) Upgrade(wrap func(net.Conn) (net.Conn, error)) error {
 	s.wire.quiet.Store(true)
-	c, err := wrap(s.conn)
+	under := s.conn
+	if n := s.Buffered(); n > 0 {
+		// What was looked at to decide on the upgrade belongs to the new protocol.
+		head, _ := s.r.Peek(n) // no error: n bytes are there
+		under = &prefixed{Conn: s.conn, head: bytes.Clone(head)}
+	}
+	s.release()
+	c, err := wrap(under)
 	if err != nil {
 		return err
 	}
-	s.release()
 	s.conn = &recorded{Conn: c, s: s}
 	return nil
+}
+
+// Pause shortens how long a read waits for the visitor; 0 restores the limit
+// of the instance. It never lengthens it.
+func (s *Session) Pause(d time.Duration) {
+	s.wire.pause = d
+	s.wire.deadline = time.Time{}
+}
+
+// Linger asks the runner to keep reading (and ignoring) a moment after the last
+// answer, for a visitor that is still sending: closing at once would make the
+// kernel reset the connection and take the answer with it.
+func (s *Session) Linger() { s.linger = true }
+
+// forget makes what was consumed so far (a proxy's header) unheard: only what
+// is still buffered came from the visitor.
+func (s *Session) forget() {
+	s.wire.in, s.wire.first = int64(s.Buffered()), nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record, s.lastDir = s.record[:0], 0
+	if n := s.Buffered(); n > 0 {
+		head, _ := s.r.Peek(n) // no error: n bytes are there
+		s.wire.first = bytes.Clone(head[:min(n, maxFirst)])
+		if s.recording {
+			s.note('<', head)
+		}
+	}
+}
+
+// Hold takes n bytes of the memory all visitors share, until this visit ends.
+// When it says no, keep counting what arrives but stop keeping it.
+func (s *Session) Hold(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hold(n)
+}
+
+func (s *Session) hold(n int) bool {
+	if s.run.runner.held.Add(int64(n)) > maxHeld {
+		s.run.runner.held.Add(-int64(n))
+		return false
+	}
+	s.held += n
+	return true
 }
 
 // Buffered tells how many bytes can be read without waiting.
@@ -363,7 +423,16 @@ func (s *Session) note(dir byte, data []byte) {
 		s.lastDir = dir
 		room -= 3
 	}
-	s.record = append(s.record, data[:min(len(data), max(room, 0))]...)
+	data = data[:min(len(data), max(room, 0))]
+	// Memory is taken from the common share in steps, as append takes it.
+	if grow := len(s.record) + len(data) - cap(s.record); grow > 0 {
+		grow = max(grow, min(2*cap(s.record), room), 128)
+		if !s.hold(grow) {
+			return
+		}
+		s.record = slices.Grow(s.record, grow)
+	}
+	s.record = append(s.record, data...)
 }
 
 func clip(s string, max int) string {
@@ -371,108 +440,4 @@ func clip(s string, max int) string {
 		return s[:max]
 	}
 	return s
-}
-
-// wire is the visitor's connection with the runner's limits on it.
-type wire struct {
-	net.Conn
-	tcp   *net.TCPConn
-	s     *Session
-	quiet atomic.Bool // bytes are encrypted: do not record them
-	in    int64
-	out   int64
-	first []byte
-
-	deadline time.Time // of reads, as set
-	end      time.Time // of everything
-}
-
-// extend moves the idle deadline. Setting a timer costs more than reading a
-// few bytes, so it moves only when a quarter of it has gone.
-func (w *wire) extend() {
-	idle := w.s.run.Limits.Idle
-	want := time.Now().Add(idle)
-	if want.After(w.end) {
-		want = w.end
-	}
-	if want.Sub(w.deadline) < idle/4 {
-		return
-	}
-	w.deadline = want
-	_ = w.Conn.SetReadDeadline(want) // fails only on a closed connection, which the read then reports
-}
-
-// await waits until the visitor has sent something and only then borrows a
-// buffer, filled with it.
-func (w *wire) await() (*bufio.Reader, error) {
-	w.extend()
-	if w.tcp != nil {
-		if err := awaitReadable(w.tcp); err != nil {
-			return nil, err
-		}
-	}
-	return w.s.run.getReader(w), nil
-}
-
-func (w *wire) Read(p []byte) (int, error) {
-	w.extend()
-	n, err := w.Conn.Read(p)
-	if n > 0 {
-		w.in += int64(n)
-		if len(w.first) < maxFirst {
-			w.first = append(w.first, p[:min(n, maxFirst-len(w.first))]...)
-		}
-		if !w.quiet.Load() && w.s.recording {
-			w.s.Note('<', p[:n])
-		}
-		if w.in > w.s.run.Limits.In {
-			return n, ErrLimit
-		}
-	}
-	return n, err
-}
-
-func (w *wire) Write(p []byte) (int, error) {
-	if w.out+int64(len(p)) > w.s.run.Limits.Out {
-		return 0, ErrLimit
-	}
-	// A visitor that does not read must not hold us: bounded by the same idle time.
-	_ = w.Conn.SetWriteDeadline(time.Now().Add(min(w.s.run.Limits.Idle, 30*time.Second)))
-	n, err := w.Conn.Write(p)
-	w.out += int64(n)
-	if !w.quiet.Load() && w.s.recording {
-		w.s.Note('>', p[:n])
-	}
-	return n, err
-}
-
-// SetDeadline and its siblings keep libraries from lifting the runner's limits.
-func (w *wire) SetDeadline(t time.Time) error {
-	return errors.Join(w.SetReadDeadline(t), w.SetWriteDeadline(t))
-}
-
-func (w *wire) SetReadDeadline(t time.Time) error {
-	if t.IsZero() || t.After(w.end) {
-		t = w.end
-	}
-	w.deadline = t
-	return w.Conn.SetReadDeadline(t)
-}
-
-// recorded records what passes in clear text above an encrypted wire.
-type recorded struct {
-	net.Conn
-	s *Session
-}
-
-func (c *recorded) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.s.Note('<', p[:n])
-	return n, err
-}
-
-func (c *recorded) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.s.Note('>', p[:n])
-	return n, err
 }
