@@ -1,0 +1,96 @@
+# Bartizan: `make help` lists the targets. Needed: git, Go 1.26, gcc (for the race detector); Node 20 for the tests' npm client.
+# Everything that is built or fetched lands in bin/ and .cache/.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+BIN      := bin/bartizan
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -X main.version=$(VERSION)
+JOBS     ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 8 ? n : 8 )))
+GO_DIRS  := $(wildcard cmd internal content e2e bench web scripts)
+
+PREFIX      ?= /usr/local
+UNITDIR     ?= /etc/systemd/system
+SYSUSERSDIR ?= /usr/lib/sysusers.d
+DATADIR     := /var/lib/bartizan
+
+# Test programs that are unpacked rather than installed (scripts/install-test-tools.sh).
+export PATH := $(CURDIR)/.cache/bin:$(PATH)
+export GOTOOLCHAIN := local
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/bartizan
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/bartizan
+
+.PHONY: up
+up: build ## build and start a node on this machine (observe mode)
+	./$(BIN) up
+
+# --- installing -------------------------------------------------------------
+
+.PHONY: install
+install: build ## install the binary and the systemd unit (DESTDIR, PREFIX)
+	install -D -m 0755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/bartizan'
+	install -D -m 0644 packaging/systemd/bartizan.service '$(DESTDIR)$(UNITDIR)/bartizan.service'
+	install -D -m 0644 packaging/sysusers/bartizan.conf '$(DESTDIR)$(SYSUSERSDIR)/bartizan.conf'
+	sed -i 's|/usr/local/bin/bartizan|$(PREFIX)/bin/bartizan|' '$(DESTDIR)$(UNITDIR)/bartizan.service'
+	@if [ -z '$(DESTDIR)' ]; then \
+	  if command -v systemd-sysusers >/dev/null; then systemd-sysusers '$(SYSUSERSDIR)/bartizan.conf'; fi; \
+	  if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
+	  echo 'installed; start with: systemctl enable --now bartizan'; \
+	fi
+
+.PHONY: uninstall
+uninstall: ## remove what install put there; the data folder stays
+	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl disable --now bartizan 2>/dev/null || true; fi
+	rm -f '$(DESTDIR)$(PREFIX)/bin/bartizan' '$(DESTDIR)$(UNITDIR)/bartizan.service' '$(DESTDIR)$(SYSUSERSDIR)/bartizan.conf'
+	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo 'removed; kept: the data folder $(DESTDIR)$(DATADIR), /etc/default/bartizan, /etc/bartizan and the account bartizan-decoy'
+
+# --- checking ---------------------------------------------------------------
+
+.PHONY: lint
+lint: ## gofmt, go vet, shell syntax, systemd unit
+	@bad=$$(gofmt -l $(GO_DIRS)); if [ -n "$$bad" ]; then echo "not gofmt'ed (run: gofmt -w FILE):"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+	@for s in scripts/*.sh .ci/run; do bash -n "$$s"; done
+	@scripts/check-unit.sh
+
+.PHONY: lint-full
+lint-full: lint ## the above and golangci-lint (built once, about 70 CPU seconds)
+	scripts/golangci.sh run ./...
+
+.PHONY: test
+test: ## install what the tests need, then everything a change must pass
+	@scripts/test.sh
+
+.PHONY: unit
+unit: ## unit tests with the race detector, nothing else
+	scripts/test.sh unit
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10m)
+	FUZZTIME=$${FUZZTIME:-10m} scripts/fuzz.sh
+
+.PHONY: bench
+bench: ## the side-by-side benchmarks under bench/, as ratios
+	$(GO) test -run '^$$' -bench . -benchtime $${BENCHTIME:-2s} -timeout 60m ./bench/...
+
+.PHONY: soak
+soak: ## the long forms of the end-to-end tests: 200 kills, long drill (SOAKTIME, BARTIZAN_KILLS)
+	BARTIZAN_SOAK=1 BARTIZAN_KILLS=$${BARTIZAN_KILLS:-200} SOAKTIME=$${SOAKTIME:-1h} $(GO) test -count=1 -v -timeout 4h ./e2e/...
+
+.PHONY: accuracy
+accuracy: ## what the detectors find and miss on labelled data (skips what is not there)
+	$(GO) test -count=1 -v -run 'Accuracy' -timeout 30m ./internal/... ./bench/...
+
+.PHONY: clean
+clean: ## remove bin/ and .cache/
+	rm -rf bin .cache

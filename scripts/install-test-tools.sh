@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs the programs the tests use as the other side of the wire; only
+# what is missing. Needs root for apt. Nothing is started: Debian would start
+# a Docker daemon with docker.io, so only the client is unpacked from it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cache=$PWD/.cache
+mkdir -p "$cache/bin"
+export PATH="$cache/bin:$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive
+
+# program=package
+tools=(nft=nftables ip=iproute2 nmap=nmap hydra=hydra medusa=medusa redis-cli=redis-tools ssh=openssh-client
+  sshpass=sshpass curl=curl telnet=inetutils-telnet tftp=tftp wrk=wrk jq=jq)
+missing=()
+for t in "${tools[@]}"; do command -v "${t%%=*}" >/dev/null || missing+=("${t#*=}"); done
+need_docker=
+command -v docker >/dev/null || need_docker=1
+
+apt_ready=
+refresh() {
+  [ -n "$apt_ready" ] && return
+  if [ "$(id -u)" != 0 ]; then
+    echo "missing: ${missing[*]} ${need_docker:+docker}; run as root, or install them with apt-get" >&2
+    exit 1
+  fi
+  for try in 1 2 3; do
+    if apt-get update -q >"$cache/apt.log" 2>&1; then apt_ready=1; return; fi
+  done
+  tail -5 "$cache/apt.log" >&2
+  echo "apt-get update failed (log: .cache/apt.log)" >&2
+  exit 1
+}
+
+if [ ${#missing[@]} -gt 0 ]; then
+  refresh
+  echo "installing ${missing[*]}"
+  # A broken package elsewhere on the machine makes apt end with an error
+  # although ours are installed: what counts is whether the programs are there.
+  apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-confold "${missing[@]}" >>"$cache/apt.log" 2>&1 ||
+    tail -5 "$cache/apt.log" >&2
+fi
+
+if [ -n "$need_docker" ]; then
+  refresh
+  echo "unpacking the docker client"
+  tmp=$(mktemp -d)
+  trap 'rm -rf "$tmp"' EXIT
+  chmod 755 "$tmp"
+  chown _apt "$tmp" 2>/dev/null || true
+  ( cd "$tmp" && apt-get download -q docker-cli >>"$cache/apt.log" 2>&1 || apt-get download -q docker.io >>"$cache/apt.log" 2>&1 ) || true
+  if deb=$(compgen -G "$tmp/*.deb" | head -1) && dpkg-deb -x "$deb" "$tmp/x" && [ -x "$tmp/x/usr/bin/docker" ]; then
+    install -m 0755 "$tmp/x/usr/bin/docker" "$cache/bin/docker"
+  fi
+fi
+
+lost=()
+for t in "${tools[@]}" docker=docker.io; do command -v "${t%%=*}" >/dev/null || lost+=("${t%%=*}"); done
+if [ ${#lost[@]} -gt 0 ]; then
+  echo "could not install: ${lost[*]} (log: .cache/apt.log)" >&2
+  exit 1
+fi
+
+# The openai client for the LLM decoy; the lock file pins every package.
+if [ -f e2e/npm/package.json ]; then
+  stamp=e2e/npm/node_modules/.package-lock.json
+  if [ ! -f "$stamp" ] || [ e2e/npm/package-lock.json -nt "$stamp" ]; then
+    command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer" >&2; exit 1; }
+    echo "npm ci in e2e/npm"
+    npm ci --prefix e2e/npm --ignore-scripts --no-audit --no-fund --loglevel=error
+  fi
+fi
+echo "test tools: all there"
