@@ -1,0 +1,219 @@
+package app
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"bartizan/internal/builtin"
+	"bartizan/internal/conf"
+	"bartizan/internal/decoy"
+)
+
+// Config is the whole configuration of a node. Every key has a default, so an
+// empty file, or none, is a node that observes with all decoys on.
+type Config struct {
+	Name    string              `yaml:"name"` // of this node, as it appears in signals; default: the host name
+	Data    string              `yaml:"data"` // the one folder everything is kept in
+	Log     LogConfig           `yaml:"log"`
+	Decoys  DecoysConfig        `yaml:"decoys"`
+	Policy  string              `yaml:"policy"`  // file; empty: the built-in policy, which observes
+	Protect ProtectConfig       `yaml:"protect"` // what must never be blocked
+	Enforce map[string]conf.Raw `yaml:"enforce"` // enforcer name → its options
+	Metrics string              `yaml:"metrics"` // address of /metrics, /health and the console page; empty: none
+	Bus     BusConfig           `yaml:"bus"`
+}
+
+// LogConfig says how the node talks to its operator.
+type LogConfig struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // text, json
+}
+
+// BusConfig bounds the streams.
+type BusConfig struct {
+	SignalBytes   conf.Bytes    `yaml:"signal_bytes"`
+	SignalAge     conf.Duration `yaml:"signal_age"`
+	EvidenceBytes conf.Bytes    `yaml:"evidence_bytes"`
+	EvidenceAge   conf.Duration `yaml:"evidence_age"`
+	LedgerAge     conf.Duration `yaml:"ledger_age"`
+}
+
+// ProtectConfig names what the guardrails cannot find out by themselves.
+type ProtectConfig struct {
+	Never     []netip.Prefix `yaml:"never"`     // prefixes no decision may touch
+	Own       []netip.Prefix `yaml:"own"`       // this organisation's prefixes
+	Balancers []netip.Prefix `yaml:"balancers"` // load balancers and proxies in front of this node
+	AdminPort []uint16       `yaml:"admin_ports"`
+	Benign    []string       `yaml:"benign"` // files with a prefix per line
+}
+
+// DecoysConfig says which decoys listen where.
+type DecoysConfig struct {
+	Listen    string                    `yaml:"listen"`    // fallback, or strict: a taken port is an error
+	Addresses []netip.Addr              `yaml:"addresses"` // to listen on; empty: every address
+	User      int                       `yaml:"uid"`       // of the decoys' process; 0: chosen
+	Require   bool                      `yaml:"require_jail"`
+	Memory    conf.Bytes                `yaml:"memory"`
+	Instances map[string]InstanceConfig `yaml:"instances"`
+}
+
+// InstanceConfig is one decoy.
+type InstanceConfig struct {
+	Service   string         `yaml:"service"` // registry name; default: the instance's name
+	Port      uint16         `yaml:"port"`
+	Fallback  uint16         `yaml:"fallback"` // used when Port is taken; 0: port+10000
+	Disabled  bool           `yaml:"disabled"`
+	ProxyFrom []netip.Prefix `yaml:"proxy_from"` // peers whose PROXY protocol header is believed
+	Limits    LimitsConfig   `yaml:"limits"`
+	Options   conf.Raw       `yaml:"options"` // the service's own
+}
+
+// LimitsConfig overrides decoy.DefaultLimits; zero keeps the default.
+type LimitsConfig struct {
+	Connections int           `yaml:"connections"`
+	PerSource   int           `yaml:"per_source"`
+	Idle        conf.Duration `yaml:"idle"`
+	Total       conf.Duration `yaml:"total"`
+	Transcript  conf.Bytes    `yaml:"transcript"`
+	File        conf.Bytes    `yaml:"file"`
+	Events      int           `yaml:"events"`
+}
+
+func (l LimitsConfig) limits() decoy.Limits {
+	d := decoy.DefaultLimits()
+	over := func(to *int, v int) {
+		if v > 0 {
+			*to = v
+		}
+	}
+	over(&d.Connections, l.Connections)
+	over(&d.PerSource, l.PerSource)
+	over(&d.Transcript, int(l.Transcript))
+	over(&d.File, min(int(l.File), 12<<20))
+	over(&d.Events, l.Events)
+	if l.Idle > 0 {
+		d.Idle = l.Idle.D()
+	}
+	if l.Total > 0 {
+		d.Total = l.Total.D()
+	}
+	return d
+}
+
+// DefaultConfig is a node on one host: every decoy, observing.
+func DefaultConfig() Config {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "node"
+	}
+	tcp := func(port uint16) InstanceConfig { return InstanceConfig{Service: "tcp", Port: port} }
+	return Config{
+		Name: host,
+		Data: defaultData(),
+		Log:  LogConfig{Level: "info", Format: "text"},
+		Decoys: DecoysConfig{
+			Listen: "fallback", Memory: 512 << 20,
+			Instances: map[string]InstanceConfig{
+				"ssh":      {Service: "ssh", Port: 22, Fallback: 2222},
+				"telnet":   {Service: "telnet", Port: 23, Fallback: 2323},
+				"http":     {Service: "http", Port: 80, Fallback: 8080},
+				"https":    {Service: "https", Port: 443, Fallback: 8443},
+				"redis":    {Service: "redis", Port: 6379},
+				"docker":   {Service: "docker", Port: 2375},
+				"llm":      {Service: "llm", Port: 11434},
+				"tcp-1433": tcp(1433), "tcp-3389": tcp(3389), "tcp-5555": tcp(5555), "tcp-5900": tcp(5900), "tcp-9200": tcp(9200),
+			},
+		},
+		Enforce: map[string]conf.Raw{"nft": nil},
+		Metrics: "127.0.0.1:9611",
+		Bus: BusConfig{
+			SignalBytes: 512 << 20, SignalAge: conf.Duration(30 * day), EvidenceBytes: 1 << 30,
+			EvidenceAge: conf.Duration(30 * day), LedgerAge: conf.Duration(365 * day),
+		},
+	}
+}
+
+// defaultData is the state folder of the platform: /var/lib/bartizan for root,
+// the user's state folder otherwise.
+func defaultData() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/bartizan"
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "bartizan")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "bartizan-data"
+	}
+	return filepath.Join(home, ".local", "state", "bartizan")
+}
+
+// LoadConfig reads a file over the defaults; no file name means the defaults.
+// A file that names decoy instances or enforcers names all of them; an entry
+// with the name of a default one starts from its values.
+func LoadConfig(file string) (Config, error) {
+	c := DefaultConfig()
+	if file == "" {
+		return c, c.check()
+	}
+	c, err := conf.Load(file, c)
+	if err != nil {
+		return c, err
+	}
+	if err := c.check(); err != nil {
+		return c, fmt.Errorf("%s: %w", file, err)
+	}
+	return c, nil
+}
+
+var instanceName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+
+// check finds what types alone cannot: names, ports, and options of plugins.
+func (c *Config) check() error {
+	if !slices.Contains([]string{"fallback", "strict"}, c.Decoys.Listen) {
+		return fmt.Errorf("decoys.listen: %q is neither fallback nor strict", c.Decoys.Listen)
+	}
+	if c.Name == "" || len(c.Name) > 64 {
+		return fmt.Errorf("name: must have 1 to 64 characters")
+	}
+	decoys, enforcers := builtin.Decoys(), builtin.Enforcers()
+	ports := map[uint16]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.Decoys.Instances)) {
+		in := c.Decoys.Instances[name]
+		if in.Service == "" {
+			in.Service = name
+		}
+		if in.Fallback == 0 && in.Port > 0 && in.Port < 55536 {
+			in.Fallback = in.Port + 10000
+		}
+		c.Decoys.Instances[name] = in
+		if in.Disabled {
+			continue
+		}
+		if !instanceName.MatchString(name) {
+			return fmt.Errorf("decoys.instances: name %q does not match %s", name, instanceName)
+		}
+		if in.Port == 0 {
+			return fmt.Errorf("decoys.instances.%s: port is missing", name)
+		}
+		if other, taken := ports[in.Port]; taken {
+			return fmt.Errorf("decoys.instances.%s: port %d is already that of %s", name, in.Port, other)
+		}
+		ports[in.Port] = name
+		if err := decoys.Check(in.Service, in.Options); err != nil {
+			return fmt.Errorf("decoys.instances.%s: %w", name, err)
+		}
+	}
+	for name, raw := range c.Enforce {
+		if err := enforcers.Check(name, raw); err != nil {
+			return fmt.Errorf("enforce.%s: %w", name, err)
+		}
+	}
+	return nil
+}

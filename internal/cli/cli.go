@@ -1,0 +1,208 @@
+// Package cli is the command line: one file per verb, thin over package api
+// (for a running node) and package app (for starting one). It parses, asks,
+// prints and picks the exit code; it knows nothing else.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"bartizan/internal/api"
+	"bartizan/internal/app"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, the same for every verb.
+const (
+	ExitOK      = 0 // done, nothing to report
+	ExitFinding = 1 // looked, and something is wrong
+	ExitUsage   = 2 // the command line, a file or the configuration is wrong
+	ExitBlind   = 3 // could not look: no node, no privilege, no answer
+)
+
+// Env is what a command line runs in.
+type Env struct {
+	Version        string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// exitError carries an exit code with an error; a nil error prints nothing.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{ExitUsage, err}
+}
+
+func blind(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{ExitBlind, err}
+}
+
+// Main runs one command line and returns the exit code.
+func Main(ctx context.Context, env Env, args []string) int {
+	if len(args) == 1 && args[0] == app.ChildVerb {
+		// The decoys' process: nothing may be opened before it is locked in.
+		if err := app.RunChild(ctx); err != nil {
+			fmt.Fprintln(env.Stderr, "bartizan:", err)
+			return ExitBlind
+		}
+		return ExitOK
+	}
+	root := newRoot(env)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return exitCode(env.Stderr, err)
+}
+
+func exitCode(stderr io.Writer, err error) int {
+	if err == nil {
+		return ExitOK
+	}
+	var e *exitError
+	if errors.As(err, &e) {
+		if e.err != nil {
+			fmt.Fprintln(stderr, "bartizan:", e.err)
+		}
+		return e.code
+	}
+	fmt.Fprintln(stderr, "bartizan:", err)
+	switch {
+	case errors.Is(err, api.ErrNoNode):
+		return ExitBlind
+	case errors.Is(err, api.ErrNotFound), errors.Is(err, api.ErrInput), errors.Is(err, api.ErrRefused):
+		return ExitUsage
+	case errors.Is(err, context.Canceled):
+		return ExitBlind
+	}
+	return ExitUsage // cobra's own errors: unknown verbs and flags
+}
+
+// global are the flags every verb has.
+type global struct {
+	env    Env
+	data   string
+	config string
+	format string
+}
+
+func newRoot(env Env) *cobra.Command {
+	g := &global{env: env}
+	root := &cobra.Command{
+		Use:   "bartizan",
+		Short: "Active defense and AI security for people who run their own",
+		Long: "Bartizan sees what attackers do (decoys), knows who they are (evidence), decides what is\n" +
+			"safe to do about it (policy and guardrails), acts (firewall) and proves it (receipts).\n\n" +
+			"Exit codes: 0 clean · 1 something is wrong · 2 wrong usage or configuration · 3 could not look.",
+		SilenceUsage: true, SilenceErrors: true,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	f := root.PersistentFlags()
+	f.StringVar(&g.data, "data", "", "data folder of the node (default: "+app.DefaultConfig().Data+")")
+	f.StringVarP(&g.config, "config", "c", "", "configuration file (default: built-in values)")
+	f.StringVar(&g.format, "format", "text", "output: text, json or jsonl")
+	_ = root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json", "jsonl"}, cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if !slices.Contains([]string{"text", "json", "jsonl"}, g.format) {
+			return usage(fmt.Errorf("--format %q: use text, json or jsonl", g.format))
+		}
+		return nil
+	}
+	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
+		evidenceCmd(g), replayCmd(g), rulesCmd(g), configCmd(g), versionCmd(g))
+	return root
+}
+
+// settings reads the configuration and applies the global flags.
+func (g *global) settings() (app.Config, error) {
+	c, err := app.LoadConfig(g.config)
+	if err != nil {
+		return c, usage(err)
+	}
+	if g.data != "" {
+		c.Data = g.data
+	}
+	return c, nil
+}
+
+// client talks to the running node.
+func (g *global) client() (*api.Client, error) {
+	c, err := g.settings()
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClient(c.Data), nil
+}
+
+// show prints a list or a value in the chosen format; text is called for text.
+func show[T any](g *global, v T, text func(io.Writer) error) error {
+	switch g.format {
+	case "json":
+		e := json.NewEncoder(g.env.Stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	case "jsonl":
+		return json.NewEncoder(g.env.Stdout).Encode(v)
+	}
+	return text(g.env.Stdout)
+}
+
+// showAll is show for a list: jsonl prints a line per element, and an empty
+// list is [] and never null.
+func showAll[T any](g *global, list []T, text func(io.Writer) error) error {
+	if g.format == "jsonl" {
+		e := json.NewEncoder(g.env.Stdout)
+		for i := range list {
+			if err := e.Encode(list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if list == nil {
+		list = []T{}
+	}
+	return show(g, list, text)
+}
+
+// oneLine makes text of unknown origin fit for a terminal: printable, on one
+// line, cut.
+func oneLine(s string, max int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x202e || r == 0x2028 || r == 0x2029 {
+			return '·'
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > max {
+		return string(r[:max-1]) + "…"
+	}
+	return s
+}
