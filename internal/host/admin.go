@@ -142,7 +142,7 @@ func ancestorRemotes(proc string, pid int) ([]netip.Addr, error) {
 		}
 		dir := filepath.Join(proc, strconv.Itoa(pid))
 		raw, err := readCapped(filepath.Join(dir, "environ"), environMax)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err != nil && !errors.Is(err, os.ErrNotExist) && pid != 1 { // nobody's session is the first process
 			errs = errors.Join(errs, err)
 		}
 		if a, ok := sshConnection(string(raw)); ok {

@@ -127,10 +127,11 @@ func (b *Baseline) Refused() uint64 {
 	return b.refused
 }
 
-// advance moves the window. A clock that jumps back does not move it: what was seen stays seen.
+// advance moves the window. A clock that jumps back does not: what was seen stays seen, and after a jump of more than the
+// window time goes on from there.
 func (b *Baseline) advance(now time.Time) {
 	step := now.UnixNano() / int64(b.conf.Step)
-	if b.now == 0 {
+	if b.now == 0 || b.now-step > steps {
 		b.now = step
 	}
 	by := step - b.now
@@ -183,18 +184,13 @@ func (b *Baseline) within(prefix netip.Prefix) (from, to int) {
 		return 0, 0
 	}
 	from, _ = slices.BinarySearchFunc(b.list, p.Addr(), func(x peer, a netip.Addr) int { return x.addr.Compare(a) })
-	for to = from; to < len(b.list) && to-from < 64 && p.Contains(b.list[to].addr); to++ {
-	}
-	if to-from < 64 {
-		return from, to
-	}
-	rest, _ := slices.BinarySearchFunc(b.list[to:], p, func(x peer, p netip.Prefix) int {
+	many, _ := slices.BinarySearchFunc(b.list[from:], p, func(x peer, p netip.Prefix) int {
 		if p.Contains(x.addr) {
 			return -1
 		}
 		return 1
 	})
-	return from, to + rest
+	return from, from + many
 }
 
 // peerKey is who counts as one peer.
