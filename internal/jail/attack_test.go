@@ -150,7 +150,7 @@ func networkAttacks() []attack {
 	return []attack{
 		{"tcp socket", "EPERM", true, sock(unix.AF_INET, unix.SOCK_STREAM, 0)},
 		{"tcp6 socket", "EPERM", true, sock(unix.AF_INET6, unix.SOCK_STREAM, 0)},
-		{"multipath tcp socket", "EPERM", true, sock(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP)},
+		{"multipath tcp socket", "EPERM", true, sock(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)},
 		{"udp socket", "EPERM", true, sock(unix.AF_INET, unix.SOCK_DGRAM, 0)},
 		{"raw socket", "EPERM", false, sock(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)},
 		{"unix socket", "EPERM", true, sock(unix.AF_UNIX, unix.SOCK_STREAM, 0)},
