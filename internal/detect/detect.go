@@ -1,12 +1,14 @@
 // Package detect turns observations into signals: the contract every detector
-// family keeps, and the engine that runs them.
+// family keeps, the engine that runs them, and the bounded memory they share.
 //
 // Detectors work where the observations are made, in memory bounded by their
 // own configuration. They do not look anything up, decide nothing and store
-// nothing; what they conclude goes out as a model.Signal.
+// nothing; what they conclude goes out as a model.Signal. Rules as data are in
+// package detect/rule, the reading of disguised text in detect/normal.
 package detect
 
 import (
+	"net/netip"
 	"time"
 
 	"bartizan/internal/model"
@@ -14,9 +16,15 @@ import (
 )
 
 // Emit takes one finished conclusion. The engine fills ID, Actor, Address,
-// Sensor, Asset and Time from the observation where the detector left them
-// empty; Kind, Class, Rule, Title, Confidence and Severity are the detector's.
-// It never blocks on anything remote and does not keep the pointer.
+// Sensor, Asset, Time, Spoofable and Evidence from the observation where the
+// detector left them empty; Kind, Class, Rule, Title, Confidence and Severity
+// are the detector's, Related what it found. A detector that wants to quote a
+// particular text leaves one Evidence entry with only its Excerpt set; the
+// engine cleans and cuts it.
+//
+// Emit never blocks on anything remote and keeps nothing the pointer leads to
+// except strings, so a detector may reuse one Signal and its slices for every
+// call.
 type Emit func(*model.Signal)
 
 // Detector concludes things from observations. Detect is called by one
@@ -28,7 +36,28 @@ type Detector interface {
 }
 
 // Ticker is a Detector that also concludes things from time passing. Tick is
-// called about once a second between calls of Detect.
+// called about once a second between calls of Detect. There is no observation
+// then, so the detector fills Actor, Address, Sensor and Time itself.
 type Ticker interface {
 	Tick(now time.Time, emit Emit)
+}
+
+// Named is a detector with the name it is configured and counted under.
+type Named struct {
+	Name     string
+	Detector Detector
+}
+
+// Actor is the unit a remote address is judged by, as a map key: the address
+// itself for IPv4, the /64 for IPv6.
+func Actor(remote netip.AddrPort) netip.Addr {
+	return model.ActorPrefix(remote.Addr()).Addr()
+}
+
+// Within reports whether the time from then to now lies inside window. Clocks
+// step: a moment more than a window in the future is outside as well, so that
+// nothing learnt before a step backwards lasts for ever.
+func Within(then, now time.Time, window time.Duration) bool {
+	d := now.Sub(then)
+	return d <= window && d >= -window
 }

@@ -1,0 +1,23 @@
+// Package content is the data the program ships: detection rules and whatever
+// else is text rather than code. It imports the standard library only and
+// knows nothing about the meaning of what it carries.
+package content
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed rules
+var files embed.FS
+
+// Rules is the folder of detection rules, one sub-folder per group.
+func Rules() fs.FS { return sub("rules") }
+
+func sub(dir string) fs.FS {
+	f, err := fs.Sub(files, dir)
+	if err != nil {
+		panic("BUG: content: " + err.Error()) // only for a malformed constant
+	}
+	return f
+}

@@ -1,0 +1,161 @@
+package rule
+
+import (
+	"regexp/syntax"
+	"unicode/utf8"
+)
+
+// Bounds on the strings considered while looking for necessary literals.
+const (
+	maxExact   = 32 // strings in one set
+	minLiteral = 2  // shorter ones are everywhere
+	maxLiteral = 24 // longer ones are cut: a prefix is necessary as well
+)
+
+// necessary returns literals of which at least one occurs in every text that
+// re matches; nil when no useful ones are known. When in doubt it returns nil,
+// and the regular expression is always run.
+func necessary(re *syntax.Regexp) []string {
+	best, _ := analyse(re)
+	if score(best) < minLiteral {
+		return nil
+	}
+	return best
+}
+
+// analyse returns a set of necessary literals (nil: none known), and all the
+// strings re can match when those are few (nil: too many or unbounded).
+func analyse(re *syntax.Regexp) (need, exact []string) {
+	switch re.Op {
+	case syntax.OpEmptyMatch, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText,
+		syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return nil, []string{""}
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase != 0 {
+			return nil, nil
+		}
+		for _, r := range re.Rune {
+			if r == utf8.RuneError { // also matches any broken byte
+				return nil, nil
+			}
+		}
+		s := []string{string(re.Rune)}
+		return s, s
+	case syntax.OpCharClass:
+		s := class(re.Rune)
+		return s, s
+	case syntax.OpCapture:
+		return analyse(re.Sub[0])
+	case syntax.OpPlus:
+		need, _ = analyse(re.Sub[0])
+		return need, nil
+	case syntax.OpRepeat:
+		if re.Min < 1 {
+			return nil, nil
+		}
+		need, _ = analyse(re.Sub[0])
+		return need, nil
+	case syntax.OpQuest:
+		if _, e := analyse(re.Sub[0]); e != nil {
+			return nil, append([]string{""}, e...)
+		}
+		return nil, nil
+	case syntax.OpConcat:
+		return concat(re.Sub)
+	case syntax.OpAlternate:
+		return alternate(re.Sub)
+	}
+	return nil, nil
+}
+
+func class(ranges []rune) []string {
+	var out []string
+	for i := 0; i+1 < len(ranges); i += 2 {
+		if ranges[i+1]-ranges[i] >= maxExact {
+			return nil
+		}
+		for r := ranges[i]; r <= ranges[i+1]; r++ {
+			if r == utf8.RuneError || r >= utf8.RuneSelf || len(out) >= maxExact {
+				return nil
+			}
+			out = append(out, string(r))
+		}
+	}
+	return out
+}
+
+// concat joins runs of parts that are exactly known and keeps the best run.
+func concat(subs []*syntax.Regexp) (need, exact []string) {
+	run, whole := []string{""}, true
+	offer := func(set []string) {
+		if score(set) > score(need) {
+			need = set
+		}
+	}
+	for _, sub := range subs {
+		n, e := analyse(sub)
+		offer(n)
+		switch joined := cross(run, e); {
+		case e == nil:
+			offer(run)
+			run, whole = []string{""}, false
+		case joined == nil:
+			offer(run)
+			run, whole = e, false
+		default:
+			run = joined
+		}
+	}
+	offer(run)
+	if whole {
+		return need, run
+	}
+	return need, nil
+}
+
+func cross(a, b []string) []string {
+	if b == nil || len(a)*len(b) > maxExact {
+		return nil
+	}
+	out := make([]string, 0, len(a)*len(b))
+	for _, x := range a {
+		for _, y := range b {
+			out = append(out, x+y)
+		}
+	}
+	return out
+}
+
+func alternate(subs []*syntax.Regexp) (need, exact []string) {
+	allExact := true
+	for i, sub := range subs {
+		n, e := analyse(sub)
+		if e == nil || !allExact {
+			allExact, exact = false, nil
+		} else if exact = append(exact, e...); len(exact) > maxExact {
+			allExact, exact = false, nil
+		}
+		if n == nil || (i > 0 && need == nil) {
+			need = nil
+			if !allExact {
+				return nil, nil
+			}
+			continue
+		}
+		need = append(need[:len(need):len(need)], n...)
+	}
+	return need, exact
+}
+
+// score is how useful a set is: the length of its shortest member, since that
+// one decides how often nothing is ruled out. 0 for no set.
+func score(set []string) int {
+	if len(set) == 0 {
+		return 0
+	}
+	low := maxLiteral
+	for _, s := range set {
+		low = min(low, len(s))
+	}
+	return low
+}
