@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 const maxFrame = 1 << 20
@@ -43,7 +44,7 @@ func child() int {
 	}
 	modes := map[string]func(*Cell) error{
 		"attack": attackMode, "serve": serveMode, "stress": stressMode, "other-table": otherTableMode, "forge": forgeMode, "wait": waitMode,
-		"shellcode": shellcodeMode, "eat": eatMode,
+		"shellcode": shellcodeMode, "eat": eatMode, "hang": hangMode,
 	}
 	mode := modes[os.Args[1]]
 	if mode == nil {
@@ -61,6 +62,12 @@ func child() int {
 func waitMode(c *Cell) error {
 	_, err := io.Copy(io.Discard, c.Conn)
 	return err
+}
+
+// hangMode does not notice that the parent is gone; only the kernel can end it.
+func hangMode(*Cell) error {
+	<-time.After(time.Hour)
+	return nil
 }
 
 // serveMode accepts on every listener, answers each connection with what it sends, and tells the parent who came.

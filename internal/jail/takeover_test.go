@@ -174,7 +174,7 @@ func supervisor() int {
 		return 1
 	}
 	if os.Getenv(supervisorEnv) == "orphan" {
-		c, err := Start(context.Background(), Spec{Args: []string{"wait"}, Stderr: os.Stderr})
+		c, err := Start(context.Background(), Spec{Args: []string{"hang"}, Stderr: os.Stderr})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
