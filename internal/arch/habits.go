@@ -25,9 +25,10 @@ func NoInit(t *Tree) (out []Violation) {
 	return out
 }
 
-// NoExit reports ways of ending the process outside cmd. A TestMain may
-// exit: helper processes of tests need it.
+// NoExit reports ways of ending the process outside cmd. A TestMain and the
+// functions it calls may exit: the helper processes of tests begin there.
 func NoExit(t *Tree) (out []Violation) {
+	helpers := testMains(t)
 	for _, f := range t.Files {
 		if within(f.Dir, "cmd") {
 			continue
@@ -36,11 +37,35 @@ func NoExit(t *Tree) (out []Violation) {
 			exits := p == "os" && name == "Exit" || p == "syscall" && name == "Exit" ||
 				p == "golang.org/x/sys/unix" && name == "Exit" || p == "runtime" && name == "Goexit" ||
 				p == "log" && (strings.HasPrefix(name, "Fatal") || strings.HasPrefix(name, "Panic"))
-			if !exits || f.Test && (p == "runtime" || enclosingFunc(f.AST, call.Pos()) == "TestMain") {
+			if !exits || f.Test && (p == "runtime" || helpers[f.Dir+"."+enclosingFunc(f.AST, call.Pos())]) {
 				return
 			}
 			out = append(out, t.violation(f, call.Pos(), "exit", whyExit, "%s.%s", p, name))
 		})
+	}
+	return out
+}
+
+// testMains lists "folder.function" of every TestMain and what it calls by
+// plain name.
+func testMains(t *Tree) map[string]bool {
+	out := map[string]bool{}
+	for _, f := range t.Files {
+		for _, decl := range f.AST.Decls {
+			d, ok := decl.(*ast.FuncDecl)
+			if !f.Test || !ok || d.Name.Name != "TestMain" {
+				continue
+			}
+			out[f.Dir+".TestMain"] = true
+			ast.Inspect(d, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok {
+					if id, ok := call.Fun.(*ast.Ident); ok {
+						out[f.Dir+"."+id.Name] = true
+					}
+				}
+				return true
+			})
+		}
 	}
 	return out
 }

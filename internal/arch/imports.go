@@ -46,10 +46,11 @@ var anywhere = []string{"e2e", "bench"}
 // that are shared tools of the kind instead.
 var kinds = []string{"decoy", "source", "detect", "intel", "enforce", "assess", "guard"}
 
+// detect/rule is the engine of content/rules, which several families bring rules for.
 var support = map[string][]string{
 	"decoy":   {"shell", "persona", "decoytest"},
 	"source":  {"transport", "sourcetest"},
-	"detect":  {"normal", "detecttest"},
+	"detect":  {"normal", "rule", "detecttest"},
 	"intel":   {"inteltest"},
 	"enforce": {"enforcetest"},
 	"assess":  {"assesstest"},

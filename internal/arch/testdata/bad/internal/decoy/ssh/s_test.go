@@ -10,7 +10,12 @@ import (
 	_ "bartizan/internal/decoy/ssh"
 )
 
-func TestMain() { os.Exit(1) }
+func TestMain() {
+	helper()
+	os.Exit(1)
+}
+
+func helper() { os.Exit(2) }
 
 func TestA() {
 	synctest.Test(nil, func() { time.Sleep(1) })
