@@ -21,6 +21,7 @@ type Order struct {
 	Prefix   netip.Prefix // canonical: unmapped and masked
 	Action   model.Action // Throttle, Block or Isolate
 	Until    time.Time    // the device stops by itself then, whatever happens to us
+	Manual   bool         // a person ordered it: may be wider than what the policy may order
 }
 
 // State is the set of orders that should be in force: an immutable snapshot
@@ -45,6 +46,22 @@ type State interface {
 // wanted. It must never touch what it does not own.
 type Enforcer interface {
 	Apply(ctx context.Context, want State, receipt func(model.Receipt)) error
+}
+
+// Auditor is an Enforcer that can compare its device with what it last applied.
+// Audit may run while Apply does and must not make it wait; it reports true
+// when the device differs, and the next Apply then repairs it whatever state
+// it is given.
+type Auditor interface {
+	Audit(ctx context.Context) (drift bool, err error)
+}
+
+// Protected is an Enforcer with a last line of defence: an order that touches
+// one of the prefixes is refused, whoever made it, and withdrawn with the next
+// Apply if it is already in force. Protect replaces the list given before and
+// is added to what the configuration says.
+type Protected interface {
+	Protect(never []netip.Prefix)
 }
 
 // Reader is an Enforcer whose device can be read back.

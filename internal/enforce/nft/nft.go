@@ -1,0 +1,373 @@
+// Package nft enforces orders with nf_tables, the packet filter of the Linux
+// kernel: a table of its own, in which packets from blocked ranges are dropped
+// before any other rule sees them and packets from throttled ranges when they
+// come too fast. It speaks netlink itself and does not need the nft command.
+//
+// Each element of a set carries its own end, so the kernel lets go of a block
+// in time even if this program is dead. It is not a firewall: it has no
+// opinion on what else may pass, and never touches another table.
+package nft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"bartizan/internal/enforce"
+	"bartizan/internal/model"
+)
+
+// Config of the enforcer.
+type Config struct {
+	Table         string         `yaml:"table"`          // name of our table (family inet); everything in it is ours
+	Hooks         []string       `yaml:"hooks"`          // input, forward, prerouting
+	Priority      int            `yaml:"priority"`       // lower runs earlier; 0 is where filters stand
+	Netns         string         `yaml:"netns"`          // path of a network namespace; "" is our own
+	ThrottleRate  uint32         `yaml:"throttle_rate"`  // packets per second a throttled range may send
+	ThrottleBurst uint32         `yaml:"throttle_burst"` // packets it may send at once
+	Limits        enforce.Limits `yaml:"limits"`
+}
+
+// Default is what most hosts want.
+func Default() Config {
+	return Config{
+		Table: "bartizan", Hooks: []string{"input", "forward"}, Priority: -10,
+		ThrottleRate: 20, ThrottleBurst: 40, Limits: enforce.DefaultLimits(),
+	}
+}
+
+var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,60}$`)
+
+// Validate says what is wrong with a configuration.
+func (c Config) Validate() error {
+	if !namePattern.MatchString(c.Table) {
+		return errors.New("table must be a name of letters, digits, _ and -, at most 61 long, such as bartizan")
+	}
+	if len(c.Hooks) == 0 {
+		return errors.New("hooks must name at least one of input, forward, prerouting")
+	}
+	for i, h := range c.Hooks {
+		if _, ok := hookNumbers[h]; !ok {
+			return fmt.Errorf("unknown hook %.30q: one of input, forward, prerouting", h)
+		}
+		if slices.Contains(c.Hooks[:i], h) {
+			return fmt.Errorf("hook %s is named twice", h)
+		}
+	}
+	if c.Priority < -400 || c.Priority > 400 {
+		return errors.New("priority must be between -400 and 400; filters stand at 0")
+	}
+	if c.ThrottleRate == 0 || c.ThrottleBurst == 0 {
+		return errors.New("throttle_rate and throttle_burst must be at least 1 packet")
+	}
+	return c.Limits.Validate()
+}
+
+// held is an order the device enforces or is about to.
+type held struct {
+	order enforce.Order
+	set   int
+}
+
+// Enforcer is the enforcer. Apply is called by one goroutine at a time; the
+// other methods may be called at any time and never delay it.
+type Enforcer struct {
+	conf   Config
+	layout layout
+	never  atomic.Pointer[[]netip.Prefix]
+	cut    cutter
+
+	mu        sync.Mutex // one Apply, or a short look by the others
+	sock      *socket
+	tracker   *enforce.Tracker
+	held      map[model.ULID]held
+	refused   map[model.ULID]enforce.Order
+	fresh     map[model.ULID]struct{}      // held, not yet receipted as applied
+	gone      map[model.ULID]model.Receipt // ended, not yet receipted
+	flats     [setCount]flat
+	neverUsed *[]netip.Prefix // the list the orders were judged by
+	synced    bool            // the kernel holds exactly flats
+	commits   uint64          // transactions that succeeded
+	clock     time.Time       // of the last sync, with a monotonic reading
+
+	reader reader
+}
+
+// New makes the enforcer; it touches nothing before the first Apply.
+func New(c Config) (enforce.Enforcer, error) { return Open(c) }
+
+// Open is New for callers that need more than Apply.
+func Open(c Config) (*Enforcer, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("configure nft: %w", err)
+	}
+	e := &Enforcer{
+		conf: c,
+		layout: layout{table: c.Table, hooks: slices.Clone(c.Hooks), priority: c.Priority,
+			rate: c.ThrottleRate, burst: c.ThrottleBurst},
+		tracker: enforce.NewTracker(), held: make(map[model.ULID]held),
+		refused: make(map[model.ULID]enforce.Order),
+		fresh:   make(map[model.ULID]struct{}), gone: make(map[model.ULID]model.Receipt),
+	}
+	for i := range e.flats {
+		e.flats[i].width = setSpecs[i].width
+	}
+	e.reader.init()
+	return e, nil
+}
+
+// Protect implements enforce.Protected.
+func (e *Enforcer) Protect(never []netip.Prefix) {
+	list := slices.Clone(never)
+	e.never.Store(&list)
+}
+
+// Apply implements enforce.Enforcer.
+func (e *Enforcer) Apply(ctx context.Context, want enforce.State, receipt func(model.Receipt)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	changes := e.plan(want, now, receipt)
+	var del, add [setCount][]piece
+	for i := range e.flats {
+		del[i], add[i] = e.flats[i].apply(changes[i])
+	}
+	if e.clockMoved(now) {
+		e.synced = false // every end in the kernel is off by what the clock moved
+	}
+	var err error
+	if e.synced {
+		if err = e.update(ctx, changes, del, add, now); err != nil && ctx.Err() == nil {
+			e.synced = false // the kernel did not hold what we thought
+		}
+	}
+	if !e.synced {
+		err = e.resync(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("apply to nf_tables: %w", err)
+	}
+	e.acknowledge(ctx, receipt)
+	return nil
+}
+
+// clockMoved reports whether the wall clock was set since the last sync.
+func (e *Enforcer) clockMoved(now time.Time) bool {
+	if e.clock.IsZero() {
+		return false
+	}
+	moved := now.Round(0).Sub(e.clock.Round(0)) - now.Sub(e.clock)
+	return moved.Abs() > time.Second
+}
+
+// plan turns a new state into claims on the four sets, judging each new order.
+func (e *Enforcer) plan(want enforce.State, now time.Time, receipt func(model.Receipt)) (out [setCount][]change) {
+	c := e.tracker.Next(want, now)
+	for _, list := range [2][]enforce.Order{c.Removed, c.Expired} {
+		for _, o := range list {
+			delete(e.refused, o.Decision)
+			if h, ok := e.held[o.Decision]; ok {
+				e.release(h, &out)
+				e.gone[o.Decision] = model.Receipt{Decision: o.Decision, Status: model.Expired}
+			}
+		}
+	}
+	never := e.never.Load()
+	if never != e.neverUsed {
+		e.neverUsed = never
+		e.judgeAgain(&out, now, receipt)
+	}
+	for _, o := range c.Added {
+		e.take(o, &out, now, receipt)
+	}
+	return out
+}
+
+func (e *Enforcer) neverList() []netip.Prefix {
+	if e.neverUsed == nil {
+		return nil
+	}
+	return *e.neverUsed
+}
+
+// take holds an order or refuses it.
+func (e *Enforcer) take(o enforce.Order, out *[setCount][]change, now time.Time, receipt func(model.Receipt)) {
+	if why := e.conf.Limits.Refuse(o, e.neverList()); why != "" {
+		e.refused[o.Decision] = o
+		receipt(model.Receipt{Decision: o.Decision, Status: model.Refused, Time: now.UTC(), Detail: why})
+		return
+	}
+	set := setBlock4
+	if o.Prefix.Addr().Is6() {
+		set = setBlock6
+	}
+	if o.Action == model.Throttle {
+		set += setLimit4
+	}
+	e.held[o.Decision] = held{o, set}
+	if _, changed := e.gone[o.Decision]; changed {
+		delete(e.gone, o.Decision) // it was replaced, not ended
+	}
+	e.fresh[o.Decision] = struct{}{}
+	out[set] = append(out[set], newChange(o.Prefix, o.Decision, o.Until.UnixMilli(), false))
+}
+
+func (e *Enforcer) release(h held, out *[setCount][]change) {
+	delete(e.held, h.order.Decision)
+	delete(e.fresh, h.order.Decision)
+	out[h.set] = append(out[h.set], newChange(h.order.Prefix, h.order.Decision, 0, true))
+}
+
+// judgeAgain withdraws what a changed never-list forbids and takes what it
+// forbids no more.
+func (e *Enforcer) judgeAgain(out *[setCount][]change, now time.Time, receipt func(model.Receipt)) {
+	for id, h := range e.held {
+		if why := e.conf.Limits.Refuse(h.order, e.neverList()); why != "" {
+			e.release(h, out)
+			e.refused[id] = h.order
+			receipt(model.Receipt{Decision: id, Status: model.Refused, Time: now.UTC(), Detail: why})
+			e.gone[id] = model.Receipt{Decision: id, Status: model.Expired, Detail: "withdrawn: " + why}
+		}
+	}
+	for id, o := range e.refused {
+		if e.conf.Limits.Refuse(o, e.neverList()) == "" {
+			delete(e.refused, id)
+			e.take(o, out, now, receipt)
+		}
+	}
+}
+
+// acknowledge gives the receipts that a successful transaction allows.
+func (e *Enforcer) acknowledge(ctx context.Context, receipt func(model.Receipt)) {
+	now := time.Now().UTC()
+	var cut []netip.Prefix
+	for id := range e.fresh {
+		receipt(model.Receipt{Decision: id, Status: model.Applied, Time: now})
+		if h := e.held[id]; h.order.Action >= model.Block && len(e.fresh) <= maxCut {
+			cut = append(cut, h.order.Prefix)
+		}
+	}
+	for _, r := range e.gone {
+		r.Time = now
+		receipt(r)
+	}
+	clear(e.fresh)
+	clear(e.gone)
+	e.cut.start(ctx, cut)
+}
+
+// uncertain is the time around the end of a piece in which the kernel may or
+// may not hold it still: its clock ticks coarsely, and a large transaction
+// takes a while.
+const (
+	uncertainBefore = 300  // milliseconds
+	uncertainAfter  = 5000 // milliseconds
+)
+
+// rebuildFrom is the number of deletions from which exchanging the whole set
+// is cheaper than deleting one by one, given it is most of the set.
+const rebuildFrom = 2000
+
+// update sends what changed as one transaction.
+func (e *Enforcer) update(ctx context.Context, changes [setCount][]change, del, add [setCount][]piece, now time.Time) error {
+	if err := e.connect(); err != nil {
+		return err
+	}
+	e.reader.note(ctx, e, changes, del)
+	t := newBatch(e.sock.seq + 1)
+	e.write(t, del, add, now)
+	if t.empty() {
+		return nil
+	}
+	return e.commit(t)
+}
+
+// write appends the changes to a transaction: sets that change in large part
+// are exchanged, the others edited.
+func (e *Enforcer) write(t *batch, del, add [setCount][]piece, now time.Time) {
+	var whole []int
+	for i := range del {
+		if len(del[i]) >= rebuildFrom && len(del[i]) > len(e.flats[i].pieces)/4 {
+			whole = append(whole, i)
+		}
+	}
+	if len(whole) > 0 {
+		e.layout.swap(t, whole)
+	}
+	for i := range del {
+		if slices.Contains(whole, i) {
+			e.layout.elements(t, unix.NFT_MSG_NEWSETELEM, i, e.flats[i].pieces, now)
+			continue
+		}
+		e.delete(t, i, del[i], now)
+		e.layout.elements(t, unix.NFT_MSG_NEWSETELEM, i, add[i], now)
+	}
+}
+
+// delete appends the deletion of pieces. Deleting what has expired would fail
+// the whole transaction, so what is certainly gone is left out and what may be
+// gone is added first.
+func (e *Enforcer) delete(t *batch, set int, pieces []piece, now time.Time) {
+	at := now.UnixMilli()
+	live, doubtful := make([]piece, 0, len(pieces)), []piece(nil)
+	for _, p := range pieces {
+		switch {
+		case p.until < at-uncertainAfter:
+			continue
+		case p.until < at+uncertainBefore:
+			p.until = at + 60_000
+			doubtful = append(doubtful, p)
+		}
+		live = append(live, p)
+	}
+	e.layout.elements(t, unix.NFT_MSG_NEWSETELEM, set, doubtful, now)
+	e.layout.elements(t, unix.NFT_MSG_DELSETELEM, set, live, now)
+}
+
+func (e *Enforcer) connect() error {
+	if e.sock != nil {
+		return nil
+	}
+	s, err := dial(e.conf.Netns)
+	if err == nil {
+		e.sock = s
+	}
+	return err
+}
+
+// commit sends the transaction; a socket that failed is not used again,
+// because answers may still be on their way.
+func (e *Enforcer) commit(t *batch) error {
+	if err := e.sock.commit(t); err != nil {
+		e.sock.close()
+		e.sock = nil
+		return err
+	}
+	e.commits++
+	return nil
+}
+
+// Close releases the sockets and waits for what cuts connections. What is in
+// force stays in force.
+func (e *Enforcer) Close() error {
+	e.cut.stop()
+	e.mu.Lock()
+	if e.sock != nil {
+		e.sock.close()
+		e.sock = nil
+	}
+	e.mu.Unlock()
+	e.reader.close()
+	return nil
+}

@@ -1,0 +1,472 @@
+package nft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"bartizan/internal/model"
+)
+
+// tolerance is how far an end in the kernel may be from the one wanted:
+// a large transaction takes some of it, the kernel's tick the rest.
+const tolerance = 1500 // milliseconds
+
+// fullEvery is how many audits may trust the ruleset's generation before one
+// reads every element all the same.
+const fullEvery = 20
+
+// Counter is what was dropped.
+type Counter struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// reader is the side of the enforcer that looks: its own socket, so that a
+// long read-back and a decision do not wait for each other.
+type reader struct {
+	mu   sync.Mutex
+	sock *socket
+
+	trusted   bool   // the last full comparison found no difference
+	gen       uint32 // the ruleset's generation then
+	commits   uint64 // and our own transactions until then
+	unchecked int    // audits since that only looked at the generation
+
+	countMu sync.Mutex
+	past    map[model.ULID]Counter // of elements that are gone
+	seen    map[pieceKey]seenPiece // as last read
+}
+
+type pieceKey struct {
+	set int
+	lo  addr
+}
+
+type seenPiece struct {
+	count     Counter
+	decisions []model.ULID
+}
+
+func (r *reader) init() {
+	r.past, r.seen = make(map[model.ULID]Counter), make(map[pieceKey]seenPiece)
+}
+
+func (r *reader) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop()
+}
+
+func (r *reader) drop() {
+	if r.sock != nil {
+		r.sock.close()
+		r.sock = nil
+	}
+}
+
+// using runs f with the reader's socket and drops the socket if f fails half
+// way through an answer. r.mu is held.
+func (r *reader) using(netns string, f func(*socket) error) error {
+	if r.sock == nil {
+		s, err := dial(netns)
+		if err != nil {
+			return err
+		}
+		r.sock = s
+	}
+	err := f(r.sock)
+	if err != nil {
+		r.drop()
+	}
+	return err
+}
+
+// rangeOf is a range as read from the kernel.
+type rangeOf struct {
+	piece
+	count Counter
+}
+
+// ranges reads a set. Dumps come in no promised order, and an element that
+// expired during the dump may leave its end behind; so starts and ends are
+// sorted apart and each start takes the nearest end after it.
+func (l layout) ranges(ctx context.Context, s *socket, set int) ([]rangeOf, error) {
+	var starts []rangeOf
+	var ends []addr
+	err := l.dump(ctx, s, set, func(e element) {
+		if e.end {
+			ends = append(ends, e.at)
+			return
+		}
+		until := int64(math.MaxInt64)
+		if e.left > 0 {
+			until = time.Now().UnixMilli() + int64(min(e.left, 1<<50))
+		}
+		starts = append(starts, rangeOf{piece{lo: e.at, until: until}, Counter{e.packets, e.bytes}})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pair(starts, ends, setSpecs[set].width), nil
+}
+
+func pair(starts []rangeOf, ends []addr, width int) []rangeOf {
+	slices.SortFunc(starts, func(a, b rangeOf) int { return a.lo.compare(b.lo) })
+	slices.SortFunc(ends, addr.compare)
+	j := 0
+	for i := range starts {
+		for j < len(ends) && !starts[i].lo.less(ends[j]) {
+			j++
+		}
+		starts[i].hi = hostMask(width, 0)
+		if j < len(ends) {
+			starts[i].hi = ends[j].prev()
+		}
+	}
+	return starts
+}
+
+// compare returns what must be deleted from and added to a set that holds have
+// so that it holds want.
+func compare(have []rangeOf, want []piece) (del, add []piece) {
+	i, j := 0, 0
+	for i < len(have) && j < len(want) {
+		switch c := have[i].lo.compare(want[j].lo); {
+		case c == 0:
+			if have[i].hi != want[j].hi || abs(have[i].until-want[j].until) > tolerance {
+				del, add = append(del, have[i].piece), append(add, want[j])
+			}
+			i, j = i+1, j+1
+		case c < 0:
+			del, i = append(del, have[i].piece), i+1
+		default:
+			add, j = append(add, want[j]), j+1
+		}
+	}
+	for ; i < len(have); i++ {
+		del = append(del, have[i].piece)
+	}
+	return del, append(add, want[j:]...)
+}
+
+func abs(v int64) int64 { return max(v, -v) }
+
+// resync makes the kernel hold exactly the flats, whatever it holds now.
+// e.mu is held.
+func (e *Enforcer) resync(ctx context.Context) error {
+	if err := e.connect(); err != nil {
+		return err
+	}
+	ok, err := e.layout.standing(ctx, e.sock)
+	var del, add [setCount][]piece
+	now := time.Now()
+	for i := 0; ok && err == nil && i < setCount; i++ {
+		var have []rangeOf
+		if have, err = e.layout.ranges(ctx, e.sock, i); err == nil {
+			del[i], add[i] = compare(have, alive(e.flats[i].pieces, now))
+		}
+	}
+	if err != nil {
+		e.sock.close()
+		e.sock = nil
+		if !errors.Is(err, errDumpInterrupted) && !errors.Is(err, errNoTable) {
+			return err
+		}
+		// Somebody is changing rules this very moment: what was read cannot
+		// be trusted, replacing everything can.
+		if ok, err = false, e.connect(); err != nil {
+			return err
+		}
+	}
+	now = time.Now()
+	t := newBatch(e.sock.seq + 1)
+	if ok {
+		e.write(t, del, add, now)
+	} else {
+		e.layout.recreate(t)
+		for i := range e.flats {
+			e.layout.elements(t, unix.NFT_MSG_NEWSETELEM, i, alive(e.flats[i].pieces, now), now)
+		}
+	}
+	if !t.empty() {
+		if err := e.commit(t); err != nil {
+			return err
+		}
+	}
+	e.synced, e.clock = true, now
+	return nil
+}
+
+// alive returns the pieces that have not ended.
+func alive(pieces []piece, now time.Time) []piece {
+	at := now.UnixMilli()
+	if !slices.ContainsFunc(pieces, func(p piece) bool { return p.until <= at }) {
+		return pieces
+	}
+	out := make([]piece, 0, len(pieces))
+	for _, p := range pieces {
+		if p.until > at {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Audit implements enforce.Auditor. As long as nobody but us changed any rule
+// in the namespace since the last comparison, the elements are not read again.
+func (e *Enforcer) Audit(ctx context.Context) (drift bool, err error) {
+	r := &e.reader
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.mu.Lock()
+	synced := e.synced && !e.clockMoved(time.Now())
+	e.mu.Unlock()
+	if !synced {
+		return true, nil // the next Apply repairs it; there may be none without a push
+	}
+	err = r.using(e.conf.Netns, func(s *socket) error {
+		drift, err = e.audit(ctx, s)
+		return err
+	})
+	if errors.Is(err, errDumpInterrupted) {
+		return false, nil // a decision came in between: look again next time
+	}
+	if err != nil {
+		return false, fmt.Errorf("read back nf_tables: %w", err)
+	}
+	return drift, nil
+}
+
+func (e *Enforcer) audit(ctx context.Context, s *socket) (bool, error) {
+	r := &e.reader
+	var want [setCount][]piece
+	var commits uint64
+	gen, err := uint32(0), error(nil)
+	func() {
+		e.mu.Lock() // no transaction of ours between these two
+		defer e.mu.Unlock()
+		commits = e.commits
+		for i := range want {
+			want[i] = e.flats[i].pieces // replaced by Apply, never written
+		}
+		gen, err = generation(ctx, s)
+	}()
+	if err != nil {
+		return false, err
+	}
+	if r.trusted && uint64(gen-r.gen) == commits-r.commits && r.unchecked < fullEvery {
+		r.unchecked++
+		return false, nil
+	}
+	drift, err := e.differs(ctx, s, want)
+	if err != nil {
+		return false, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.commits != commits {
+		return false, nil // compared with what is wanted no more
+	}
+	r.trusted, r.gen, r.commits, r.unchecked = !drift, gen, commits, 0
+	if drift {
+		e.synced = false
+	}
+	return drift, nil
+}
+
+func (e *Enforcer) differs(ctx context.Context, s *socket, want [setCount][]piece) (bool, error) {
+	ok, err := e.layout.standing(ctx, s)
+	if err != nil || !ok {
+		return err == nil, err
+	}
+	for i := range want {
+		have, err := e.layout.ranges(ctx, s, i)
+		if errors.Is(err, errNoTable) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		// What ends about now may be gone on one side only.
+		now := time.Now()
+		del, add := compare(have, alive(want[i], now))
+		lasting := func(p piece) bool { return p.until-now.UnixMilli() > tolerance }
+		if slices.ContainsFunc(del, lasting) || slices.ContainsFunc(add, lasting) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Read implements enforce.Reader: the prefixes of all sets, a range that is
+// not one prefix as several.
+func (e *Enforcer) Read(ctx context.Context) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	err := e.each(ctx, func(set int, list []rangeOf) {
+		for _, r := range list {
+			out = prefixes(out, setSpecs[set].width, r.lo, r.hi)
+		}
+	})
+	return out, err
+}
+
+// each reads all sets; a table that is not there holds nothing.
+func (e *Enforcer) each(ctx context.Context, f func(set int, list []rangeOf)) error {
+	r := &e.reader
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range setSpecs {
+		var list []rangeOf
+		var err error
+		for range 5 { // a read that a transaction interrupted is not whole
+			err = r.using(e.conf.Netns, func(s *socket) error {
+				list, err = e.layout.ranges(ctx, s, i)
+				return err
+			})
+			if !errors.Is(err, errDumpInterrupted) {
+				break
+			}
+		}
+		if errors.Is(err, errNoTable) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read nf_tables: %w", err)
+		}
+		f(i, list)
+	}
+	return nil
+}
+
+// Counters returns what was dropped per decision since this program started
+// to enforce it. A packet counts for every decision that covers its source.
+// The kernel forgets the counts of a range with the range, so what was dropped
+// between the last call and the end of a block may be missing.
+func (e *Enforcer) Counters(ctx context.Context) (map[model.ULID]Counter, error) {
+	now := make(map[pieceKey]seenPiece)
+	err := e.each(ctx, func(set int, list []rangeOf) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for _, p := range list {
+			if p.count.Packets == 0 {
+				continue
+			}
+			s := seenPiece{count: p.count}
+			e.flats[set].decisions(p.lo, func(id model.ULID) { s.decisions = append(s.decisions, id) })
+			now[pieceKey{set, p.lo}] = s
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	known := make(map[model.ULID]struct{}, len(e.held))
+	for id := range e.held {
+		known[id] = struct{}{}
+	}
+	e.mu.Unlock()
+	return e.reader.account(now, known), nil
+}
+
+// account adds what vanished since the last reading to the past and returns
+// past and present per decision. The past of decisions that are over is told
+// once more and then forgotten.
+func (r *reader) account(now map[pieceKey]seenPiece, known map[model.ULID]struct{}) map[model.ULID]Counter {
+	r.countMu.Lock()
+	defer r.countMu.Unlock()
+	for key, old := range r.seen {
+		if cur, ok := now[key]; !ok || cur.count.Packets < old.count.Packets {
+			r.addPast(old)
+		}
+	}
+	r.seen = now
+	out := make(map[model.ULID]Counter, len(r.past))
+	for id, c := range r.past {
+		out[id] = c
+		if _, ok := known[id]; !ok {
+			delete(r.past, id)
+		}
+	}
+	for _, s := range now {
+		for _, id := range s.decisions {
+			c := out[id]
+			out[id] = Counter{c.Packets + s.count.Packets, c.Bytes + s.count.Bytes}
+		}
+	}
+	return out
+}
+
+func (r *reader) addPast(s seenPiece) {
+	for _, id := range s.decisions {
+		c := r.past[id]
+		r.past[id] = Counter{c.Packets + s.count.Packets, c.Bytes + s.count.Bytes}
+	}
+}
+
+// maxNote is how many elements are asked for their counts before they are
+// deleted; with more, the last reading has to do.
+const maxNote = 32
+
+// note reads the counts of a few pieces that are about to be deleted. It is
+// called with e.mu held, after the flats have changed: a piece counts for the
+// decisions that cover it still and for those that just went.
+func (r *reader) note(ctx context.Context, e *Enforcer, changes [setCount][]change, del [setCount][]piece) {
+	total := 0
+	for i := range del {
+		total += len(del[i])
+	}
+	if total == 0 || total > maxNote {
+		return
+	}
+	r.countMu.Lock()
+	defer r.countMu.Unlock()
+	for set := range del {
+		for _, p := range del[set] {
+			el, err := e.layout.get(ctx, e.sock, set, p.lo)
+			if err != nil || el.packets == 0 {
+				continue // gone already, or nothing to count
+			}
+			delete(r.seen, pieceKey{set, p.lo})
+			r.addPast(seenPiece{Counter{el.packets, el.bytes}, before(&e.flats[set], changes[set], p.lo)})
+		}
+	}
+}
+
+// before returns the decisions that covered a until the changes were made.
+func before(f *flat, changes []change, a addr) (ids []model.ULID) {
+	f.decisions(a, func(id model.ULID) {
+		if !slices.ContainsFunc(changes, func(c change) bool { return !c.remove && c.claim.decision == id }) {
+			ids = append(ids, id)
+		}
+	})
+	for _, c := range changes {
+		m := hostMask(f.width, c.bits)
+		if c.remove && c.lo == (addr{a.hi &^ m.hi, a.lo &^ m.lo}) {
+			ids = append(ids, c.claim.decision)
+		}
+	}
+	return ids
+}
+
+// get reads one element.
+func (l layout) get(ctx context.Context, s *socket, set int, lo addr) (out element, err error) {
+	spec := setSpecs[set]
+	err = s.query(ctx, unix.NFT_MSG_GETSETELEM, 0, "read element", func(t *batch) {
+		t.str(unix.NFTA_SET_ELEM_LIST_TABLE, l.table)
+		t.str(unix.NFTA_SET_ELEM_LIST_SET, spec.name)
+		list := t.open(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+		t.bound(lo, spec.width, false, 0, false)
+		t.shut(list)
+	}, func(b []byte) error {
+		return parseElements(b, spec.width, func(e element) { out = e })
+	})
+	return out, err
+}

@@ -1,0 +1,324 @@
+package nft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// setSpec is one of the four sets.
+type setSpec struct {
+	name  string
+	width int  // address bits
+	limit bool // over-rate packets are dropped, not all
+}
+
+// The sets, in the order of the rules: what is blocked is not worth metering.
+const (
+	setBlock4 = iota
+	setBlock6
+	setLimit4
+	setLimit6
+	setCount
+)
+
+var setSpecs = [setCount]setSpec{
+	{"block4", 32, false}, {"block6", 128, false}, {"limit4", 32, true}, {"limit6", 128, true},
+}
+
+// hookNumbers of family inet, by the name used in the configuration.
+var hookNumbers = map[string]uint32{
+	"prerouting": unix.NF_INET_PRE_ROUTING, "input": unix.NF_INET_LOCAL_IN, "forward": unix.NF_INET_FORWARD,
+}
+
+// layout is the fixed part of our table: everything but the elements.
+type layout struct {
+	table       string
+	hooks       []string
+	priority    int
+	rate, burst uint32
+}
+
+// mark is the comment on each rule. It carries a hash of what the rules are
+// made from, so a table left behind by a program with other settings is
+// recognised and rebuilt, whatever the kernel made of the expressions.
+func (l layout) mark() string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "v1 %v %d %d %d", l.hooks, l.priority, l.rate, l.burst)
+	return fmt.Sprintf("bartizan %016x", h.Sum64())
+}
+
+func (l layout) tableRef(t *batch) { t.str(unix.NFTA_TABLE_NAME, l.table) }
+
+// recreate replaces the table, in whatever shape it is, by an empty one.
+func (l layout) recreate(t *batch) {
+	ref := func() { l.tableRef(t) }
+	t.message(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, "create table", ref) // so that there is one to delete
+	t.message(unix.NFT_MSG_DELTABLE, 0, "delete table", ref)
+	t.message(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, "create table", ref)
+	for i := range setSpecs {
+		l.newSet(t, i)
+	}
+	for _, hook := range l.hooks {
+		t.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, "create chain "+hook, func() {
+			t.str(unix.NFTA_CHAIN_TABLE, l.table)
+			t.str(unix.NFTA_CHAIN_NAME, hook)
+			t.nest(unix.NFTA_CHAIN_HOOK, func() {
+				t.u32(unix.NFTA_HOOK_HOOKNUM, hookNumbers[hook])
+				t.u32(unix.NFTA_HOOK_PRIORITY, uint32(int32(l.priority)))
+			})
+			t.u32(unix.NFTA_CHAIN_POLICY, 1) // NF_ACCEPT
+			t.str(unix.NFTA_CHAIN_TYPE, "filter")
+		})
+	}
+	l.newRules(t)
+}
+
+// swap replaces whole sets by empty new ones of the same name. The rules are
+// replaced with them, and a packet sees either the old rules with the old sets
+// or the new ones: no packet finds a half-filled set, also on kernels whose
+// lookups can miss while the elements of one set are exchanged.
+func (l layout) swap(t *batch, sets []int) {
+	for _, hook := range l.hooks {
+		t.message(unix.NFT_MSG_DELRULE, 0, "replace rules", func() {
+			t.str(unix.NFTA_RULE_TABLE, l.table)
+			t.str(unix.NFTA_RULE_CHAIN, hook)
+		})
+	}
+	for _, i := range sets {
+		t.message(unix.NFT_MSG_DELSET, 0, "replace set "+setSpecs[i].name, func() {
+			t.str(unix.NFTA_SET_TABLE, l.table)
+			t.str(unix.NFTA_SET_NAME, setSpecs[i].name)
+		})
+		l.newSet(t, i)
+	}
+	l.newRules(t)
+}
+
+func (l layout) newSet(t *batch, i int) {
+	s := setSpecs[i]
+	flags := uint32(unix.NFT_SET_INTERVAL | unix.NFT_SET_TIMEOUT)
+	if s.limit {
+		flags |= nftSetExpr
+	}
+	keyType, keyLen := uint32(7), uint32(4) // ipv4_addr as the nft command numbers types
+	if s.width == 128 {
+		keyType, keyLen = 8, 16
+	}
+	t.message(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, "create set "+s.name, func() {
+		t.str(unix.NFTA_SET_TABLE, l.table)
+		t.str(unix.NFTA_SET_NAME, s.name)
+		t.u32(unix.NFTA_SET_FLAGS, flags)
+		t.u32(unix.NFTA_SET_KEY_TYPE, keyType)
+		t.u32(unix.NFTA_SET_KEY_LEN, keyLen)
+		t.u32(unix.NFTA_SET_ID, uint32(i+1))
+		if !s.limit {
+			t.expr(nftaSetExpr, "counter", func() {})
+			return
+		}
+		t.nest(nftaSetExpressions, func() {
+			// The limit stands first: while it holds, evaluation ends there,
+			// so the counter counts what was dropped.
+			t.expr(unix.NFTA_LIST_ELEM, "limit", func() {
+				t.u64(unix.NFTA_LIMIT_RATE, uint64(l.rate))
+				t.u64(unix.NFTA_LIMIT_UNIT, nftLimitUnitSecond)
+				t.u32(unix.NFTA_LIMIT_BURST, l.burst)
+				t.u32(unix.NFTA_LIMIT_TYPE, 0) // packets
+				t.u32(unix.NFTA_LIMIT_FLAGS, unix.NFT_LIMIT_F_INV)
+			})
+			t.expr(unix.NFTA_LIST_ELEM, "counter", func() {})
+		})
+	})
+}
+
+// newRules fills the chains: for each set "meta nfproto ipv4 ip saddr @set drop".
+func (l layout) newRules(t *batch) {
+	comment := append([]byte(l.mark()), 0)
+	userdata := append([]byte{0, byte(len(comment))}, comment...) // NFTNL_UDATA_RULE_COMMENT
+	for _, hook := range l.hooks {
+		for i, s := range setSpecs {
+			t.message(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, "create rule for "+s.name, func() {
+				t.str(unix.NFTA_RULE_TABLE, l.table)
+				t.str(unix.NFTA_RULE_CHAIN, hook)
+				t.nest(unix.NFTA_RULE_EXPRESSIONS, func() { l.rule(t, i) })
+				t.attr(unix.NFTA_RULE_USERDATA, userdata)
+			})
+		}
+	}
+}
+
+func (l layout) rule(t *batch, i int) {
+	s := setSpecs[i]
+	proto, offset, size := byte(unix.NFPROTO_IPV4), uint32(12), uint32(4)
+	if s.width == 128 {
+		proto, offset, size = unix.NFPROTO_IPV6, 8, 16
+	}
+	t.expr(unix.NFTA_LIST_ELEM, "meta", func() {
+		t.u32(unix.NFTA_META_KEY, unix.NFT_META_NFPROTO)
+		t.u32(unix.NFTA_META_DREG, unix.NFT_REG_1)
+	})
+	t.expr(unix.NFTA_LIST_ELEM, "cmp", func() {
+		t.u32(unix.NFTA_CMP_SREG, unix.NFT_REG_1)
+		t.u32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)
+		t.nest(unix.NFTA_CMP_DATA, func() { t.attr(unix.NFTA_DATA_VALUE, []byte{proto}) })
+	})
+	t.expr(unix.NFTA_LIST_ELEM, "payload", func() {
+		t.u32(unix.NFTA_PAYLOAD_DREG, unix.NFT_REG_1)
+		t.u32(unix.NFTA_PAYLOAD_BASE, unix.NFT_PAYLOAD_NETWORK_HEADER)
+		t.u32(unix.NFTA_PAYLOAD_OFFSET, offset)
+		t.u32(unix.NFTA_PAYLOAD_LEN, size)
+	})
+	t.expr(unix.NFTA_LIST_ELEM, "lookup", func() {
+		t.str(unix.NFTA_LOOKUP_SET, s.name)
+		t.u32(unix.NFTA_LOOKUP_SREG, unix.NFT_REG_1)
+	})
+	t.expr(unix.NFTA_LIST_ELEM, "immediate", func() {
+		t.u32(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT)
+		t.nest(unix.NFTA_IMMEDIATE_DATA, func() {
+			t.nest(unix.NFTA_DATA_VERDICT, func() { t.u32(unix.NFTA_VERDICT_CODE, 0) }) // NF_DROP
+		})
+	})
+}
+
+// elements appends messages that add or delete pieces of a set.
+func (l layout) elements(t *batch, kind uint16, set int, pieces []piece, now time.Time) {
+	s := setSpecs[set]
+	flags, what := uint16(0), "delete from set "+s.name
+	if kind == unix.NFT_MSG_NEWSETELEM {
+		flags, what = unix.NLM_F_CREATE, "add to set "+s.name
+	}
+	at := now.UnixMilli()
+	for chunk := range slices.Chunk(pieces, maxElementsPerChunk) {
+		t.message(kind, flags, what, func() {
+			t.str(unix.NFTA_SET_ELEM_LIST_TABLE, l.table)
+			t.str(unix.NFTA_SET_ELEM_LIST_SET, s.name)
+			list := t.open(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+			for _, p := range chunk {
+				t.bound(p.lo, s.width, false, uint64(max(p.until-at, 1)), kind == unix.NFT_MSG_NEWSETELEM)
+				if p.hi != hostMask(s.width, 0) { // a range up to the last address has no end element
+					t.bound(p.hi.next(), s.width, true, 0, false)
+				}
+			}
+			t.shut(list)
+		})
+	}
+}
+
+// bound appends one element: the start of a range, or the address after it.
+func (t *batch) bound(a addr, width int, end bool, timeout uint64, timed bool) {
+	elem := t.open(unix.NFTA_LIST_ELEM)
+	key := t.open(unix.NFTA_SET_ELEM_KEY)
+	v := a.netip(width)
+	if width == 32 {
+		b := v.As4()
+		t.attr(unix.NFTA_DATA_VALUE, b[:])
+	} else {
+		b := v.As16()
+		t.attr(unix.NFTA_DATA_VALUE, b[:])
+	}
+	t.shut(key)
+	if end {
+		t.u32(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
+	}
+	if timed {
+		t.u64(unix.NFTA_SET_ELEM_TIMEOUT, timeout)
+	}
+	t.shut(elem)
+}
+
+// standing reports whether the kernel holds our table in the shape that
+// recreate gives it. Any difference is a reason to rebuild it.
+func (l layout) standing(ctx context.Context, s *socket) (bool, error) {
+	chains, rules, sets := map[string]uint32{}, map[string][]string{}, map[string]uint32{}
+	err := s.query(ctx, unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, "list chains", func(*batch) {}, func(b []byte) error {
+		table, name, hook, policy, err := parseChain(b)
+		if err == nil && table == l.table {
+			if policy != 1 || int32(hook.priority) != int32(l.priority) {
+				hook.number = ^uint32(0)
+			}
+			chains[name] = hook.number
+		}
+		return err
+	})
+	if err != nil || len(chains) == 0 {
+		return false, err
+	}
+	err = s.query(ctx, unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, "list rules", func(t *batch) {
+		t.str(unix.NFTA_RULE_TABLE, l.table)
+	}, func(b []byte) error {
+		table, chain, comment, err := parseRule(b)
+		if err == nil && table == l.table {
+			rules[chain] = append(rules[chain], comment)
+		}
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	err = s.query(ctx, unix.NFT_MSG_GETSET, unix.NLM_F_DUMP, "list sets", func(t *batch) {
+		t.str(unix.NFTA_SET_TABLE, l.table)
+	}, func(b []byte) error {
+		table, name, flags, err := parseSet(b)
+		if err == nil && table == l.table {
+			sets[name] = flags
+		}
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return l.matches(chains, rules, sets), nil
+}
+
+func (l layout) matches(chains map[string]uint32, rules map[string][]string, sets map[string]uint32) bool {
+	if len(chains) != len(l.hooks) || len(sets) != setCount {
+		return false
+	}
+	want := slices.Repeat([]string{l.mark()}, setCount)
+	for _, hook := range l.hooks {
+		if n, ok := chains[hook]; !ok || n != hookNumbers[hook] || !slices.Equal(rules[hook], want) {
+			return false
+		}
+	}
+	for _, s := range setSpecs {
+		const need = unix.NFT_SET_INTERVAL | unix.NFT_SET_TIMEOUT
+		if flags, ok := sets[s.name]; !ok || flags&need != need {
+			return false
+		}
+	}
+	return true
+}
+
+// dump reads all elements of a set.
+func (l layout) dump(ctx context.Context, s *socket, set int, each func(element)) error {
+	spec := setSpecs[set]
+	err := s.query(ctx, unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, "read set "+spec.name, func(t *batch) {
+		t.str(unix.NFTA_SET_ELEM_LIST_TABLE, l.table)
+		t.str(unix.NFTA_SET_ELEM_LIST_SET, spec.name)
+	}, func(b []byte) error { return parseElements(b, spec.width, each) })
+	if errors.Is(err, unix.ENOENT) {
+		return errNoTable
+	}
+	return err
+}
+
+var errNoTable = errors.New("the kernel does not hold our table")
+
+// generation reads the number of the kernel's current ruleset, which grows by
+// one with every transaction of anybody in the namespace.
+func generation(ctx context.Context, s *socket) (gen uint32, err error) {
+	err = s.query(ctx, unix.NFT_MSG_GETGEN, 0, "read ruleset generation", func(*batch) {}, func(b []byte) error {
+		return attributes(b, func(kind uint16, v []byte) error {
+			if kind == unix.NFTA_GEN_ID {
+				gen = uint32(number(v))
+			}
+			return nil
+		})
+	})
+	return gen, err
+}
