@@ -120,7 +120,7 @@ func Imports(t *Tree) (out []Violation) {
 		from := classify(f.Dir)
 		for _, spec := range f.AST.Imports {
 			target := importPath(spec)
-			rule, msg, why := "", "", ""
+			var rule, msg, why string
 			if local, ok := strings.CutPrefix(target, Module+"/"); ok {
 				rule, msg, why = checkImport(f, from, classify(local))
 			} else {

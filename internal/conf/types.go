@@ -38,7 +38,7 @@ func (d Duration) String() string {
 		}
 		if n := left / u.size; n > 0 {
 			fmt.Fprintf(&b, "%d%s", n, u.name)
-			left -= n * u.size
+			left %= u.size
 		}
 	}
 	return b.String()

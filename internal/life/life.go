@@ -143,10 +143,9 @@ func (g *Group) partEnded(p *part, err error) {
 		p.state = Stopped
 		return
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		err = fmt.Errorf("part %q ended unasked", p.name)
-	default:
+	} else {
 		err = fmt.Errorf("part %q: %w", p.name, err)
 	}
 	p.state, p.err = Failed, err

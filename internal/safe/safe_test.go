@@ -82,7 +82,7 @@ func TestRecover(t *testing.T) {
 	if err := Recover("x", nil, func() error { return io.EOF }); err != io.EOF {
 		t.Error(err)
 	}
-	if err := Recover("x", nil, func() error { var m map[string]int; m["a"] = 1; return nil }); err == nil {
+	if err := Recover("x", nil, func() error { return make([]error, 0)[len(os.Args[:0])] }); err == nil {
 		t.Error("runtime panic lost")
 	}
 }
