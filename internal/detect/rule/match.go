@@ -1,8 +1,8 @@
 package rule
 
 import (
-	"math/bits"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -30,19 +30,6 @@ const (
 	opSuffix
 	opRegex
 )
-
-// find returns the place where the condition holds.
-func (c *condition) find(texts []Text) (text string, at int, ok bool) {
-	for i := range texts {
-		if texts[i].Field&c.fields == 0 {
-			continue
-		}
-		if at := c.in(texts[i].S); at >= 0 {
-			return texts[i].S, at, true
-		}
-	}
-	return "", 0, false
-}
 
 func (c *condition) in(s string) int {
 	if c.op == opRegex {
@@ -78,29 +65,32 @@ func (c *condition) in(s string) int {
 // used by many goroutines, each with its own Scratch.
 type Set struct {
 	rules   []*Rule
-	always  []uint64 // rules without necessary literals
+	spans   []span       // where each rule's conditions are
+	conds   []*condition // of all rules, in order
+	always  []int32      // conditions without necessary literals
 	scanner *scanner
-	uses    [][]use // literal → rules it can make true
+	uses    [][]int32 // literal → conditions it can make true
 }
 
-type use struct {
-	rule   int32
-	fields Field
-}
+// span is the place of a rule's conditions: all, then any, then not.
+type span struct{ all, any, not, end int32 }
 
 // NewSet compiles rules to be tried together.
 func NewSet(rules []*Rule) *Set {
-	s := &Set{rules: rules, always: make([]uint64, (len(rules)+63)/64)}
+	s := &Set{rules: rules}
 	ids := map[string]int{}
 	var literals []string
-	for i, r := range rules {
-		groups := r.filter()
-		if groups == nil {
-			s.always[i/64] |= 1 << (i % 64)
-			continue
-		}
-		for _, g := range groups {
-			for _, l := range g.literals {
+	add := func(conds []condition) int32 {
+		for i := range conds {
+			c := &conds[i]
+			n := int32(len(s.conds))
+			s.conds = append(s.conds, c)
+			set := c.literals()
+			if score(set) < minLiteral {
+				s.always = append(s.always, n)
+				continue
+			}
+			for _, l := range set {
 				l = l[:min(len(l), maxLiteral)]
 				id, known := ids[l]
 				if !known {
@@ -109,9 +99,15 @@ func NewSet(rules []*Rule) *Set {
 					literals = append(literals, l)
 					s.uses = append(s.uses, nil)
 				}
-				s.uses[id] = append(s.uses[id], use{int32(i), g.fields})
+				s.uses[id] = append(s.uses[id], n)
 			}
 		}
+		return int32(len(s.conds))
+	}
+	for _, r := range rules {
+		sp := span{all: int32(len(s.conds))}
+		sp.any, sp.not, sp.end = add(r.all), add(r.any), add(r.not)
+		s.spans = append(s.spans, sp)
 	}
 	s.scanner = newScanner(literals)
 	return s
@@ -122,83 +118,123 @@ func (s *Set) Rules() []*Rule { return s.rules }
 
 // Scratch is the memory of one goroutine's calls of Match.
 type Scratch struct {
-	Texts     []Text // for the caller: reuse between observations
-	Strings   []string
-	candidate []uint64
-	field     Field
+	Texts   []Text // for the caller: reuse between observations
+	Strings []string
+
 	set       *Set
+	found     []place // condition → where it holds
+	flagged   []int32 // conditions to try on the current text
+	mark      []uint32
+	round     uint32
+	field     Field
 	onLiteral func(int32)
 }
 
-// Match calls hit for every rule that holds for texts, with the text around the
-// place where it does.
-func (s *Set) Match(texts []Text, sc *Scratch, hit func(r *Rule, excerpt string)) {
+// place is where a condition holds; text is the index of the text plus one.
+type place struct{ text, at int32 }
+
+func (sc *Scratch) prepare(s *Set) {
 	if sc.onLiteral == nil {
 		sc.onLiteral = sc.literal
 	}
-	sc.set = s
-	sc.candidate = append(sc.candidate[:0], s.always...)
+	if sc.set != s {
+		sc.set = s
+		sc.found = make([]place, len(s.conds))
+		sc.mark = make([]uint32, len(s.conds))
+		sc.round = 0
+	}
+	clear(sc.found)
+}
+
+// Match calls hit for every rule that holds for texts, with the text around the
+// place where it does. A condition is only tried on a text in which one of its
+// necessary literals occurs.
+func (s *Set) Match(texts []Text, sc *Scratch, hit func(r *Rule, excerpt string)) {
+	sc.prepare(s)
 	for i := range texts {
-		sc.field = texts[i].Field
+		if sc.round++; sc.round == 0 { // wrapped: old marks could look new
+			clear(sc.mark)
+			sc.round = 1
+		}
+		sc.field, sc.flagged = texts[i].Field, sc.flagged[:0]
 		s.scanner.scan(texts[i].S, sc.onLiteral)
-	}
-	for w, word := range sc.candidate {
-		for ; word != 0; word &= word - 1 {
-			r := s.rules[w*64+bits.TrailingZeros64(word)]
-			if excerpt, ok := r.holds(texts); ok {
-				hit(r, excerpt)
+		for _, n := range sc.flagged {
+			sc.try(n, i, texts[i].S)
+		}
+		for _, n := range s.always {
+			if s.conds[n].fields&texts[i].Field != 0 {
+				sc.try(n, i, texts[i].S)
 			}
 		}
 	}
+	s.conclude(texts, sc, hit)
 }
 
+// literal notes the conditions that a literal found in the current text allows.
 func (sc *Scratch) literal(id int32) {
-	for _, u := range sc.set.uses[id] {
-		if u.fields&sc.field != 0 {
-			sc.candidate[u.rule/64] |= 1 << (u.rule % 64)
+	for _, n := range sc.set.uses[id] {
+		if sc.mark[n] != sc.round && sc.set.conds[n].fields&sc.field != 0 {
+			sc.mark[n] = sc.round
+			sc.flagged = append(sc.flagged, n)
 		}
 	}
 }
 
-// MatchAll is Match without the shortcut: every rule's conditions are tried.
-// It is the definition that Match is tested against.
-func (s *Set) MatchAll(texts []Text, hit func(r *Rule, excerpt string)) {
-	for _, r := range s.rules {
-		if excerpt, ok := r.holds(texts); ok {
-			hit(r, excerpt)
-		}
+func (sc *Scratch) try(n int32, text int, s string) {
+	if sc.found[n].text != 0 {
+		return
+	}
+	if at := sc.set.conds[n].in(s); at >= 0 {
+		sc.found[n] = place{int32(text) + 1, int32(at)}
 	}
 }
 
-// holds says whether all of All, one of Any and none of Not are true.
-func (r *Rule) holds(texts []Text) (excerpt string, ok bool) {
-	where, at := "", 0
-	for i := range r.all {
-		s, p, found := r.all[i].find(texts)
-		if !found {
-			return "", false
-		}
-		if len(s) > len(where) { // the longest text tells most
-			where, at = s, p
-		}
-	}
-	if len(r.any) > 0 {
-		found := false
-		for i := range r.any {
-			if where, at, found = r.any[i].find(texts); found {
-				break
+// MatchAll is Match without the shortcut: every condition is tried on every
+// text. It is the definition that Match is tested against.
+func (s *Set) MatchAll(texts []Text, sc *Scratch, hit func(r *Rule, excerpt string)) {
+	sc.prepare(s)
+	for i := range texts {
+		for n, c := range s.conds {
+			if c.fields&texts[i].Field != 0 {
+				sc.try(int32(n), i, texts[i].S)
 			}
 		}
-		if !found {
-			return "", false
+	}
+	s.conclude(texts, sc, hit)
+}
+
+// conclude puts conditions together: all of All, one of Any, none of Not.
+func (s *Set) conclude(texts []Text, sc *Scratch, hit func(r *Rule, excerpt string)) {
+	for i, r := range s.rules {
+		if p, ok := sc.holds(s.spans[i], texts); ok {
+			hit(r, around(texts[p.text-1].S, int(p.at)))
 		}
 	}
-	for i := range r.not {
-		if _, _, found := r.not[i].find(texts); found {
-			return "", false
+}
+
+func (sc *Scratch) holds(sp span, texts []Text) (where place, ok bool) {
+	for _, p := range sc.found[sp.all:sp.any] {
+		if p.text == 0 {
+			return p, false
+		}
+		// The longest text tells most.
+		if where.text == 0 || len(texts[p.text-1].S) > len(texts[where.text-1].S) {
+			where = p
 		}
 	}
-	return around(where, at), true
+	if sp.any < sp.not {
+		i := slices.IndexFunc(sc.found[sp.any:sp.not], func(p place) bool { return p.text != 0 })
+		if i < 0 {
+			return where, false
+		}
+		where = sc.found[int(sp.any)+i]
+	}
+	for _, p := range sc.found[sp.not:sp.end] {
+		if p.text != 0 {
+			return where, false
+		}
+	}
+	return where, true
 }
 
 // around cuts a long text to what surrounds a place.
@@ -206,35 +242,6 @@ func around(s string, at int) string {
 	const before, after = 40, 200
 	from := max(0, at-before)
 	return s[from:min(len(s), at+after)]
-}
-
-type literalGroup struct {
-	fields   Field
-	literals []string
-}
-
-// filter returns literals of which one must occur when the rule holds, with the
-// fields to look in; nil when there are none.
-func (r *Rule) filter() []literalGroup {
-	var best []literalGroup
-	for i := range r.all {
-		c := &r.all[i]
-		if set := c.literals(); score(set) >= minLiteral && (best == nil || score(set) > score(best[0].literals)) {
-			best = []literalGroup{{c.fields, set}}
-		}
-	}
-	if best != nil {
-		return best
-	}
-	for i := range r.any {
-		c := &r.any[i]
-		set := c.literals()
-		if score(set) < minLiteral {
-			return nil
-		}
-		best = append(best, literalGroup{c.fields, set})
-	}
-	return best
 }
 
 func (c *condition) literals() []string {
