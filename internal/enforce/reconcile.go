@@ -204,7 +204,7 @@ func (r *Reconciler) apply(ctx context.Context, state State) error {
 	r.update(func(h *Health) {
 		h.Applies++
 		h.Panics += panics
-		h.Orders = len(r.tracker.Orders())
+		h.Orders = r.tracker.Len()
 		if err != nil {
 			h.Failures++
 			h.LastError, h.LastErrorAt = safe.Clean(err.Error(), 500), time.Now()

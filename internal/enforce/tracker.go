@@ -1,7 +1,7 @@
 package enforce
 
 import (
-	"container/heap"
+	"iter"
 	"time"
 
 	"bartizan/internal/model"
@@ -13,8 +13,15 @@ type Tracker struct {
 	gen    uint64
 	seeded bool
 	now    time.Time // of the last call
-	orders map[model.ULID]Order
+	round  uint64    // marks what a full walk has met
+	orders map[model.ULID]*tracked
+	slab   []tracked // unused ones, made by the hundred
 	ends   endHeap
+}
+
+type tracked struct {
+	Order
+	round uint64
 }
 
 // Changes is what is different from the state before. An order whose decision
@@ -28,7 +35,7 @@ type Changes struct {
 }
 
 // NewTracker makes a Tracker that holds nothing.
-func NewTracker() *Tracker { return &Tracker{orders: make(map[model.ULID]Order)} }
+func NewTracker() *Tracker { return &Tracker{orders: make(map[model.ULID]*tracked)} }
 
 // Next moves to want at the moment now.
 func (t *Tracker) Next(want State, now time.Time) Changes {
@@ -37,91 +44,101 @@ func (t *Tracker) Next(want State, now time.Time) Changes {
 		t.seeded = false // the clock was set back: what had expired may be wanted again
 	}
 	t.now = now
-	if t.seeded && want.Generation() == t.gen {
-		t.expire(now, &c)
-		return c
-	}
 	if t.seeded {
 		if added, removed, ok := want.Since(t.gen); ok {
 			for _, o := range removed {
 				t.drop(o.Decision, &c)
 			}
 			for _, o := range added {
-				t.add(o, now, &c)
+				t.add(o, &c)
 			}
 			t.gen = want.Generation()
-			t.expire(now, &c)
+			t.expire(&c)
 			return c
 		}
 	}
-	seen := make(map[model.ULID]struct{}, len(t.orders))
+	t.round++
 	for o := range want.All() {
-		seen[o.Decision] = struct{}{}
-		t.add(o, now, &c)
+		t.add(o, &c)
 	}
 	for id, o := range t.orders {
-		if _, ok := seen[id]; !ok && o.Until.After(now) {
+		if o.round != t.round && o.Until.After(now) {
 			t.drop(id, &c)
 		}
 	}
 	t.gen, t.seeded = want.Generation(), true
-	t.expire(now, &c)
+	t.expire(&c)
 	return c
 }
 
-func (t *Tracker) add(o Order, now time.Time, c *Changes) {
-	old, held := t.orders[o.Decision]
-	if held && old == o {
-		return
+func (t *Tracker) add(o Order, c *Changes) {
+	old := t.orders[o.Decision]
+	if old != nil {
+		old.round = t.round
+		if old.Order == o {
+			return
+		}
+		c.Removed = append(c.Removed, old.Order)
 	}
-	if held {
-		delete(t.orders, o.Decision)
-		c.Removed = append(c.Removed, old)
-	}
-	if !o.Until.After(now) {
-		if !held {
+	if !o.Until.After(t.now) {
+		if old == nil {
 			c.Late = append(c.Late, o)
 		}
+		delete(t.orders, o.Decision)
 		return
 	}
-	t.orders[o.Decision] = o
-	heap.Push(&t.ends, end{o.Until, o.Decision})
+	if old == nil {
+		if len(t.slab) == 0 {
+			t.slab = make([]tracked, 128)
+		}
+		old, t.slab = &t.slab[0], t.slab[1:]
+		t.orders[o.Decision] = old
+	}
+	*old = tracked{o, t.round}
+	t.ends.push(end{o.Until.UnixNano(), o.Decision})
 	c.Added = append(c.Added, o)
 }
 
 func (t *Tracker) drop(id model.ULID, c *Changes) {
 	if old, held := t.orders[id]; held {
 		delete(t.orders, id)
-		c.Removed = append(c.Removed, old)
+		c.Removed = append(c.Removed, old.Order)
 	}
 }
 
-func (t *Tracker) expire(now time.Time, c *Changes) {
-	for len(t.ends) > 0 && !t.ends[0].at.After(now) {
-		e := heap.Pop(&t.ends).(end)
-		if o, held := t.orders[e.id]; held && o.Until.Equal(e.at) {
+func (t *Tracker) expire(c *Changes) {
+	now := t.now.UnixNano()
+	for len(t.ends) > 0 && t.ends[0].at <= now {
+		e := t.ends.pop()
+		if t.current(e) {
+			c.Expired = append(c.Expired, t.orders[e.id].Order)
 			delete(t.orders, e.id)
-			c.Expired = append(c.Expired, o)
 		}
 	}
-	if len(t.ends) > 2*len(t.orders)+1024 { // ends of orders that were replaced or removed
-		t.ends = t.ends[:0]
-		for id, o := range t.orders {
-			t.ends = append(t.ends, end{o.Until, id})
+	if len(t.ends) > 2*len(t.orders)+1024 { // mostly ends of orders that were replaced or removed
+		old := t.ends
+		t.ends = make(endHeap, 0, len(t.orders))
+		for _, e := range old {
+			if t.current(e) {
+				t.ends.push(e)
+			}
 		}
-		heap.Init(&t.ends)
 	}
+}
+
+func (t *Tracker) current(e end) bool {
+	o, held := t.orders[e.id]
+	return held && o.Until.UnixNano() == e.at
 }
 
 // NextEnd is the next moment at which something may expire; false when
 // nothing is held.
 func (t *Tracker) NextEnd() (time.Time, bool) {
 	for len(t.ends) > 0 {
-		e := t.ends[0]
-		if o, held := t.orders[e.id]; held && o.Until.Equal(e.at) {
-			return e.at, true
+		if t.current(t.ends[0]) {
+			return t.orders[t.ends[0].id].Until, true
 		}
-		heap.Pop(&t.ends)
+		t.ends.pop()
 	}
 	return time.Time{}, false
 }
@@ -132,23 +149,73 @@ func (t *Tracker) Holds(decision model.ULID) bool {
 	return ok
 }
 
-// Orders is everything held; read only, valid until the next call of Next.
-func (t *Tracker) Orders() map[model.ULID]Order { return t.orders }
+// Get returns the order held for a decision.
+func (t *Tracker) Get(decision model.ULID) (Order, bool) {
+	if o, ok := t.orders[decision]; ok {
+		return o.Order, true
+	}
+	return Order{}, false
+}
 
+// Len is the number of orders held.
+func (t *Tracker) Len() int { return len(t.orders) }
+
+// Orders yields every order held, in no order. Next must not be called
+// meanwhile.
+func (t *Tracker) Orders() iter.Seq[Order] {
+	return func(yield func(Order) bool) {
+		for _, o := range t.orders {
+			if !yield(o.Order) {
+				return
+			}
+		}
+	}
+}
+
+// end is a moment (Unix nanoseconds) at which an order ends.
 type end struct {
-	at time.Time
+	at int64
 	id model.ULID
 }
 
+// endHeap is a binary heap, soonest first. It is not container/heap, which
+// would allocate for each of some 100,000 ends.
 type endHeap []end
 
-func (h endHeap) Len() int           { return len(h) }
-func (h endHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h endHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *endHeap) Push(x any)        { *h = append(*h, x.(end)) }
-func (h *endHeap) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return x
+func (h *endHeap) push(e end) {
+	s := append(*h, e)
+	i := len(s) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if s[up].at <= s[i].at {
+			break
+		}
+		s[up], s[i] = s[i], s[up]
+		i = up
+	}
+	*h = s
+}
+
+func (h *endHeap) pop() end {
+	s := *h
+	top := s[0]
+	last := len(s) - 1
+	s[0] = s[last]
+	s = s[:last]
+	for i := 0; ; {
+		down := 2*i + 1
+		if down >= last {
+			break
+		}
+		if down+1 < last && s[down+1].at < s[down].at {
+			down++
+		}
+		if s[i].at <= s[down].at {
+			break
+		}
+		s[i], s[down] = s[down], s[i]
+		i = down
+	}
+	*h = s
+	return top
 }

@@ -25,15 +25,38 @@ type claim struct {
 type node struct {
 	lo, hi addr
 	bits   int
-	claims []claim
+	first  claim   // almost always the only one; no claim when until is 0
+	more   []claim // empty if first is
 }
 
 func (n *node) until() int64 {
-	var u int64
-	for _, c := range n.claims {
+	u := n.first.until
+	for _, c := range n.more {
 		u = max(u, c.until)
 	}
 	return u
+}
+
+func (n *node) empty() bool { return n.first.until == 0 }
+
+func (n *node) set(ch change) {
+	i := slices.IndexFunc(n.more, func(c claim) bool { return c.decision == ch.claim.decision })
+	same := !n.empty() && n.first.decision == ch.claim.decision
+	switch {
+	case ch.remove && same && len(n.more) > 0:
+		n.first, n.more = n.more[0], n.more[1:]
+	case ch.remove && same:
+		n.first = claim{}
+	case ch.remove && i >= 0:
+		n.more = slices.Delete(n.more, i, i+1)
+	case ch.remove:
+	case same || n.empty():
+		n.first = ch.claim
+	case i >= 0:
+		n.more[i] = ch.claim
+	default:
+		n.more = append(n.more, ch.claim)
+	}
 }
 
 // compareNodes sorts by first address, the wider prefix first, which is the
@@ -58,6 +81,18 @@ type flat struct {
 	nodes  []*node
 	lens   [129]int // how many nodes have this prefix length
 	pieces []piece  // sorted
+	slab   []node   // unused ones, made by the hundred
+}
+
+func (f *flat) newNode(c change) *node {
+	if len(f.slab) == 0 {
+		f.slab = make([]node, 128)
+	}
+	n := &f.slab[0]
+	f.slab = f.slab[1:]
+	m := hostMask(f.width, c.bits)
+	*n = node{lo: c.lo, hi: addr{c.lo.hi | m.hi, c.lo.lo | m.lo}, bits: c.bits}
+	return n
 }
 
 // change is a claim that comes or goes.
@@ -79,14 +114,25 @@ func (f *flat) apply(changes []change) (del, add []piece) {
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	slices.SortStableFunc(changes, func(a, b change) int {
+	slices.SortFunc(changes, func(a, b change) int {
 		if c := a.lo.compare(b.lo); c != 0 {
 			return c
 		}
+		if a.bits == b.bits && a.remove != b.remove { // what is replaced goes first
+			if a.remove {
+				return -1
+			}
+			return 1
+		}
 		return a.bits - b.bits
 	})
-	f.edit(changes)
-	regions := f.regions(changes)
+	regions := []region{{hi: hostMask(f.width, 0)}}
+	if len(changes) > 1000 && len(changes) > len(f.nodes)/8 {
+		f.merge(changes)
+	} else {
+		f.edit(changes)
+		regions = f.regions(changes)
+	}
 	fresh := make([]piece, 0, len(changes)*2)
 	merged := make([]piece, 0, len(f.pieces)+len(changes))
 	at := 0 // how far f.pieces is copied into merged
@@ -106,74 +152,69 @@ func (f *flat) apply(changes []change) (del, add []piece) {
 	return del, add
 }
 
-// edit brings the nodes up to date with sorted changes. A few are inserted in
-// place; many are merged in one pass, because each insertion moves the tail.
+// edit brings the nodes up to date with a few sorted changes, in place.
 func (f *flat) edit(changes []change) {
-	const few = 200
-	var fresh []*node
 	dead := false
 	for i := 0; i < len(changes); {
 		c := changes[i]
-		j := i
-		for j < len(changes) && changes[j].lo == c.lo && changes[j].bits == c.bits {
-			j++
-		}
 		at, found := f.search(c.lo, c.bits)
 		var n *node
 		if found {
 			n = f.nodes[at]
 		} else {
-			m := hostMask(f.width, c.bits)
-			n = &node{lo: c.lo, hi: addr{c.lo.hi | m.hi, c.lo.lo | m.lo}, bits: c.bits}
+			n = f.newNode(c)
 		}
-		for _, ch := range changes[i:j] {
-			n.set(ch)
+		was := n.empty()
+		for ; i < len(changes) && changes[i].lo == c.lo && changes[i].bits == c.bits; i++ {
+			n.set(changes[i])
 		}
-		switch {
-		case found && len(n.claims) == 0:
-			f.lens[n.bits]--
-			dead = true
-		case !found && len(n.claims) > 0:
-			f.lens[n.bits]++
-			if len(changes) <= few {
-				f.nodes = slices.Insert(f.nodes, at, n)
-			} else {
-				fresh = append(fresh, n)
-			}
+		f.count(n, was)
+		if !found && !n.empty() {
+			f.nodes = slices.Insert(f.nodes, at, n)
 		}
-		i = j
+		dead = dead || found && n.empty()
 	}
 	if dead {
-		f.nodes = slices.DeleteFunc(f.nodes, func(n *node) bool { return len(n.claims) == 0 })
-	}
-	if len(fresh) > 0 {
-		f.nodes = mergeNodes(f.nodes, fresh)
+		f.nodes = slices.DeleteFunc(f.nodes, (*node).empty)
 	}
 }
 
-func (n *node) set(ch change) {
-	i := slices.IndexFunc(n.claims, func(c claim) bool { return c.decision == ch.claim.decision })
-	switch {
-	case ch.remove && i >= 0:
-		n.claims = slices.Delete(n.claims, i, i+1)
-	case ch.remove:
-	case i >= 0:
-		n.claims[i] = ch.claim
-	default:
-		n.claims = append(n.claims, ch.claim)
-	}
-}
-
-func mergeNodes(a, b []*node) []*node {
-	out := make([]*node, 0, len(a)+len(b))
-	for len(a) > 0 && len(b) > 0 {
-		if compareNodes(a[0], b[0].lo, b[0].bits) < 0 {
-			out, a = append(out, a[0]), a[1:]
+// merge brings the nodes up to date with many sorted changes, in one pass:
+// searching for each and moving the tail would cost more.
+func (f *flat) merge(changes []change) {
+	old := f.nodes
+	out := make([]*node, 0, len(old)+len(changes))
+	for i := 0; i < len(changes); {
+		c := changes[i]
+		for len(old) > 0 && compareNodes(old[0], c.lo, c.bits) < 0 {
+			out, old = append(out, old[0]), old[1:]
+		}
+		var n *node
+		if len(old) > 0 && old[0].lo == c.lo && old[0].bits == c.bits {
+			n, old = old[0], old[1:]
 		} else {
-			out, b = append(out, b[0]), b[1:]
+			n = f.newNode(c)
+		}
+		was := n.empty()
+		for ; i < len(changes) && changes[i].lo == c.lo && changes[i].bits == c.bits; i++ {
+			n.set(changes[i])
+		}
+		f.count(n, was)
+		if !n.empty() {
+			out = append(out, n)
 		}
 	}
-	return append(append(out, a...), b...)
+	f.nodes = append(out, old...)
+}
+
+// count keeps the number of nodes per prefix length.
+func (f *flat) count(n *node, wasEmpty bool) {
+	switch {
+	case wasEmpty && !n.empty():
+		f.lens[n.bits]++
+	case !wasEmpty && n.empty():
+		f.lens[n.bits]--
+	}
 }
 
 func (f *flat) search(lo addr, bits int) (int, bool) {
@@ -311,7 +352,8 @@ func difference(old, fresh, del, add []piece) (d, a []piece) {
 // decisions calls yield for every decision that covers a.
 func (f *flat) decisions(a addr, yield func(model.ULID)) {
 	f.covering(a, func(n *node) {
-		for _, c := range n.claims {
+		yield(n.first.decision)
+		for _, c := range n.more {
 			yield(c.decision)
 		}
 	})

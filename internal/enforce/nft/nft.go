@@ -71,12 +71,6 @@ func (c Config) Validate() error {
 	return c.Limits.Validate()
 }
 
-// held is an order the device enforces or is about to.
-type held struct {
-	order enforce.Order
-	set   int
-}
-
 // Enforcer is the enforcer. Apply is called by one goroutine at a time; the
 // other methods may be called at any time and never delay it.
 type Enforcer struct {
@@ -87,11 +81,10 @@ type Enforcer struct {
 
 	mu        sync.Mutex // one Apply, or a short look by the others
 	sock      *socket
-	tracker   *enforce.Tracker
-	held      map[model.ULID]held
-	refused   map[model.ULID]enforce.Order
-	fresh     map[model.ULID]struct{}      // held, not yet receipted as applied
-	gone      map[model.ULID]model.Receipt // ended, not yet receipted
+	tracker   *enforce.Tracker        // every order that has not ended, also the refused ones
+	refused   map[model.ULID]struct{} // of these
+	fresh     []model.ULID            // taken, not yet receipted as applied
+	gone      []model.Receipt         // of what ended, not yet given
 	flats     [setCount]flat
 	neverUsed *[]netip.Prefix // the list the orders were judged by
 	synced    bool            // the kernel holds exactly flats
@@ -113,9 +106,7 @@ func Open(c Config) (*Enforcer, error) {
 		conf: c,
 		layout: layout{table: c.Table, hooks: slices.Clone(c.Hooks), priority: c.Priority,
 			rate: c.ThrottleRate, burst: c.ThrottleBurst},
-		tracker: enforce.NewTracker(), held: make(map[model.ULID]held),
-		refused: make(map[model.ULID]enforce.Order),
-		fresh:   make(map[model.ULID]struct{}), gone: make(map[model.ULID]model.Receipt),
+		tracker: enforce.NewTracker(), refused: make(map[model.ULID]struct{}),
 	}
 	for i := range e.flats {
 		e.flats[i].width = setSpecs[i].width
@@ -140,9 +131,7 @@ func (e *Enforcer) Apply(ctx context.Context, want enforce.State, receipt func(m
 	now := time.Now()
 	changes := e.plan(want, now, receipt)
 	var del, add [setCount][]piece
-	for i := range e.flats {
-		del[i], add[i] = e.flats[i].apply(changes[i])
-	}
+	inParallel(func(i int) { del[i], add[i] = e.flats[i].apply(changes[i]) })
 	if e.clockMoved(now) {
 		e.synced = false // every end in the kernel is off by what the clock moved
 	}
@@ -171,25 +160,41 @@ func (e *Enforcer) clockMoved(now time.Time) bool {
 	return moved.Abs() > time.Second
 }
 
+// inParallel runs f for every set and waits; the two families keep two cores
+// busy when a long list is loaded.
+func inParallel(f func(set int)) {
+	var wg sync.WaitGroup
+	for i := range setCount {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
 // plan turns a new state into claims on the four sets, judging each new order.
 func (e *Enforcer) plan(want enforce.State, now time.Time, receipt func(model.Receipt)) (out [setCount][]change) {
 	c := e.tracker.Next(want, now)
+	replaced := make(map[model.ULID]struct{})
 	for _, list := range [2][]enforce.Order{c.Removed, c.Expired} {
 		for _, o := range list {
-			delete(e.refused, o.Decision)
-			if h, ok := e.held[o.Decision]; ok {
-				e.release(h, &out)
-				e.gone[o.Decision] = model.Receipt{Decision: o.Decision, Status: model.Expired}
+			if _, was := e.refused[o.Decision]; was {
+				delete(e.refused, o.Decision)
+				continue
+			}
+			release(o, &out)
+			if e.tracker.Holds(o.Decision) {
+				replaced[o.Decision] = struct{}{}
+			} else {
+				e.gone = append(e.gone, model.Receipt{Decision: o.Decision, Status: model.Expired})
 			}
 		}
 	}
-	never := e.never.Load()
-	if never != e.neverUsed {
+	if never := e.never.Load(); never != e.neverUsed {
 		e.neverUsed = never
-		e.judgeAgain(&out, now, receipt)
+		e.judgeAgain(c.Added, &out, now, receipt)
 	}
 	for _, o := range c.Added {
-		e.take(o, &out, now, receipt)
+		_, again := replaced[o.Decision]
+		e.take(o, again, &out, now, receipt)
 	}
 	return out
 }
@@ -201,13 +206,34 @@ func (e *Enforcer) neverList() []netip.Prefix {
 	return *e.neverUsed
 }
 
-// take holds an order or refuses it.
-func (e *Enforcer) take(o enforce.Order, out *[setCount][]change, now time.Time, receipt func(model.Receipt)) {
+// take holds an order or refuses it; again says that the device held the
+// decision's order before, so that it is not receipted a second time.
+func (e *Enforcer) take(o enforce.Order, again bool, out *[setCount][]change, now time.Time, receipt func(model.Receipt)) {
 	if why := e.conf.Limits.Refuse(o, e.neverList()); why != "" {
-		e.refused[o.Decision] = o
-		receipt(model.Receipt{Decision: o.Decision, Status: model.Refused, Time: now.UTC(), Detail: why})
+		e.refuse(o, why, again, now, receipt)
 		return
 	}
+	if !again {
+		e.fresh = append(e.fresh, o.Decision)
+	}
+	set := setOf(o)
+	out[set] = append(out[set], newChange(o.Prefix, o.Decision, o.Until.UnixMilli(), false))
+}
+
+func (e *Enforcer) refuse(o enforce.Order, why string, inForce bool, now time.Time, receipt func(model.Receipt)) {
+	e.refused[o.Decision] = struct{}{}
+	receipt(model.Receipt{Decision: o.Decision, Status: model.Refused, Time: now.UTC(), Detail: why})
+	if inForce {
+		e.gone = append(e.gone, model.Receipt{Decision: o.Decision, Status: model.Expired, Detail: "withdrawn: " + why})
+	}
+}
+
+func release(o enforce.Order, out *[setCount][]change) {
+	set := setOf(o)
+	out[set] = append(out[set], newChange(o.Prefix, o.Decision, 0, true))
+}
+
+func setOf(o enforce.Order) int {
 	set := setBlock4
 	if o.Prefix.Addr().Is6() {
 		set = setBlock6
@@ -215,35 +241,29 @@ func (e *Enforcer) take(o enforce.Order, out *[setCount][]change, now time.Time,
 	if o.Action == model.Throttle {
 		set += setLimit4
 	}
-	e.held[o.Decision] = held{o, set}
-	if _, changed := e.gone[o.Decision]; changed {
-		delete(e.gone, o.Decision) // it was replaced, not ended
-	}
-	e.fresh[o.Decision] = struct{}{}
-	out[set] = append(out[set], newChange(o.Prefix, o.Decision, o.Until.UnixMilli(), false))
-}
-
-func (e *Enforcer) release(h held, out *[setCount][]change) {
-	delete(e.held, h.order.Decision)
-	delete(e.fresh, h.order.Decision)
-	out[h.set] = append(out[h.set], newChange(h.order.Prefix, h.order.Decision, 0, true))
+	return set
 }
 
 // judgeAgain withdraws what a changed never-list forbids and takes what it
-// forbids no more.
-func (e *Enforcer) judgeAgain(out *[setCount][]change, now time.Time, receipt func(model.Receipt)) {
-	for id, h := range e.held {
-		if why := e.conf.Limits.Refuse(h.order, e.neverList()); why != "" {
-			e.release(h, out)
-			e.refused[id] = h.order
-			receipt(model.Receipt{Decision: id, Status: model.Refused, Time: now.UTC(), Detail: why})
-			e.gone[id] = model.Receipt{Decision: id, Status: model.Expired, Detail: "withdrawn: " + why}
-		}
+// forbids no more. What is judged in this Apply anyway is left out.
+func (e *Enforcer) judgeAgain(added []enforce.Order, out *[setCount][]change, now time.Time, receipt func(model.Receipt)) {
+	fresh := make(map[model.ULID]struct{}, len(added))
+	for _, o := range added {
+		fresh[o.Decision] = struct{}{}
 	}
-	for id, o := range e.refused {
-		if e.conf.Limits.Refuse(o, e.neverList()) == "" {
-			delete(e.refused, id)
-			e.take(o, out, now, receipt)
+	for o := range e.tracker.Orders() {
+		if _, judged := fresh[o.Decision]; judged {
+			continue
+		}
+		why := e.conf.Limits.Refuse(o, e.neverList())
+		_, was := e.refused[o.Decision]
+		switch {
+		case why != "" && !was:
+			release(o, out)
+			e.refuse(o, why, true, now, receipt)
+		case why == "" && was:
+			delete(e.refused, o.Decision)
+			e.take(o, false, out, now, receipt)
 		}
 	}
 }
@@ -252,18 +272,27 @@ func (e *Enforcer) judgeAgain(out *[setCount][]change, now time.Time, receipt fu
 func (e *Enforcer) acknowledge(ctx context.Context, receipt func(model.Receipt)) {
 	now := time.Now().UTC()
 	var cut []netip.Prefix
-	for id := range e.fresh {
+	for _, id := range e.fresh {
+		o, held := e.tracker.Get(id)
+		if _, refused := e.refused[id]; refused || !held {
+			continue // ended before an Apply succeeded
+		}
 		receipt(model.Receipt{Decision: id, Status: model.Applied, Time: now})
-		if h := e.held[id]; h.order.Action >= model.Block && len(e.fresh) <= maxCut {
-			cut = append(cut, h.order.Prefix)
+		if o.Action >= model.Block && len(e.fresh) <= maxCut {
+			cut = append(cut, o.Prefix)
 		}
 	}
 	for _, r := range e.gone {
 		r.Time = now
 		receipt(r)
 	}
-	clear(e.fresh)
-	clear(e.gone)
+	e.fresh, e.gone = e.fresh[:0], e.gone[:0]
+	if cap(e.fresh) > maxCut {
+		e.fresh = nil
+	}
+	if cap(e.gone) > maxCut {
+		e.gone = nil
+	}
 	e.cut.start(ctx, cut)
 }
 

@@ -368,9 +368,9 @@ func (e *Enforcer) Counters(ctx context.Context) (map[model.ULID]Counter, error)
 		return nil, err
 	}
 	e.mu.Lock()
-	known := make(map[model.ULID]struct{}, len(e.held))
-	for id := range e.held {
-		known[id] = struct{}{}
+	known := make(map[model.ULID]struct{}, e.tracker.Len())
+	for o := range e.tracker.Orders() {
+		known[o.Decision] = struct{}{}
 	}
 	e.mu.Unlock()
 	return e.reader.account(now, known), nil
@@ -463,7 +463,7 @@ func (l layout) get(ctx context.Context, s *socket, set int, lo addr) (out eleme
 		t.str(unix.NFTA_SET_ELEM_LIST_TABLE, l.table)
 		t.str(unix.NFTA_SET_ELEM_LIST_SET, spec.name)
 		list := t.open(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		t.bound(lo, spec.width, false, 0, false)
+		t.bound(lo, spec.width, false, 0, nil)
 		t.shut(list)
 	}, func(b []byte) error {
 		return parseElements(b, spec.width, func(e element) { out = e })

@@ -8,10 +8,8 @@ import (
 
 // What linux/netfilter/nf_tables.h defines and x/sys/unix does not.
 const (
-	nftaSetExpr         = 17
 	nftaSetExpressions  = 18
 	nftaSetElemExprs    = 11
-	nftaTableUserdata   = 6
 	nftSetExpr          = 0x100 // set flag: elements carry several expressions
 	nftLimitUnitSecond  = 1     // NFTA_LIMIT_UNIT is in seconds
 	netlinkCapAck       = 10    // NETLINK_CAP_ACK: do not send the request back with an error
