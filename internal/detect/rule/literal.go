@@ -2,13 +2,14 @@ package rule
 
 import (
 	"regexp/syntax"
+	"strings"
 	"unicode/utf8"
 )
 
 // Bounds on the strings considered while looking for necessary literals.
 const (
 	maxExact   = 32 // strings in one set
-	minLiteral = 2  // shorter ones are everywhere
+	minLiteral = 1  // of a rare byte; see score
 	maxLiteral = 24 // longer ones are cut: a prefix is necessary as well
 )
 
@@ -147,14 +148,21 @@ func alternate(subs []*syntax.Regexp) (need, exact []string) {
 	return need, exact
 }
 
+// rare are bytes that ordinary text mostly lacks; one of them alone is worth
+// looking for, other single bytes are everywhere.
+const rare = "<>'\"`(){}[]$|\\^~*#?@!\x00\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f"
+
 // score is how useful a set is: the length of its shortest member, since that
-// one decides how often nothing is ruled out. 0 for no set.
+// one decides how often nothing is ruled out. 0 for a useless or absent set.
 func score(set []string) int {
 	if len(set) == 0 {
 		return 0
 	}
 	low := maxLiteral
 	for _, s := range set {
+		if len(s) == 1 && strings.IndexByte(rare, s[0]) < 0 {
+			return 0
+		}
 		low = min(low, len(s))
 	}
 	return low
