@@ -268,4 +268,3 @@ func (b *Bus) thisEpoch() <-chan struct{} {
 	defer b.mu.Unlock()
 	return b.epoch
 }
-

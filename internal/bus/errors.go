@@ -52,7 +52,9 @@ type DecodeError struct {
 	Err    error
 }
 
-func (e *DecodeError) Error() string { return fmt.Sprintf("decode %s message %d: %v", e.Stream, e.Seq, e.Err) }
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("decode %s message %d: %v", e.Stream, e.Seq, e.Err)
+}
 
 // Unwrap returns the cause.
 func (e *DecodeError) Unwrap() error { return e.Err }

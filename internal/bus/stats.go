@@ -110,4 +110,3 @@ func fsSize(dir string) (size, free int64) {
 	}
 	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize
 }
-
