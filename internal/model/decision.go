@@ -29,10 +29,16 @@ type Decision struct {
 
 // Because names what a decision rests on.
 type Because struct {
-	Signals    []ULID  `json:"signals,omitempty"`
-	Indicator  Entity  `json:"indicator,omitzero"`
-	Confidence float64 `json:"confidence,omitempty"`
-	Classes    []Class `json:"classes,omitempty"`
+	Signals    []ULID   `json:"signals,omitempty"`
+	Indicator  Entity   `json:"indicator,omitzero"`
+	Confidence float64  `json:"confidence,omitempty"`
+	Classes    []Class  `json:"classes,omitempty"`
+	Sensors    []string `json:"sensors,omitempty"` // whose word counted, sorted; a single one is rationed
+	// When the newest evidence was seen, its signal stored, and the indicator
+	// folded from it: what the reaction took, step by step.
+	Seen   time.Time `json:"seen,omitzero"`
+	Stored time.Time `json:"stored,omitzero"`
+	Folded time.Time `json:"folded,omitzero"`
 }
 
 // State is where a decision is in its life.
