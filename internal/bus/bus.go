@@ -75,6 +75,7 @@ type Bus struct {
 
 	handles      sync.Map // stream name to jetstream.Stream
 	deadLettered atomic.Uint64
+	pos          positions
 	lost         []Loss
 }
 
@@ -116,7 +117,10 @@ func (b *Bus) open(ctx context.Context) (err error) {
 		return err
 	}
 	if b.local != nil {
-		return b.findLosses(ctx)
+		if err := b.findLosses(ctx); err != nil {
+			return err
+		}
+		b.owned.Go(b.keepPositions)
 	}
 	return nil
 }

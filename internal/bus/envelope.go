@@ -43,7 +43,7 @@ type Topic[T any] struct {
 
 // Message is one stored message.
 type Message[T any] struct {
-	Seq         uint64    // position in the stream, from 1, never reused
+	Seq         uint64    // position in the stream, from 1; not reused, except after a loss on disk (see Losses)
 	Time        time.Time // server's wall clock at arrival
 	Key         string
 	Value       T

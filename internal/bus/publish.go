@@ -199,6 +199,7 @@ func (b *Bus) await(ctx context.Context, ack jetstream.PubAckFuture) (uint64, er
 	}
 	select {
 	case a := <-ack.Ok():
+		b.acked(a)
 		return a.Sequence, nil
 	case err := <-ack.Err():
 		return 0, b.unanswered(err)
@@ -210,6 +211,7 @@ func (b *Bus) await(ctx context.Context, ack jetstream.PubAckFuture) (uint64, er
 		// The answer may have been on its way before the store broke.
 		select {
 		case a := <-ack.Ok():
+			b.acked(a)
 			return a.Sequence, nil
 		default:
 			return 0, b.local.why()
@@ -226,4 +228,10 @@ func (b *Bus) unanswered(err error) error {
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}
 	return err
+}
+
+func (b *Bus) acked(a *jetstream.PubAck) {
+	if b.local != nil {
+		b.pos.saw(a.Stream, a.Sequence)
+	}
 }

@@ -24,6 +24,7 @@ type local struct {
 	mu     sync.Mutex
 	srv    *server.Server
 	broken chan struct{} // closed while the store cannot be written
+	full   bool          // the write error was a lack of space
 	closed bool
 }
 
@@ -107,10 +108,19 @@ func (l *local) writable() error {
 }
 
 func (l *local) why() error {
-	if free, ok := freeBytes(l.opts.StoreDir); ok && free < l.minFree {
+	l.mu.Lock()
+	full := l.full
+	l.mu.Unlock()
+	if full || !l.room() {
 		return fmt.Errorf("%w: %s; free space, no restart is needed", ErrNoSpace, l.opts.StoreDir)
 	}
 	return fmt.Errorf("%w: %s; it is being reopened", ErrStore, l.opts.StoreDir)
+}
+
+// room says whether it makes sense to write again: more than one message must fit.
+func (l *local) room() bool {
+	free, ok := freeBytes(l.opts.StoreDir)
+	return !ok || free >= max(l.minFree, 2*maxPayload)
 }
 
 // mend is the owner of recovery. JetStream marks a stream as broken for good after one failed write; only reopening
@@ -134,10 +144,7 @@ func (l *local) mend(done <-chan struct{}) {
 				return
 			case <-tick.C:
 			}
-			if free, ok := freeBytes(l.opts.StoreDir); ok && free < l.minFree {
-				continue
-			}
-			again = !l.replace()
+			again = !l.room() || !l.replace()
 		}
 	}
 }
@@ -160,7 +167,7 @@ func (l *local) replace() bool {
 		return errors.Is(err, ErrClosed)
 	}
 	l.mu.Lock()
-	l.broken = make(chan struct{})
+	l.broken, l.full = make(chan struct{}), false
 	l.mu.Unlock()
 	l.log.Warn("event store reopened; publishing works again", "dir", l.opts.StoreDir)
 	return true
@@ -201,9 +208,22 @@ func (g *logger) watch(msg string) {
 	m := strings.ToLower(msg)
 	if strings.Contains(m, "critical write error") || strings.Contains(m, "no space left") ||
 		strings.Contains(m, "will be disabled") || strings.Contains(m, "disabling jetstream") {
+		if strings.Contains(m, "no space left") {
+			g.l.mu.Lock()
+			g.l.full = true
+			g.l.mu.Unlock()
+		}
 		select {
 		case g.l.repair <- struct{}{}:
 		default:
 		}
 	}
+}
+
+func fsSize(dir string) (size, free int64) {
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) != nil {
+		return 0, 0
+	}
+	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize
 }

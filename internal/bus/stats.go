@@ -3,10 +3,11 @@ package bus
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sys/unix"
 )
 
 // StreamStats describes one stream for status displays.
@@ -34,7 +35,7 @@ type ConsumerStats struct {
 // Loss is what a stream lost on disk, found when the store was opened.
 type Loss struct {
 	Stream   string `json:"stream"`
-	Messages int    `json:"messages"`
+	Messages int    `json:"messages"` // at least; expired and evicted ones may be counted in
 	Bytes    uint64 `json:"bytes"`
 	Detail   string `json:"detail"`
 }
@@ -74,17 +75,13 @@ func (b *Bus) Stats(ctx context.Context) ([]StreamStats, error) {
 // Losses reports what was missing or unreadable in the store when it was opened; empty for a sound store.
 func (b *Bus) Losses() []Loss { return b.lost }
 
-// findLosses asks each stream what recovery had to give up.
+// findLosses compares what recovery kept with what was there, and starts the record of this run.
 func (b *Bus) findLosses(ctx context.Context) error {
+	was := loadPositions(b.conf.Dir)
+	b.pos.last = map[string]position{}
+	b.pos.dirty = true
 	list := b.js.StreamNames(ctx)
-	var names []string
 	for n := range list.Name() {
-		names = append(names, n)
-	}
-	if err := list.Err(); err != nil {
-		return fmt.Errorf("list streams: %w", err)
-	}
-	for _, n := range names {
 		s, err := b.js.Stream(ctx, n)
 		if err != nil {
 			return fmt.Errorf("look up stream %s: %w", n, err)
@@ -93,20 +90,47 @@ func (b *Bus) findLosses(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("look up stream %s: %w", n, err)
 		}
-		if l := si.State.Lost; l != nil {
-			b.lost = append(b.lost, Loss{Stream: n, Messages: len(l.Msgs), Bytes: l.Bytes})
+		gaps := uint64(0)
+		if st := si.State; si.Config.MaxMsgsPerSubject < 1 && st.Msgs > 0 { // else gaps are how it works
+			gaps = st.LastSeq - st.FirstSeq + 1 - st.Msgs
+		}
+		b.pos.last[n] = position{si.State.LastSeq, gaps}
+		if l := lossOf(si, was[n], gaps); l.Detail != "" {
+			b.lost = append(b.lost, l)
+		}
+		delete(was, n)
+	}
+	if err := list.Err(); err != nil {
+		return fmt.Errorf("list streams: %w", err)
+	}
+	for n, p := range was {
+		if p.Last > 0 {
+			b.lost = append(b.lost, Loss{Stream: n, Messages: int(p.Last), Detail: "the whole stream is gone"})
 		}
 	}
+	slices.SortFunc(b.lost, func(x, y Loss) int { return strings.Compare(x.Stream, y.Stream) })
 	for _, l := range b.lost {
-		b.log.Error("event store lost data", "stream", l.Stream, "messages", l.Messages, "bytes", l.Bytes)
+		b.log.Error("event store lost data; restore a backup if it matters", "stream", l.Stream, "messages", l.Messages,
+			"bytes", l.Bytes, "detail", l.Detail)
 	}
 	return nil
 }
 
-func fsSize(dir string) (size, free int64) {
-	var st unix.Statfs_t
-	if unix.Statfs(dir, &st) != nil {
-		return 0, 0
+func lossOf(si *jetstream.StreamInfo, was position, gaps uint64) Loss {
+	l := Loss{Stream: si.Config.Name}
+	if lost := si.State.Lost; lost != nil {
+		l.Messages, l.Bytes, l.Detail = len(lost.Msgs), lost.Bytes, "unreadable records"
 	}
-	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize
+	missing := 0
+	if gaps > was.Gaps {
+		missing += int(gaps - was.Gaps)
+	}
+	if last := si.State.LastSeq; last < was.Last {
+		missing += int(was.Last - last)
+	}
+	if missing > 0 {
+		l.Messages = max(l.Messages, missing)
+		l.Detail = fmt.Sprintf("holds %d messages up to number %d, had reached %d", si.State.Msgs, si.State.LastSeq, was.Last)
+	}
+	return l
 }
