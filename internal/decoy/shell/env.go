@@ -157,7 +157,7 @@ func (e *env) get(name string) string {
 	return v
 }
 
-func (e *env) list(name string) []string {
+func (e *env) elements(name string) []string {
 	v, ok := e.vars[name]
 	switch {
 	case !ok:
@@ -169,7 +169,7 @@ func (e *env) list(name string) []string {
 }
 
 func (e *env) element(name, index string) (string, bool) {
-	list := e.list(name)
+	list := e.elements(name)
 	i, err := e.arith(index)
 	if i < 0 {
 		i += int64(len(list))
@@ -207,7 +207,7 @@ func (e *env) setExport(name, val string) {
 
 func (e *env) setElement(name, index, val string) {
 	i, err := e.arith(index)
-	list := slices.Clone(e.list(name))
+	list := slices.Clone(e.elements(name))
 	if err != nil || i < 0 || i >= int64(e.sh.limits.Words) || len(list) >= e.sh.limits.Words || !e.sh.spend(len(list)/4+int(i)/8) {
 		e.complain(name + "[" + clip(index, 20) + "]: bad array subscript")
 		return

@@ -172,7 +172,7 @@ func (x *expander) multi(p part, quoted bool) bool {
 		if i != "@" && i != "*" {
 			return false
 		}
-		star, list = i == "*", x.e.list(p.text)
+		star, list = i == "*", x.e.elements(p.text)
 	}
 	switch {
 	case p.op == "len":

@@ -75,9 +75,10 @@ type node struct {
 	size     int64 // pretended size of an image file whose bytes are not kept
 	target   string
 	kids     map[string]*node
-	gen      func(*Shell) []byte
-	immut    bool // chattr +i
-	fresh    bool // data is this session's own array
+	gen      func(*Shell) []byte // content made when read, as in /proc
+	prog     string              // command an image binary stands for
+	immut    bool                // chattr +i
+	fresh    bool                // data is this session's own array
 }
 
 func (n *node) isDir() bool  { return n.mode&modeType == modeDir }
@@ -147,6 +148,9 @@ func split(p string) []string {
 // walk resolves p. It returns the node and its canonical path; with
 // follow=false a final symbolic link is not followed.
 func (f *FS) walk(p string, follow bool) (*node, string, error) {
+	if p == "" {
+		return nil, "", errNoEnt
+	}
 	if len(p) > maxPath {
 		return nil, "", errNameLen
 	}
@@ -326,7 +330,7 @@ func (f *FS) create(p string, perm uint32, truncate, exclusive bool) (*node, str
 	if truncate {
 		f.flush(n)
 		f.release(n)
-		n.data, n.size, n.gen = nil, 0, nil
+		n.data, n.size, n.gen, n.prog = nil, 0, nil, ""
 	}
 	n.mtime = f.now()
 	return n, canonical, nil

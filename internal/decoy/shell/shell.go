@@ -22,8 +22,8 @@ import (
 // Shell or FS, and must not keep content without copying it. All arguments
 // are the visitor's bytes: hostile, only capped.
 type Sink interface {
-	Command(line string)                           // a command line or a line of a script
-	Download(url, tool string)                     // a URL, host or address the visitor wanted to reach
+	Command(line string)                          // a command line or a line of a script
+	Download(url, tool string)                    // a URL, host or address the visitor wanted to reach
 	File(path string, content []byte, how string) // a file the visitor finished writing
 }
 
@@ -117,21 +117,23 @@ type Shell struct {
 	crontab map[string][]byte
 	killed  map[int]bool
 
-	ctx       context.Context
-	run       int
-	steps     int
-	stepMax   int
-	forks     int
-	out       int64
-	session   int64
-	slept     time.Duration
-	stop      bool   // the Run's budget is used up
-	stopWhy   string // printed once when it is
-	ended     bool
-	deadline  time.Time
-	events    [3]int
-	depth     int
-	lastBG    int
+	ctx      context.Context
+	run      int
+	steps    int
+	stepMax  int
+	forks    int
+	out      int64
+	session  int64
+	slept    time.Duration
+	stop     bool   // the Run's budget is used up
+	stopWhy  string // printed once when it is
+	ended    bool
+	deadline time.Time
+	events   [3]int
+	depth    int
+	lastBG   int
+	rng      uint64
+	echo     func(on bool) // switches the terminal echo of an interactive session
 }
 
 type job struct {
@@ -264,7 +266,7 @@ func (s *Shell) Run(ctx context.Context, line string, stdin io.Reader, stdout, s
 	defer cancel()
 	s.ctx = ctx
 	s.deadline, _ = ctx.Deadline()
-	s.steps, s.stepMax, s.forks, s.out, s.slept, s.depth, s.heldBytes = 0, s.limits.Steps, 0, 0, 0, 0, 0
+	s.steps, s.stepMax, s.forks, s.out, s.slept, s.depth = 0, s.limits.Steps, 0, 0, 0, 0
 	s.stop, s.stopWhy = false, ""
 	s.run++
 	e := s.top

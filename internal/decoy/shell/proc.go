@@ -1,0 +1,157 @@
+package shell
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+)
+
+func (b *builder) proc() {
+	p := b.p
+	b.file("/proc/version", 0o444, p.ProcVersion()+"\n")
+	b.file("/proc/cpuinfo", 0o444, b.cpuinfo())
+	b.file("/proc/cmdline", 0o444, "BOOT_IMAGE=/boot/vmlinuz-"+p.Kernel.Release+" root=UUID="+p.Hardware.RootUUID+" ro quiet\n")
+	b.file("/proc/filesystems", 0o444, "nodev\tsysfs\nnodev\ttmpfs\nnodev\tbdev\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevtmpfs\n\text3\n\text2\n\text4\n\tsquashfs\n\tvfat\nnodev\toverlay\n")
+	b.file("/proc/modules", 0o444, "xt_conntrack 16384 1 - Live 0x0000000000000000\nnf_nat 57344 2 - Live 0x0000000000000000\noverlay 163840 2 - Live 0x0000000000000000\nvirtio_net 61440 0 - Live 0x0000000000000000\n")
+	b.file("/proc/swaps", 0o444, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
+	b.file("/proc/partitions", 0o444, fmt.Sprintf("major minor  #blocks  name\n\n 252        0 %10d %s\n 252        1 %10d %s\n", p.Hardware.DiskGB<<20, p.Hardware.DiskDevice, p.Hardware.DiskGB<<20-1024, p.RootPartition()))
+	b.file("/proc/sys/kernel/hostname", 0o644, p.Hostname+"\n")
+	b.file("/proc/sys/kernel/osrelease", 0o444, p.Kernel.Release+"\n")
+	b.file("/proc/sys/kernel/ostype", 0o444, "Linux\n")
+	b.file("/proc/sys/vm/nr_hugepages", 0o644, "0\n")
+	b.file("/proc/mounts", 0o444, b.mounts())
+	b.file("/proc/self/mounts", 0o444, b.mounts())
+	b.put("/proc/self/exe", &node{mode: modeLink | 0o777, target: "/usr/bin/bash"})
+	b.put("/proc/self/cwd", &node{mode: modeLink | 0o777, target: "/root"})
+	b.mkdir("/proc/self/fd")
+	b.file("/proc/self/cmdline", 0o444, "-bash\x00")
+	b.file("/proc/self/status", 0o444, "Name:\tbash\nUmask:\t0022\nState:\tR (running)\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
+	b.file("/proc/self/cgroup", 0o444, "0::/user.slice/user-0.slice/session-1.scope\n")
+	b.file("/proc/1/cgroup", 0o444, "0::/init.scope\n")
+	b.file("/proc/1/comm", 0o444, "systemd\n")
+	b.gen("/proc/uptime", func(s *Shell) []byte {
+		up := s.p.Uptime(s.now()).Seconds()
+		return fmt.Appendf(nil, "%.2f %.2f\n", up, up*float64(s.p.Hardware.Cores)*0.94)
+	})
+	b.gen("/proc/loadavg", func(s *Shell) []byte {
+		l := s.load()
+		return fmt.Appendf(nil, "%.2f %.2f %.2f 1/%d %d\n", l[0], l[1], l[2], 140+len(s.p.Processes), s.nextPID)
+	})
+	b.gen("/proc/meminfo", func(s *Shell) []byte { return s.meminfo() })
+	b.gen("/proc/stat", func(s *Shell) []byte {
+		up := int(s.p.Uptime(s.now()).Seconds())
+		return fmt.Appendf(nil, "cpu  %d 312 %d %d 1021 0 220 0 0 0\nbtime %d\nprocesses %d\n", up*2, up, up*95*s.p.Hardware.Cores, s.p.BootedAt.Unix(), s.nextPID)
+	})
+	b.gen("/proc/net/dev", func(s *Shell) []byte {
+		var o bytes.Buffer
+		o.WriteString("Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n")
+		for i, n := range append([]string{"lo"}, s.ifaceNames()...) {
+			rx, tx := s.traffic(i)
+			fmt.Fprintf(&o, "%6s: %d %d    0    0    0     0          0         0 %d %d    0    0    0     0       0          0\n", n, rx, rx/731, tx, tx/512)
+		}
+		return o.Bytes()
+	})
+	b.gen("/proc/net/route", func(s *Shell) []byte {
+		i := s.p.Interfaces[0]
+		a, g := i.Addr.Masked().Addr().As4(), s.p.Gateway.As4()
+		return fmt.Appendf(nil, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n%s\t00000000\t%08X\t0003\t0\t0\t0\t00000000\t0\t0\t0\n%s\t%08X\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", i.Name, binary.LittleEndian.Uint32(g[:]), i.Name, binary.LittleEndian.Uint32(a[:]))
+	})
+	b.gen("/proc/net/tcp", func(s *Shell) []byte {
+		var o bytes.Buffer
+		o.WriteString("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n")
+		for i, k := range s.p.Sockets {
+			var port int
+			if c := strings.LastIndexByte(k.Addr, ':'); k.Proto != "tcp" || c < 0 {
+				continue
+			} else if _, err := fmt.Sscan(k.Addr[c+1:], &port); err != nil {
+				continue
+			}
+			host := "00000000"
+			if strings.HasPrefix(k.Addr, "127.") {
+				host = "0100007F"
+			}
+			fmt.Fprintf(&o, "%4d: %s:%04X 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 %d 1 0000000000000000 100 0 0 10 0\n", i, host, port, 18000+i*13)
+		}
+		return o.Bytes()
+	})
+	for _, pr := range p.Processes {
+		d := fmt.Sprintf("/proc/%d", pr.PID)
+		name := strings.Trim(strings.Fields(pr.Command)[0], "[]:")
+		b.file(d+"/comm", 0o444, name[strings.LastIndexByte(name, '/')+1:]+"\n")
+		if !strings.HasPrefix(pr.Command, "[") {
+			b.file(d+"/cmdline", 0o444, strings.ReplaceAll(pr.Command, " ", "\x00")+"\x00")
+			b.put(d+"/exe", &node{mode: modeLink | 0o777, target: name})
+		} else {
+			b.file(d+"/cmdline", 0o444, "")
+		}
+	}
+}
+
+func (b *builder) cpuinfo() string {
+	h := b.p.Hardware
+	var o strings.Builder
+	for i := range h.Cores {
+		fmt.Fprintf(&o, "processor\t: %d\nvendor_id\t: %s\ncpu family\t: %d\nmodel\t\t: %d\nmodel name\t: %s\nstepping\t: %d\nmicrocode\t: 0x1\ncpu MHz\t\t: %.3f\ncache size\t: %d KB\nphysical id\t: 0\nsiblings\t: %d\ncore id\t\t: %d\ncpu cores\t: %d\napicid\t\t: %d\ninitial apicid\t: %d\nfpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: 13\nwp\t\t: yes\nflags\t\t: %s\nbogomips\t: %.2f\nclflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 46 bits physical, 48 bits virtual\npower management:\n\n",
+			i, h.CPUVendor, h.CPUFamily, h.CPUModelNo, h.CPUModel, h.CPUStepping, h.CPUMHz, h.CacheKB, h.Cores, i, h.Cores, i, i, h.CPUFlags, h.Bogomips)
+	}
+	return o.String()
+}
+
+func (b *builder) mounts() string {
+	return "sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0\nproc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\nudev /dev devtmpfs rw,nosuid,relatime,size=" + itoa(int(b.p.Hardware.MemKB/2)) + "k,nr_inodes=500000,mode=755,inode64 0 0\ndevpts /dev/pts devpts rw,nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=000 0 0\ntmpfs /run tmpfs rw,nosuid,nodev,noexec,relatime,size=" + itoa(int(b.p.Hardware.MemKB/10)) + "k,mode=755,inode64 0 0\n/dev/" + b.p.RootPartition() + " / ext4 rw,relatime,errors=remount-ro 0 0\ntmpfs /dev/shm tmpfs rw,nosuid,nodev,inode64 0 0\ntmpfs /run/lock tmpfs rw,nosuid,nodev,noexec,relatime,size=5120k,inode64 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime,nsdelegate,memory_recursiveprot 0 0\n"
+}
+
+// wobble is a stable value in [0,1) that changes every ten minutes.
+func (s *Shell) wobble(label string) float64 {
+	slot := s.now().Unix() / 600
+	d := s.p.Derive(fmt.Sprintf("%s %d", label, slot), 2)
+	return float64(binary.LittleEndian.Uint16(d)) / 65536
+}
+
+func (s *Shell) load() [3]float64 {
+	c := float64(s.p.Hardware.Cores) * 0.2
+	return [3]float64{s.wobble("load1") * c, s.wobble("load5") * c, s.wobble("load15") * c}
+}
+
+// memory returns total, used, free, shared, cache and available KiB.
+func (s *Shell) memory() [6]int64 {
+	t := s.p.Hardware.MemKB
+	used := int64(float64(t) * (0.22 + 0.12*s.wobble("mem")))
+	cache := int64(float64(t) * (0.35 + 0.1*s.wobble("cache")))
+	free := t - used - cache
+	return [6]int64{t, used, free, 1188 + t/900, cache, free + cache*9/10}
+}
+
+func (s *Shell) meminfo() []byte {
+	m := s.memory()
+	sw := s.p.Hardware.SwapKB
+	var o bytes.Buffer
+	for _, l := range []struct {
+		k string
+		v int64
+	}{{"MemTotal", m[0]}, {"MemFree", m[2]}, {"MemAvailable", m[5]}, {"Buffers", m[4] / 12}, {"Cached", m[4] * 11 / 12}, {"SwapCached", 0}, {"Active", m[1]}, {"Inactive", m[4] / 2}, {"SwapTotal", sw}, {"SwapFree", sw}, {"Dirty", 184}, {"Shmem", m[3]}, {"Slab", m[0] / 30}, {"HugePages_Total", 0}, {"Hugepagesize", 2048}} {
+		unit := " kB"
+		if l.k == "HugePages_Total" {
+			unit = ""
+		}
+		fmt.Fprintf(&o, "%-15s %8d%s\n", l.k+":", l.v, unit)
+	}
+	return o.Bytes()
+}
+
+func (s *Shell) ifaceNames() []string {
+	var out []string
+	for _, i := range s.p.Interfaces {
+		out = append(out, i.Name)
+	}
+	return out
+}
+
+// traffic is the received and sent bytes of an interface; it grows with time.
+func (s *Shell) traffic(i int) (rx, tx int64) {
+	d := s.p.Derive(fmt.Sprintf("traffic %d", i), 4)
+	up := int64(s.p.Uptime(s.now()) / time.Second)
+	return up * (900 + int64(d[0])*30), up * (400 + int64(d[1])*20)
+}
