@@ -201,6 +201,7 @@ type Replay struct {
 	Removed   []ReplayDecision `json:"removed"`
 	Changed   []ReplayDecision `json:"changed"`
 	Unchanged int              `json:"unchanged"`
+	Errors    []string         `json:"errors"` // what could not be told
 }
 
 // ReplayDecision is one difference.

@@ -82,3 +82,11 @@ func writeJSON(file string, v any) error {
 	}
 	return nil
 }
+
+func (id *identity) publicKey() ed25519.PublicKey {
+	pub, ok := id.key.Public().(ed25519.PublicKey)
+	if !ok {
+		panic("BUG: an Ed25519 key has no Ed25519 public key")
+	}
+	return pub
+}

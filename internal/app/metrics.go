@@ -10,7 +10,7 @@ import (
 // be able to choose how many series there are.
 type sensorMetrics struct {
 	observations, refused, evidenceLost, signals, accepted, shed, tripped *prometheus.CounterVec
-	active                                                               *prometheus.GaugeVec
+	active                                                                *prometheus.GaugeVec
 }
 
 func newSensorMetrics(m *obs.Metrics) sensorMetrics {

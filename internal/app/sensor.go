@@ -15,6 +15,7 @@ import (
 	"bartizan/internal/bus"
 	"bartizan/internal/conf"
 	"bartizan/internal/decoy"
+	"bartizan/internal/decoy/persona"
 	"bartizan/internal/detect"
 	"bartizan/internal/jail"
 	"bartizan/internal/model"
@@ -38,6 +39,7 @@ type sensor struct {
 	listeners []listener
 	lines     []Listening
 	metrics   sensorMetrics
+	hostName  string // of the persona
 
 	mu       sync.Mutex
 	pid      int
@@ -56,6 +58,11 @@ func newSensor(c *Config, id identity, log *slog.Logger, health *obs.Health, m *
 	}
 	s := &sensor{conf: c, log: log, health: health, engine: detect.NewEngine(detectors, detect.Options{}), metrics: newSensorMetrics(m)}
 	s.setup.Persona = id.persona
+	who, err := persona.FromState(id.persona)
+	if err != nil {
+		return nil, fmt.Errorf("read persona: %w", err)
+	}
+	s.hostName = who.Hostname
 	table := builtin.Decoys()
 	for name, in := range c.Decoys.Instances {
 		if in.Disabled {
@@ -104,7 +111,7 @@ func (s *sensor) run(ctx context.Context) error {
 		s.restarts++
 		s.pid = 0
 		s.mu.Unlock()
-		s.health.Set("decoys", obs.Failed, fmt.Sprintf("the decoys' process ended: %v; starting it again", err))
+		s.health.Set("decoys", obs.StateFailed, fmt.Sprintf("the decoys' process ended: %v; starting it again", err))
 		s.log.Error("decoys ended, starting them again", "error", err, "after", time.Since(began).Round(time.Millisecond), "pause", pause)
 		if time.Since(began) > time.Minute {
 			pause = 100 * time.Millisecond
@@ -155,9 +162,9 @@ func (s *sensor) started(c *jail.Child) {
 	s.pid, s.report, s.stats = c.Pid(), c.Report(), decoy.Stats{}
 	s.mu.Unlock()
 	s.log.Info("decoys are locked in", "pid", c.Pid(), "jail", c.Report().String())
-	state, detail := obs.OK, "running"
+	state, detail := obs.StateOK, "running"
 	if err := c.Report().Strict(); err != nil {
-		state, detail = obs.Degraded, err.Error()
+		state, detail = obs.StateDegraded, err.Error()
 		s.log.Warn("the decoys' jail is not complete", "missing", c.Report().Missing)
 	}
 	s.health.Set("decoys", state, detail)
@@ -252,7 +259,7 @@ func (s *sensor) keep(ctx context.Context, o *observe.Observation) {
 			s.lost++
 			lost := s.lost
 			s.mu.Unlock()
-			s.health.Set("evidence", obs.Degraded, fmt.Sprintf("%d pieces of evidence could not be stored: %v", lost, err))
+			s.health.Set("evidence", obs.StateDegraded, fmt.Sprintf("%d pieces of evidence could not be stored: %v", lost, err))
 			s.metrics.evidenceLost.WithLabelValues().Inc()
 			continue
 		}
@@ -277,13 +284,13 @@ func (s *sensor) publish(ctx context.Context, signals []model.Signal) error {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		err := s.signals.PublishBatch(ctx, items)
 		if err == nil {
-			s.health.Set("signals", obs.OK, "stored")
+			s.health.Set("signals", obs.StateOK, "stored")
 			return nil
 		}
 		if !errors.Is(err, bus.ErrNoSpace) {
 			return fmt.Errorf("store signals: %w", err)
 		}
-		s.health.Set("signals", obs.Failed, "signals cannot be stored, the decoys are held back: "+err.Error())
+		s.health.Set("signals", obs.StateFailed, "signals cannot be stored, the decoys are held back: "+err.Error())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -332,7 +339,7 @@ func (s *sensor) onTrip(t jail.Trip) {
 	s.mu.Unlock()
 	s.metrics.tripped.WithLabelValues().Inc()
 	s.log.Error("the decoys' process made a call that only an intruder makes: take it as taken over", "trip", fmt.Sprintf("%+v", t), "times", n)
-	s.health.Set("intruder", obs.Failed, fmt.Sprintf("the decoys' process made %d calls that only an intruder makes; what it reports since then may be invented: restart the node, and keep its evidence", n))
+	s.health.Set("intruder", obs.StateFailed, fmt.Sprintf("the decoys' process made %d calls that only an intruder makes; what it reports since then may be invented: restart the node, and keep its evidence", n))
 }
 
 // childLog relays the child's standard error, already capped and cleaned.

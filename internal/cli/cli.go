@@ -14,6 +14,7 @@ import (
 
 	"bartizan/internal/api"
 	"bartizan/internal/app"
+	"bartizan/internal/drill"
 
 	"github.com/spf13/cobra"
 )
@@ -68,6 +69,13 @@ func Main(ctx context.Context, env Env, args []string) int {
 		// The decoys' process: nothing may be opened before it is locked in.
 		if err := app.RunChild(ctx); err != nil {
 			fmt.Fprintln(env.Stderr, "bartizan:", err)
+			return ExitBlind
+		}
+		return ExitOK
+	}
+	if len(args) == 1 && args[0] == drill.AttackerVerb {
+		if err := drill.Attackers(ctx, env.Stdin, env.Stdout); err != nil {
+			fmt.Fprintln(env.Stderr, "bartizan: attackers:", err)
 			return ExitBlind
 		}
 		return ExitOK

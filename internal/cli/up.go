@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -53,7 +54,7 @@ func versionCmd(g *global) *cobra.Command {
 		Use: "version", Short: "Print the version and what this build can do", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := app.BuildInfo(g.env.Version)
-			return show(g, v, func(w interface{ Write([]byte) (int, error) }) error {
+			return show(g, v, func(w io.Writer) error {
 				_, err := fmt.Fprintf(w, "bartizan %s (%s, %s)\n", v.Version, v.Go, v.Platform)
 				return err
 			})

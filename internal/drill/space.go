@@ -45,6 +45,12 @@ func here() (*space, error) {
 	return &space{ns: ns}, err
 }
 
+// spaceOf is the namespace of a running process.
+func spaceOf(pid int) (*space, error) {
+	ns, err := netns.GetFromPid(pid)
+	return &space{ns: ns}, err
+}
+
 func (s *space) close() error { return s.ns.Close() }
 
 // do runs fn on a thread of its own inside the namespace.

@@ -1,0 +1,174 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"bartizan/internal/builtin"
+	"bartizan/internal/bus"
+	"bartizan/internal/decide"
+	"bartizan/internal/enforce"
+	"bartizan/internal/host"
+	"bartizan/internal/model"
+	"bartizan/internal/obs"
+)
+
+// enforcing is the enforcers' side of the ledger: a durable consumer that folds
+// it into the orders that should be in force, and a reconciler per enforcer.
+// It reads the same stream an enforcer elsewhere would, and trusts it as little.
+type enforcing struct {
+	conf     *Config
+	bus      *bus.Bus
+	log      *slog.Logger
+	health   *obs.Health
+	metrics  hubMetrics
+	receipts *receiptBook
+	ledger   *decide.Ledger // its own fold
+	book     *enforce.Book
+	latest   enforce.Latest
+	devices  []device
+	unseen   int // ledger entries that changed nothing
+}
+
+type device struct {
+	name       string
+	enforcer   enforce.Enforcer
+	reconciler *enforce.Reconciler
+}
+
+// cutter is what an enforcer offers that can end connections of its own accord.
+type cutter interface {
+	SetCut(func(context.Context, netip.Prefix))
+}
+
+func newEnforcing(c *Config, b *bus.Bus, ledger *decide.Ledger, receipts *receiptBook, log *slog.Logger, health *obs.Health, m hubMetrics) (*enforcing, error) {
+	e := &enforcing{conf: c, bus: b, log: log, health: health, metrics: m, receipts: receipts, ledger: ledger, book: enforce.NewBook()}
+	table := builtin.Enforcers()
+	for _, name := range slices.Sorted(maps.Keys(c.Enforce)) {
+		impl, err := table.Build(name, c.Enforce[name])
+		if err != nil {
+			return nil, fmt.Errorf("enforcer %s: %w", name, err)
+		}
+		if cut, ok := impl.(cutter); ok {
+			cut.SetCut(e.cut)
+		}
+		e.devices = append(e.devices, device{name: name, enforcer: impl, reconciler: enforce.New(name, impl, enforce.Options{
+			Persisted: receipts.from(name), Log: log.With("enforcer", name),
+			Changed: func(h enforce.Health) { e.changed(name, h) },
+		})})
+	}
+	return e, nil
+}
+
+// rebuild folds the ledger from its beginning, before anything runs, so that
+// the first state the devices are given is the whole one.
+func (e *enforcing) rebuild(ctx context.Context) error {
+	_, err := bus.Read(ctx, e.bus, ledgerTopic(e.conf), bus.From{}, func(m bus.Message[model.Entry]) error {
+		e.fold(m.Seq, m.Value)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read ledger: %w", err)
+	}
+	e.latest.Set(e.book.Snapshot())
+	return nil
+}
+
+// follow is the durable consumer: entries are acknowledged when the state the
+// reconcilers work from holds them.
+func (e *enforcing) follow(ctx context.Context) error {
+	return bus.Consume(ctx, e.bus, ledgerTopic(e.conf), "enforcers", bus.ConsumeOptions{}, func(_ context.Context, batch []bus.Message[model.Entry]) error {
+		for i := range batch {
+			e.fold(batch[i].Seq, batch[i].Value)
+		}
+		e.latest.Set(e.book.Snapshot())
+		return nil
+	})
+}
+
+func (e *enforcing) fold(seq uint64, entry model.Entry) {
+	changed, err := e.ledger.Apply(seq, entry)
+	if err != nil {
+		e.unseen++ // the hub, which folds the same entries, reports them
+	}
+	for _, id := range changed {
+		d, ok := e.ledger.Get(id)
+		if !ok {
+			continue // a lease
+		}
+		prefix, isIP := d.Target.Prefix()
+		if !isIP || d.DryRun || d.State != model.StateActive || d.Action < model.Throttle {
+			e.book.Delete(id)
+			continue
+		}
+		e.book.Set(enforce.Order{Decision: id, Prefix: prefix, Action: d.Action, Until: d.Until, Manual: d.Policy == "manual"})
+	}
+}
+
+// deliver stores a receipt; the reconciler calls it again until it succeeds.
+func (e *enforcing) deliver(ctx context.Context, r model.Receipt) error {
+	if err := e.receipts.add(ctx, r); err != nil {
+		e.health.Set("receipts", obs.StateFailed, err.Error())
+		return err
+	}
+	e.health.Set("receipts", obs.StateOK, "written")
+	e.metrics.receipts.WithLabelValues(r.Enforcer, string(r.Status)).Inc()
+	if r.Status == model.Applied {
+		if d, ok := e.ledger.Get(r.Decision); ok && !d.Because.Seen.IsZero() {
+			e.metrics.latency.WithLabelValues("enforced").Observe(max(0, r.Time.Sub(d.Because.Seen).Seconds()))
+		}
+	}
+	return nil
+}
+
+func (e *enforcing) changed(name string, h enforce.Health) {
+	check := "enforcer-" + name
+	switch {
+	case h.LastError != "" && h.LastErrorAt.After(h.LastOK):
+		e.health.Set(check, obs.StateFailed, h.LastError)
+	case h.Pending && time.Since(h.Since) > 5*time.Second:
+		e.health.Set(check, obs.StateDegraded, fmt.Sprintf("behind since %s", h.Since.Format(time.TimeOnly)))
+	default:
+		e.health.Set(check, obs.StateOK, fmt.Sprintf("%d orders in force", h.Orders))
+	}
+}
+
+// cut ends the open connections of a source that was just blocked. Their
+// packets are dropped already; this frees what they hold.
+func (e *enforcing) cut(ctx context.Context, p netip.Prefix) {
+	n, err := host.Cut(ctx, p)
+	if err != nil {
+		e.health.Set("cut", obs.StateDegraded, "open connections of blocked sources are starved, not closed: "+err.Error())
+		return
+	}
+	if n.Sockets+n.Flows > 0 {
+		e.log.Info("cut connections of a blocked source", "prefix", p, "sockets", n.Sockets, "flows", n.Flows)
+	}
+}
+
+// protect gives the devices their last line of defence.
+func (e *enforcing) protect(never []netip.Prefix) {
+	for _, d := range e.devices {
+		if p, ok := d.enforcer.(enforce.Protected); ok {
+			p.Protect(never)
+		}
+	}
+}
+
+// close releases the devices; what is in force stays in force.
+func (e *enforcing) close(context.Context) error {
+	var first error
+	for _, d := range e.devices {
+		if c, ok := d.enforcer.(enforce.Closer); ok {
+			if err := c.Close(); err != nil && first == nil {
+				first = fmt.Errorf("close enforcer %s: %w", d.name, err)
+			}
+		}
+	}
+	return first
+}

@@ -1,0 +1,227 @@
+package app
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"bartizan/internal/bus"
+	"bartizan/internal/decide"
+	"bartizan/internal/intel"
+	"bartizan/internal/model"
+	"bartizan/internal/obs"
+)
+
+// hub folds signals into intelligence and intelligence into decisions. It is
+// the only writer of the ledger, and the ledger is its only memory: everything
+// else is folded again at the next start.
+type hub struct {
+	conf     *Config
+	bus      *bus.Bus
+	log      *slog.Logger
+	health   *obs.Health
+	metrics  hubMetrics
+	around   *surroundings
+	key      ed25519.PrivateKey
+	store    *intel.Store
+	entries  *bus.Publisher[model.Entry]
+	receipts *receiptBook
+
+	mu     sync.Mutex // one decision at a time, and the views below
+	ledger *decide.Ledger
+	policy *decide.Policy
+	watch  *decide.Watch
+}
+
+// horizon is how far back signals are folded again at a start: by then the
+// evidence of any of them has decayed to nothing that matters.
+const horizon = 7 * day
+
+// rebuild folds what the streams hold, before anything runs.
+func (h *hub) rebuild(ctx context.Context, now time.Time) error {
+	_, err := bus.Read(ctx, h.bus, ledgerTopic(h.conf), bus.From{}, func(m bus.Message[model.Entry]) error {
+		h.fold(m.Seq, m.Value)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read ledger: %w", err)
+	}
+	n := 0
+	_, err = bus.Read(ctx, h.bus, signalTopic(h.conf), bus.From{Time: now.Add(-horizon)}, func(m bus.Message[model.Signal]) error {
+		n++
+		h.store.Fold(&m.Value)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read signals: %w", err)
+	}
+	h.log.Info("state folded from the streams", "decisions", len(h.ledger.Active()), "signals", n)
+	return nil
+}
+
+// fold applies one ledger entry to the view; a bad one is reported and skipped,
+// as it will be by everybody else who folds the ledger.
+func (h *hub) fold(seq uint64, e model.Entry) {
+	if _, err := h.ledger.Apply(seq, e); err != nil {
+		h.log.Warn("ledger entry ignored", "seq", seq, "change", e.Change, "error", err)
+		h.health.Set("ledger", obs.StateDegraded, fmt.Sprintf("entry %d (%s) ignored: %v", seq, e.Change, err))
+	}
+}
+
+// append writes entries to the ledger and folds them. The caller holds mu.
+func (h *hub) append(ctx context.Context, entries []model.Entry) error {
+	for i, e := range entries {
+		id := fmt.Sprintf("%s-%s", e.ID, e.Change)
+		seq, err := h.entries.Publish(ctx, e.ID.String(), id, e)
+		if err != nil {
+			state := "decisions cannot be written down, so none is made: "
+			if !errors.Is(err, bus.ErrNoSpace) {
+				state = "write ledger: "
+			}
+			h.health.Set("ledger", obs.StateFailed, state+err.Error())
+			return fmt.Errorf("write %s (entry %d of %d) to the ledger: %w", e.Change, i+1, len(entries), err)
+		}
+		h.fold(seq, e)
+		h.metrics.ledger.WithLabelValues(string(e.Change)).Inc()
+		h.note(e)
+	}
+	if len(entries) > 0 {
+		h.health.Set("ledger", obs.StateOK, "written")
+	}
+	return nil
+}
+
+// note counts and logs what a person will want to find later.
+func (h *hub) note(e model.Entry) {
+	d := e.Decision
+	if d == nil {
+		h.log.Info("ledger", "change", e.Change, "id", e.ID, "by", e.By, "reason", e.Reason)
+		return
+	}
+	state := "enforced"
+	if d.DryRun {
+		state = "dry-run"
+	}
+	if e.Change == model.ChangeHold {
+		state = "held"
+	}
+	h.metrics.decisions.WithLabelValues(d.Action.String(), state).Inc()
+	if !d.Because.Seen.IsZero() {
+		h.metrics.latency.WithLabelValues("decided").Observe(max(0, d.From.Sub(d.Because.Seen).Seconds()))
+	}
+	h.log.Info("decision", "change", e.Change, "id", e.ID, "action", d.Action, "target", d.Target.Value(), "state", state, "for", d.Until.Sub(d.From).Round(time.Millisecond), "reason", d.Reason)
+}
+
+// onSignals is the handler of the hub's durable consumer: fold, decide, write,
+// and only then acknowledge.
+func (h *hub) onSignals(ctx context.Context, batch []bus.Message[model.Signal]) error {
+	stored := map[model.Entity]*bus.Message[model.Signal]{}
+	var changed []model.Entity
+	for i := range batch {
+		m := &batch[i]
+		if err := m.Value.Check(); err != nil {
+			h.log.Warn("signal ignored", "seq", m.Seq, "error", err)
+			continue
+		}
+		for _, e := range h.store.Fold(&m.Value) {
+			if stored[e] == nil {
+				changed = append(changed, e)
+			}
+			stored[e] = m
+		}
+	}
+	folded := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range changed {
+		ind, ok := h.store.Get(e, folded)
+		if !ok {
+			continue
+		}
+		entries, err := decide.Evaluate(time.Now(), ind, h.ledger, h.policy, h.around.snapshot())
+		if err != nil {
+			h.log.Error("cannot decide", "entity", e.Type(), "error", err)
+			h.health.Set("policy", obs.StateDegraded, err.Error())
+		}
+		for i := range entries {
+			if d := entries[i].Decision; d != nil {
+				d.Because.Seen, d.Because.Stored, d.Because.Folded = ind.LastSeen, stored[e].Time, folded
+			}
+		}
+		if err := h.append(ctx, entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reconsider looks at everything that is known, once after a start: a kill
+// between a signal and its decision must not let the attacker off.
+func (h *hub) reconsider(ctx context.Context, now time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, ind := range h.store.List(now, intel.Filter{Types: []model.EntityType{model.TypeIP}, MinConfidence: 0.5, Limit: intel.MaxList}) {
+		entries, err := decide.Evaluate(now, ind, h.ledger, h.policy, h.around.snapshot())
+		if err != nil {
+			h.log.Error("cannot decide", "error", err)
+		}
+		for i := range entries {
+			if d := entries[i].Decision; d != nil {
+				d.Because.Seen, d.Because.Stored, d.Because.Folded = ind.LastSeen, ind.LastSeen, now
+			}
+		}
+		if err := h.append(ctx, entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clock ends what is over, undoes what does harm, and forgets what has decayed.
+func (h *hub) clock(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	lastForget, lastSample := time.Now(), time.Time{}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			// A failed write is reported by append and tried again at the next tick.
+			_ = h.expire(ctx, now)
+			if now.Sub(lastSample) >= trafficEvery {
+				lastSample = now
+				if good, known := h.around.goodPeers(); known {
+					h.mu.Lock()
+					h.watch.Sample(now, good)
+					h.mu.Unlock()
+				}
+			}
+			if now.Sub(lastForget) > 10*time.Second {
+				lastForget = now
+				h.store.Expire(now)
+				h.gauges()
+			}
+		}
+	}
+}
+
+func (h *hub) expire(ctx context.Context, now time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	entries := h.ledger.Expiries(now)
+	entries = append(entries, h.watch.Check(now, h.ledger)...)
+	return h.append(ctx, entries)
+}
+
+func (h *hub) gauges() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.metrics.active.WithLabelValues().Set(float64(len(h.ledger.Active())))
+	h.metrics.held.WithLabelValues().Set(float64(len(h.ledger.Held())))
+	h.metrics.indicators.WithLabelValues().Set(float64(h.store.Len()))
+}

@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"bartizan/internal/api"
+	"bartizan/internal/decide"
+	"bartizan/internal/model"
+)
+
+// lease puts a drill lease into the ledger, signed with the node's key. The
+// function it returns takes it out again, with everything decided under it.
+func (h *hub) lease(ctx context.Context, q api.LeaseRequest, who string) (model.Lease, func(reason string), error) {
+	var addrs []netip.Addr
+	for _, s := range q.Addresses {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return model.Lease{}, nil, fmt.Errorf("%w: %.64q is not an address", api.ErrInput, s)
+		}
+		addrs = append(addrs, a)
+	}
+	now := time.Now()
+	l, err := decide.NewLease(now, addrs, q.For.Duration(), q.BlockFor.Duration(), who, h.key)
+	if err != nil {
+		return l, nil, fmt.Errorf("%w: %w", api.ErrInput, err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.append(ctx, []model.Entry{{Change: model.ChangeLease, Time: now, ID: l.ID, By: who, Lease: &l, Reason: "drill"}}); err != nil {
+		return l, nil, err
+	}
+	if !h.leased(l.ID, now) {
+		return l, nil, fmt.Errorf("%w: the ledger did not accept the lease; too many drills may be running", api.ErrRefused)
+	}
+	return l, func(reason string) { h.unlease(l.ID, reason) }, nil
+}
+
+func (h *hub) leased(id model.ULID, now time.Time) bool {
+	for _, l := range h.ledger.Leases(now) {
+		if l.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// unlease ends a lease and removes what was decided under it. It is called
+// when the drill's connection closes, so it has no context of its own; when the
+// ledger cannot be written, the lease's end is in it from the start.
+func (h *hub) unlease(id model.ULID, reason string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	if !h.leased(id, now) {
+		return
+	}
+	entries := []model.Entry{{Change: model.ChangeUnlease, Time: now, ID: id, By: "clock", Reason: reason}}
+	for _, d := range h.ledger.Active() {
+		if d.Lease == id {
+			entries = append(entries, model.Entry{Change: model.ChangeRemove, Time: now, ID: d.ID, By: "lease", Reason: "the drill is over"})
+		}
+	}
+	if err := h.append(ctx, entries); err != nil {
+		h.log.Error("cannot end a drill lease in the ledger; it ends by itself", "lease", id, "error", err)
+	}
+}
+
+// endLeases ends what an earlier run of the node left behind: whoever held a
+// lease lost its connection with that run.
+func (h *hub) endLeases(now time.Time) {
+	h.mu.Lock()
+	list := h.ledger.Leases(now)
+	h.mu.Unlock()
+	for _, l := range list {
+		h.unlease(l.ID, "the node was restarted")
+	}
+}

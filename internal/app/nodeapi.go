@@ -1,0 +1,312 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"bartizan/internal/api"
+	"bartizan/internal/bus"
+	"bartizan/internal/decide"
+	"bartizan/internal/intel"
+	"bartizan/internal/model"
+	"bartizan/internal/obs"
+)
+
+// api is what the node offers its operators.
+func (n *Node) api() api.Node {
+	return api.Node{
+		Status: n.status, Decisions: n.decisions, Change: n.change, Intel: n.intel, Why: n.why, Evidence: n.evidenceOf,
+		Signals: n.signals, Replay: n.replay, Lease: n.hub.lease,
+		Metrics: n.metrics.Handler(), Health: obs.Handler(n.metrics, n.health),
+	}
+}
+
+func (n *Node) status(ctx context.Context) api.Status {
+	checks, worst := n.health.Checks()
+	s := api.Status{
+		Version: n.env.Version, Name: n.conf.Name, Mode: string(n.hub.policy.Mode), Started: n.started, Now: time.Now(), PID: os.Getpid(),
+		Data: n.conf.Data, State: string(worst), Checks: []api.Check{}, Parts: []api.Part{}, Enforcers: []api.Enforcer{}, Streams: []api.Stream{}, Leases: []api.LeaseInfo{},
+		Intel: n.hub.store.Len(), Decoys: n.sensor.view(),
+	}
+	for _, c := range checks {
+		s.Checks = append(s.Checks, api.Check{Name: c.Name, State: string(c.State), Detail: c.Detail, Since: c.Since})
+	}
+	for _, p := range n.group.Parts() {
+		part := api.Part{Name: p.Name, State: string(p.State), Since: p.Since}
+		if p.Err != nil {
+			part.Error = p.Err.Error()
+		}
+		s.Parts = append(s.Parts, part)
+	}
+	for _, d := range n.enforcing.devices {
+		h := d.reconciler.Health()
+		e := api.Enforcer{Name: d.name, State: "ok", Orders: h.Orders, LastOK: h.LastOK}
+		if h.Pending {
+			e.Pending, e.State = 1, "behind"
+		}
+		if h.LastErrorAt.After(h.LastOK) {
+			e.State, e.LastError = "failed", h.LastError
+		}
+		s.Enforcers = append(s.Enforcers, e)
+	}
+	s.Decisions = n.counts()
+	for _, l := range n.hub.ledger.Leases(s.Now) {
+		s.Leases = append(s.Leases, api.LeaseInfo{ID: l.ID, Addresses: len(l.Addresses), Until: l.Until, By: l.By})
+	}
+	streams, err := n.bus.Stats(ctx)
+	if err != nil {
+		s.Checks = append(s.Checks, api.Check{Name: "streams", State: string(obs.StateDegraded), Detail: err.Error(), Since: s.Now})
+	}
+	for _, st := range streams {
+		s.Streams = append(s.Streams, api.Stream{Name: st.Name, Messages: st.Messages, Bytes: st.Bytes})
+	}
+	return s
+}
+
+func (n *Node) counts() (c api.Counts) {
+	for _, d := range n.hub.ledger.Active() {
+		if d.DryRun {
+			c.DryRun++
+			continue
+		}
+		c.Active++
+		applied := 0
+		for _, r := range n.receipts.of(d.ID) {
+			if r.Status == model.Applied || r.Status == model.Delivered {
+				applied++
+			}
+		}
+		if applied >= len(n.enforcing.devices) && applied > 0 {
+			c.Enforced++
+		}
+	}
+	c.Held, c.Ended = len(n.hub.ledger.Held()), n.hub.ledger.Stats().Ended
+	return c
+}
+
+// view is the sensor's part of the status.
+func (s *sensor) view() api.Decoys {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := api.Decoys{
+		PID: s.pid, Restarts: s.restarts, Jail: s.report.String(), Missing: slices.Concat([]string{}, s.report.Missing), Tripped: s.tripped,
+		Accepted: s.stats.Accepted, Active: s.stats.Active, Shed: s.stats.Shed, Dropped: s.stats.Dropped, Panics: s.stats.Panics,
+		Refused: s.refused, Listening: []api.Listen{}, Host: s.hostName,
+	}
+	for _, l := range s.lines {
+		d.Listening = append(d.Listening, api.Listen(l))
+	}
+	return d
+}
+
+func (n *Node) decisions(_ context.Context, q api.DecisionQuery) ([]api.Decision, error) {
+	f := decide.Filter{Limit: q.Limit}
+	if f.Limit == 0 {
+		f.Limit = 10_000
+	}
+	switch {
+	case q.State != "":
+		if !slices.Contains([]model.State{model.StateHeld, model.StateActive, model.StateRejected, model.StateExpired, model.StateRemoved}, q.State) {
+			return nil, fmt.Errorf("%w: state %.32q: one of held, active, rejected, expired, removed", api.ErrInput, string(q.State))
+		}
+		f.States = []model.State{q.State}
+	case !q.All:
+		f.States = []model.State{model.StateHeld, model.StateActive}
+	}
+	if q.Target != "" {
+		e, err := model.ParseIP(q.Target)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", api.ErrInput, err)
+		}
+		f.Target = e
+	}
+	out := []api.Decision{}
+	for _, d := range n.hub.ledger.List(f) {
+		out = append(out, n.receiptsOf(d))
+	}
+	return out, nil
+}
+
+func (n *Node) intel(_ context.Context, q api.IntelQuery) ([]model.Indicator, error) {
+	now := time.Now()
+	if q.Value != "" {
+		e, err := parseEntity(q.Type, q.Value)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", api.ErrInput, err)
+		}
+		ind, ok := n.hub.store.Get(e, now)
+		if !ok {
+			return []model.Indicator{}, nil
+		}
+		return []model.Indicator{ind}, nil
+	}
+	f := intel.Filter{MinConfidence: q.MinConfidence, Limit: q.Limit}
+	if q.Type != "" {
+		f.Types = []model.EntityType{q.Type}
+	}
+	return slices.Concat([]model.Indicator{}, n.hub.store.List(now, f)), nil
+}
+
+// parseEntity reads "type:value", or a value of a given type, or an address.
+func parseEntity(t model.EntityType, s string) (model.Entity, error) {
+	if t != "" {
+		return model.ParseEntity(t, s)
+	}
+	if e, err := model.ParseIP(s); err == nil {
+		return e, nil
+	}
+	kind, value, ok := strings.Cut(s, ":")
+	if !ok {
+		return model.Entity{}, fmt.Errorf("%.64q is neither an address nor type:value (types: ip domain url sha256 ja3 ja4 hassh access-key prompt)", s)
+	}
+	return model.ParseEntity(model.EntityType(kind), value)
+}
+
+func (n *Node) signals(ctx context.Context, q api.SignalQuery) ([]model.Signal, error) {
+	limit := q.Limit
+	if limit <= 0 || limit > 10_000 {
+		limit = 10_000
+	}
+	from := bus.From{Time: q.Since}
+	if q.Actor != "" {
+		e, err := model.ParseIP(q.Actor)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", api.ErrInput, err)
+		}
+		from.Key, from.OneKey = e.Value(), true
+	}
+	out := []model.Signal{}
+	_, err := bus.Read(ctx, n.bus, signalTopic(&n.conf), from, func(m bus.Message[model.Signal]) error {
+		if q.Kind != "" && m.Value.Kind != q.Kind {
+			return nil
+		}
+		out = append(out, m.Value)
+		if len(out) >= 2*limit {
+			out = append(out[:0], out[len(out)-limit:]...)
+		}
+		return nil
+	})
+	return out[max(0, len(out)-limit):], err
+}
+
+func (n *Node) evidenceOf(ctx context.Context, sha string) ([]byte, error) {
+	if _, err := model.ParseEntity(model.TypeSHA256, sha); err != nil {
+		return nil, fmt.Errorf("%w: %w", api.ErrInput, err)
+	}
+	b, err := n.evidence.Get(ctx, sha)
+	if errors.Is(err, bus.ErrNotFound) {
+		return nil, fmt.Errorf("%w: no evidence with this hash; it may have reached its age or size limit (bus.evidence_age, bus.evidence_bytes)", api.ErrNotFound)
+	}
+	return b, err
+}
+
+// change is a person's word on a decision.
+func (n *Node) change(ctx context.Context, c api.DecisionChange, who string) (api.Decision, error) {
+	h := n.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	length := time.Duration(c.Seconds * float64(time.Second))
+	var entries []model.Entry
+	var err error
+	switch c.Op {
+	case "add":
+		entries, err = n.manual(now, c, length, who)
+	case "approve", "reject", "remove":
+		var id model.ULID
+		if id, err = n.target(c); err == nil {
+			entries, err = n.judge(now, c, id, length, who)
+		}
+	default:
+		err = fmt.Errorf("%w: operation %.32q: one of add, approve, reject, remove", api.ErrInput, c.Op)
+	}
+	if err != nil {
+		return api.Decision{}, err
+	}
+	if err := h.append(ctx, entries); err != nil {
+		return api.Decision{}, err
+	}
+	d, ok := h.ledger.Get(entries[0].ID)
+	if !ok {
+		return api.Decision{}, fmt.Errorf("%w: the ledger did not accept it; \"bartizan status\" says why", api.ErrRefused)
+	}
+	return n.receiptsOf(d), nil
+}
+
+// manual makes the entry for a person's order. What nobody may release is
+// written down as held all the same: that somebody wanted it is worth keeping.
+func (n *Node) manual(now time.Time, c api.DecisionChange, length time.Duration, who string) ([]model.Entry, error) {
+	e, err := model.ParseIP(c.Target)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", api.ErrInput, err)
+	}
+	action := c.Action
+	if action == model.Observe {
+		action = model.Block
+	}
+	entries, err := decide.EvaluateManual(now, decide.Manual{Target: e, Action: action, For: length, By: who, Reason: c.Reason}, n.hub.ledger, n.hub.policy, n.around.snapshot())
+	var never *decide.NeverError
+	if err != nil && !errors.As(err, &never) {
+		return nil, fmt.Errorf("%w: %w", api.ErrRefused, err)
+	}
+	return entries, nil
+}
+
+// target finds the decision a person means.
+func (n *Node) target(c api.DecisionChange) (model.ULID, error) {
+	if c.ID != "" {
+		id, err := model.ParseULID(c.ID)
+		if err != nil {
+			return id, fmt.Errorf("%w: %w", api.ErrInput, err)
+		}
+		if _, ok := n.hub.ledger.Get(id); !ok {
+			return id, fmt.Errorf("%w: no decision %s; \"bartizan decisions list --all\" shows them", api.ErrNotFound, id)
+		}
+		return id, nil
+	}
+	e, err := model.ParseIP(c.Target)
+	if err != nil {
+		return model.ULID{}, fmt.Errorf("%w: %w", api.ErrInput, err)
+	}
+	for _, d := range n.hub.ledger.ByTarget(e) {
+		if d.State == model.StateActive {
+			return d.ID, nil
+		}
+	}
+	return model.ULID{}, fmt.Errorf("%w: no decision in force on %s; a wider or narrower one has to be named as it is listed", api.ErrNotFound, e.Value())
+}
+
+func (n *Node) judge(now time.Time, c api.DecisionChange, id model.ULID, length time.Duration, who string) ([]model.Entry, error) {
+	h := n.hub
+	var entry model.Entry
+	var err error
+	switch c.Op {
+	case "approve":
+		entry, err = decide.Approve(now, id, who, h.ledger, h.policy, n.around.snapshot())
+		if length > 0 {
+			entry.Until = now.Add(min(length, h.policy.Limits.MaxDuration.D())).UTC()
+		}
+		entry.Reason = c.Reason
+	case "reject":
+		entry, err = decide.Reject(now, id, who, c.Reason, h.ledger)
+	default:
+		entry, err = decide.Remove(now, id, who, c.Reason, h.ledger)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", api.ErrRefused, err)
+	}
+	return []model.Entry{entry}, nil
+}
+
+// goodPeers is how many peers of real services are connected, and whether that
+// is known.
+func (s *surroundings) goodPeers() (int, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.good, s.traffic == ""
+}

@@ -1,0 +1,100 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"bartizan/content"
+	"bartizan/content/policies"
+	"bartizan/internal/conf"
+	"bartizan/internal/decide"
+	"bartizan/internal/detect/rule"
+	"bartizan/internal/safe"
+)
+
+// Build is what this program is.
+type Build struct {
+	Version  string `json:"version"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// BuildInfo describes the running program.
+func BuildInfo(version string) Build {
+	return Build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+}
+
+// policyText is the policy file the configuration names, or the built-in one.
+func (c *Config) policyText() (name string, text []byte, err error) {
+	if c.Policy == "" {
+		return "built-in policy", []byte(policies.Default), nil
+	}
+	f, err := os.Open(c.Policy)
+	if err != nil {
+		return c.Policy, nil, fmt.Errorf("read policy: %w", err)
+	}
+	defer f.Close()
+	text, err = safe.ReadAll(f, 1<<20, c.Policy)
+	return c.Policy, text, err
+}
+
+func (c *Config) loadPolicy() (*decide.Policy, error) {
+	name, text, err := c.policyText()
+	if err != nil {
+		return nil, err
+	}
+	return decide.LoadPolicy(name, text)
+}
+
+// CheckPolicy says what is wrong with the policy of a configuration.
+func CheckPolicy(c Config) error {
+	_, err := c.loadPolicy()
+	return err
+}
+
+// PolicyText returns the policy a configuration uses.
+func PolicyText(c Config) ([]byte, error) {
+	_, text, err := c.policyText()
+	return text, err
+}
+
+// DumpConfig prints the complete effective configuration; secrets are hidden.
+func DumpConfig(c Config) ([]byte, error) { return conf.Dump(c) }
+
+// RuleReport is the outcome of checking detection rules.
+type RuleReport struct {
+	Rules    int      `json:"rules"`
+	Cases    int      `json:"cases"`
+	Failures []string `json:"failures"`
+}
+
+// CheckRules loads the rules of a folder, or the built-in ones, and runs the
+// cases they carry. Mistakes in files are failures; the error means that the
+// folder could not be looked at.
+func CheckRules(dir string) (RuleReport, error) {
+	var fsys fs.FS = content.Rules()
+	if dir != "" {
+		fsys = os.DirFS(dir)
+	}
+	r := RuleReport{Failures: []string{}}
+	results, err := rule.Check(fsys)
+	if err != nil {
+		var mistake *rule.Error
+		if !errors.As(err, &mistake) {
+			return r, err
+		}
+		r.Failures = append(r.Failures, err.Error())
+	}
+	for _, x := range results {
+		r.Rules++
+		r.Cases += x.Cases
+		r.Failures = append(r.Failures, x.Failures...)
+	}
+	if r.Rules == 0 && len(r.Failures) == 0 {
+		return r, fmt.Errorf("check rules: no rule files (*.yaml) in %s", dir)
+	}
+	return r, nil
+}

@@ -1,0 +1,207 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"bartizan/internal/api"
+	"bartizan/internal/model"
+)
+
+// Options of a drill.
+type Options struct {
+	Node  *api.Client
+	Runs  int
+	Table string // the nft table of the node's enforcer
+	// Pid of a process in the node's network namespace; 0: this one's.
+	Pid int
+	// Progress is told in a line what happens; may be nil.
+	Progress func(string)
+}
+
+// blockFor is how long a drill's blocks last: the least a lease allows, so that
+// the release can be watched too.
+const blockFor = model.Seconds(2)
+
+// drill is one drill under way.
+type drill struct {
+	Options
+	node, outside *space
+	link          *link
+	crew          *crew
+	ports         map[string]uint16
+	next          int // attackers used so far
+}
+
+// Run attacks the node and reports. An error means that the drill could not be
+// held; a control that failed is in the report.
+func Run(ctx context.Context, o Options) (_ Report, err error) {
+	d := &drill{Options: o}
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := d.prepare(ctx); err != nil {
+		return Report{}, err
+	}
+	var all [][]outcome
+	var longest time.Duration
+	for run := range max(1, o.Runs) {
+		began := time.Now()
+		out, err := d.run(ctx, run)
+		if err != nil {
+			return Report{}, err
+		}
+		all = append(all, out)
+		longest = max(longest, time.Since(began))
+		if o.Progress != nil {
+			bad := 0
+			for _, c := range out {
+				bad += one(!c.ok)
+			}
+			o.Progress(fmt.Sprintf("run %d of %d: %d of %d controls ok, %.1f s", run+1, max(1, o.Runs), len(out)-bad, len(out), time.Since(began).Seconds()))
+		}
+	}
+	return summarise(all, longest), nil
+}
+
+func (d *drill) prepare(ctx context.Context) error {
+	st, err := d.Node.Status(ctx)
+	if err != nil {
+		return err
+	}
+	d.ports = map[string]uint16{}
+	for _, l := range st.Decoys.Listening {
+		at, err := netip.ParseAddrPort(l.Address)
+		if err != nil {
+			return fmt.Errorf("read where the decoys listen: %w", err)
+		}
+		if !at.Addr().IsUnspecified() {
+			return fmt.Errorf("decoy %s listens on %s only: a drill needs decoys on every address, because it comes in over a cable of its own", l.Instance, at)
+		}
+		d.ports[l.Instance] = at.Port()
+	}
+	if d.Pid != 0 {
+		d.node, err = spaceOf(d.Pid)
+	} else {
+		d.node, err = here()
+	}
+	if err != nil {
+		return fmt.Errorf("find the node's network namespace: %w", err)
+	}
+	if d.outside, err = newSpace(); err != nil {
+		return err
+	}
+	for lane := uint8(0); ; lane++ {
+		if d.link, err = newLink(d.node, d.outside, lane); err == nil {
+			break
+		}
+		if !errors.Is(err, os.ErrExist) || lane == lanes-1 {
+			return err
+		}
+	}
+	d.crew, err = hire(d.outside)
+	return err
+}
+
+func (d *drill) close() error {
+	var errs []error
+	if d.crew != nil {
+		errs = append(errs, d.crew.dismiss())
+	}
+	if d.link != nil {
+		errs = append(errs, d.link.close())
+	}
+	for _, s := range []*space{d.outside, d.node} {
+		if s != nil {
+			errs = append(errs, s.close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// part is one control to be played.
+type part struct {
+	name string
+	src  netip.Addr
+	play func(ctx context.Context, p part) []outcome
+}
+
+// run plays every control once, all at the same time: real attackers do not
+// queue either.
+func (d *drill) run(ctx context.Context, n int) ([]outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	attacker := func(six bool) netip.Addr {
+		d.next++
+		return d.link.attacker(d.next, six)
+	}
+	var parts []part
+	for _, name := range ControlNames() {
+		switch name {
+		case "nft-v4":
+			parts = append(parts, part{name, attacker(false), d.setV4})
+		case "nft-v6":
+			parts = append(parts, part{name, attacker(true), d.setV6})
+		case "guardrail-refuses":
+			parts = append(parts, part{name, attacker(false), d.refused})
+		case "never-list":
+			parts = append(parts, part{name, attacker(false), d.never})
+		case "release": // read off all the others
+		default:
+			parts = append(parts, part{name, attacker(false), d.story})
+		}
+	}
+	var leased []string
+	for _, p := range parts {
+		if p.name != "guardrail-refuses" {
+			leased = append(leased, p.src.String())
+		}
+	}
+	_, end, err := d.Node.Lease(ctx, api.LeaseRequest{Addresses: leased, For: 60, BlockFor: blockFor})
+	if err != nil {
+		return nil, fmt.Errorf("get a drill lease: %w", err)
+	}
+	defer end()
+	results := make([][]outcome, len(parts))
+	var all sync.WaitGroup
+	for i, p := range parts {
+		all.Go(func() { results[i] = p.play(ctx, p) })
+	}
+	all.Wait()
+	var out []outcome
+	for _, r := range results {
+		out = append(out, r...)
+	}
+	return append(out, released(out)), nil
+}
+
+// released is the control about all the blocks of a run: each ended in time,
+// as seen by who was blocked.
+func released(all []outcome) outcome {
+	o := outcome{name: "release", ok: true, verified: true}
+	var worst time.Duration
+	n := 0
+	for _, c := range all {
+		if c.steps.Dropped == nil {
+			continue
+		}
+		if c.steps.Released == nil {
+			o.ok, o.verified, o.detail = false, false, c.name+" was not let in again"
+			return o
+		}
+		n++
+		worst = max(worst, time.Duration(*c.steps.Released*float64(time.Millisecond)))
+	}
+	if n == 0 {
+		return fail("release", "nothing was blocked, so nothing could be released")
+	}
+	o.steps.Released = ms(worst)
+	o.detail = fmt.Sprintf("%d blocks ended, the slowest %v after its time", n, worst.Round(time.Millisecond))
+	if worst > 2*time.Second {
+		o.ok = false
+	}
+	return o
+}
