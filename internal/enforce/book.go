@@ -100,7 +100,7 @@ func (b *Book) Snapshot() State {
 	defer b.mu.Unlock()
 	if b.last == nil {
 		b.fold()
-		b.last = &Snapshot{gen: b.gen, base: b.base, delta: b.delta, log: b.log[:len(b.log):len(b.log)]}
+		b.last = &Snapshot{gen: b.gen, size: len(b.orders), base: b.base, delta: b.delta, log: b.log[:len(b.log):len(b.log)]}
 	}
 	return b.last
 }
@@ -141,10 +141,14 @@ func (b *Book) fold() {
 // have in common.
 type Snapshot struct {
 	gen   uint64
+	size  int
 	base  []Order
 	delta []patch
 	log   []entry
 }
+
+// Len is the number of orders.
+func (s *Snapshot) Len() int { return s.size }
 
 // Generation implements State.
 func (s *Snapshot) Generation() uint64 { return s.gen }

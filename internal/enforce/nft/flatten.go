@@ -133,7 +133,12 @@ func (f *flat) apply(changes []change) (del, add []piece) {
 		f.edit(changes)
 		regions = f.regions(changes)
 	}
-	fresh := make([]piece, 0, len(changes)*2)
+	if len(regions) == 1 && regions[0].lo == (addr{}) && regions[0].hi == hostMask(f.width, 0) {
+		old := f.pieces
+		f.pieces = f.sweep(make([]piece, 0, len(f.nodes)+len(f.nodes)/8), regions[0])
+		return difference(old, f.pieces, make([]piece, 0, len(old)), make([]piece, 0, len(f.pieces)))
+	}
+	var fresh []piece
 	merged := make([]piece, 0, len(f.pieces)+len(changes))
 	at := 0 // how far f.pieces is copied into merged
 	for _, r := range regions {

@@ -89,6 +89,7 @@ type Enforcer struct {
 	neverUsed *[]netip.Prefix // the list the orders were judged by
 	synced    bool            // the kernel holds exactly flats
 	commits   uint64          // transactions that succeeded
+	lag       time.Duration   // what the longest of them took
 	clock     time.Time       // of the last sync, with a monotonic reading
 
 	reader reader
@@ -137,7 +138,7 @@ func (e *Enforcer) Apply(ctx context.Context, want enforce.State, receipt func(m
 	}
 	var err error
 	if e.synced {
-		if err = e.update(ctx, changes, del, add, now); err != nil && ctx.Err() == nil {
+		if err = e.update(ctx, changes, del, add); err != nil && ctx.Err() == nil {
 			e.synced = false // the kernel did not hold what we thought
 		}
 	}
@@ -173,6 +174,17 @@ func inParallel(f func(set int)) {
 // plan turns a new state into claims on the four sets, judging each new order.
 func (e *Enforcer) plan(want enforce.State, now time.Time, receipt func(model.Receipt)) (out [setCount][]change) {
 	c := e.tracker.Next(want, now)
+	var counts [setCount]int
+	for _, list := range [3][]enforce.Order{c.Removed, c.Expired, c.Added} {
+		for _, o := range list {
+			counts[setOf(o)]++
+		}
+	}
+	for i := range out {
+		out[i] = make([]change, 0, counts[i])
+	}
+	e.fresh = slices.Grow(e.fresh, len(c.Added))
+	e.gone = slices.Grow(e.gone, len(c.Removed)+len(c.Expired))
 	replaced := make(map[model.ULID]struct{})
 	for _, list := range [2][]enforce.Order{c.Removed, c.Expired} {
 		for _, o := range list {
@@ -309,17 +321,18 @@ const (
 const rebuildFrom = 2000
 
 // update sends what changed as one transaction.
-func (e *Enforcer) update(ctx context.Context, changes [setCount][]change, del, add [setCount][]piece, now time.Time) error {
+func (e *Enforcer) update(ctx context.Context, changes [setCount][]change, del, add [setCount][]piece) error {
 	if err := e.connect(); err != nil {
 		return err
 	}
 	e.reader.note(ctx, e, changes, del)
+	now := time.Now() // planning a long list takes a while
 	t := newBatch(e.sock.seq + 1)
 	e.write(t, del, add, now)
 	if t.empty() {
 		return nil
 	}
-	return e.commit(t)
+	return e.commit(t, now)
 }
 
 // write appends the changes to a transaction: sets that change in large part
@@ -375,15 +388,16 @@ func (e *Enforcer) connect() error {
 	return err
 }
 
-// commit sends the transaction; a socket that failed is not used again,
+// commit sends the transaction that was written at the moment start; a socket that failed is not used again,
 // because answers may still be on their way.
-func (e *Enforcer) commit(t *batch) error {
+func (e *Enforcer) commit(t *batch, start time.Time) error {
 	if err := e.sock.commit(t); err != nil {
 		e.sock.close()
 		e.sock = nil
 		return err
 	}
 	e.commits++
+	e.lag = max(e.lag, time.Since(start))
 	return nil
 }
 

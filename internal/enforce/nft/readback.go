@@ -15,9 +15,10 @@ import (
 	"bartizan/internal/model"
 )
 
-// tolerance is how far an end in the kernel may be from the one wanted:
-// a large transaction takes some of it, the kernel's tick the rest.
-const tolerance = 1500 // milliseconds
+// tolerance is how far an end in the kernel may be from the one wanted, in
+// milliseconds: its clock ticks coarsely. The kernel starts to count when it
+// comes to an element, so ends are also late by up to the time of a transaction.
+const tolerance = 1500
 
 // fullEvery is how many audits may trust the ruleset's generation before one
 // reads every element all the same.
@@ -135,13 +136,14 @@ func pair(starts []rangeOf, ends []addr, width int) []rangeOf {
 }
 
 // compare returns what must be deleted from and added to a set that holds have
-// so that it holds want.
-func compare(have []rangeOf, want []piece) (del, add []piece) {
+// so that it holds want; late is how far ends may be behind besides tolerance.
+func compare(have []rangeOf, want []piece, late int64) (del, add []piece) {
 	i, j := 0, 0
 	for i < len(have) && j < len(want) {
 		switch c := have[i].lo.compare(want[j].lo); {
 		case c == 0:
-			if have[i].hi != want[j].hi || abs(have[i].until-want[j].until) > tolerance {
+			off := have[i].until - want[j].until
+			if have[i].hi != want[j].hi || off < -tolerance || off > tolerance+late {
 				del, add = append(del, have[i].piece), append(add, want[j])
 			}
 			i, j = i+1, j+1
@@ -157,8 +159,6 @@ func compare(have []rangeOf, want []piece) (del, add []piece) {
 	return del, append(add, want[j:]...)
 }
 
-func abs(v int64) int64 { return max(v, -v) }
-
 // resync makes the kernel hold exactly the flats, whatever it holds now.
 // e.mu is held.
 func (e *Enforcer) resync(ctx context.Context) error {
@@ -171,7 +171,7 @@ func (e *Enforcer) resync(ctx context.Context) error {
 	for i := 0; ok && err == nil && i < setCount; i++ {
 		var have []rangeOf
 		if have, err = e.layout.ranges(ctx, e.sock, i); err == nil {
-			del[i], add[i] = compare(have, alive(e.flats[i].pieces, now))
+			del[i], add[i] = compare(have, alive(e.flats[i].pieces, now), e.lag.Milliseconds())
 		}
 	}
 	if err != nil {
@@ -197,7 +197,7 @@ func (e *Enforcer) resync(ctx context.Context) error {
 		}
 	}
 	if !t.empty() {
-		if err := e.commit(t); err != nil {
+		if err := e.commit(t, now); err != nil {
 			return err
 		}
 	}
@@ -249,11 +249,12 @@ func (e *Enforcer) audit(ctx context.Context, s *socket) (bool, error) {
 	r := &e.reader
 	var want [setCount][]piece
 	var commits uint64
+	var late int64
 	gen, err := uint32(0), error(nil)
 	func() {
 		e.mu.Lock() // no transaction of ours between these two
 		defer e.mu.Unlock()
-		commits = e.commits
+		commits, late = e.commits, e.lag.Milliseconds()
 		for i := range want {
 			want[i] = e.flats[i].pieces // replaced by Apply, never written
 		}
@@ -266,7 +267,7 @@ func (e *Enforcer) audit(ctx context.Context, s *socket) (bool, error) {
 		r.unchecked++
 		return false, nil
 	}
-	drift, err := e.differs(ctx, s, want)
+	drift, err := e.differs(ctx, s, want, late)
 	if err != nil {
 		return false, err
 	}
@@ -282,7 +283,7 @@ func (e *Enforcer) audit(ctx context.Context, s *socket) (bool, error) {
 	return drift, nil
 }
 
-func (e *Enforcer) differs(ctx context.Context, s *socket, want [setCount][]piece) (bool, error) {
+func (e *Enforcer) differs(ctx context.Context, s *socket, want [setCount][]piece, late int64) (bool, error) {
 	ok, err := e.layout.standing(ctx, s)
 	if err != nil || !ok {
 		return err == nil, err
@@ -297,7 +298,7 @@ func (e *Enforcer) differs(ctx context.Context, s *socket, want [setCount][]piec
 		}
 		// What ends about now may be gone on one side only.
 		now := time.Now()
-		del, add := compare(have, alive(want[i], now))
+		del, add := compare(have, alive(want[i], now), late)
 		lasting := func(p piece) bool { return p.until-now.UnixMilli() > tolerance }
 		if slices.ContainsFunc(del, lasting) || slices.ContainsFunc(add, lasting) {
 			return true, nil
