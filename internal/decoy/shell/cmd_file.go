@@ -228,7 +228,7 @@ func (c *call) columns(names []string) {
 			widths = append(widths, w+2)
 			total += w + 2
 		}
-		if total-2 > 80 && rows < len(names) {
+		if total-2 > c.sh.width() && rows < len(names) {
 			if !c.sh.spend(len(names) / 8) {
 				return
 			}

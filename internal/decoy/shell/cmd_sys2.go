@@ -322,3 +322,11 @@ func cmdDmidecode(c *call) int {
 	c.printf("# dmidecode 3.4\nGetting SMBIOS data from sysfs.\nSMBIOS 2.8 present.\n\nHandle 0x0100, DMI type 1, 27 bytes\nSystem Information\n\tManufacturer: %s\n\tProduct Name: %s\n", h.Vendor, h.Product)
 	return 0
 }
+
+// width is the number of columns of the visitor's terminal.
+func (s *Shell) width() int {
+	if n := s.columns.Load(); n > 0 {
+		return int(n)
+	}
+	return 80
+}

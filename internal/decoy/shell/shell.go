@@ -9,9 +9,11 @@
 package shell
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"bartizan/internal/decoy/persona"
@@ -229,7 +231,7 @@ func (s *Shell) spend(n int) bool {
 	s.steps += n
 	if s.steps > s.stepMax {
 		s.abort("Killed")
-	} else if before>>9 != s.steps>>9 && s.ctx != nil && s.ctx.Err() != nil {
+	} else if before>>9 != s.steps>>9 && s.ctx != nil && (s.ctx.Err() != nil || time.Now().After(s.deadline)) {
 		s.abort("Killed")
 	}
 	return !s.stop
@@ -262,16 +264,14 @@ func (s *Shell) Run(ctx context.Context, line string, stdin io.Reader, stdout, s
 	if s.ended {
 		return s.top.status, true
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.limits.Time)
-	defer cancel()
 	s.ctx = ctx
-	s.deadline, _ = ctx.Deadline()
+	s.deadline = time.Now().Add(s.limits.Time)
 	s.steps, s.stepMax, s.forks, s.out, s.slept, s.depth = 0, s.limits.Steps, 0, 0, 0, 0
 	s.stop, s.stopWhy = false, ""
 	s.run++
 	e := s.top
 	e.ctl = ctlNone
-	e.fds[0] = newInput(stdin)
+	e.fds[0] = s.stdin(stdin)
 	e.fds[1] = &stream{w: &outWriter{s, stdout}}
 	e.fds[2] = &stream{w: &outWriter{s, stderr}}
 	s.recordCommand(line)
@@ -300,6 +300,23 @@ func (s *Shell) Run(ctx context.Context, line string, stdin io.Reader, stdout, s
 	e.ctl = ctlNone
 	e.fds[0], e.fds[1], e.fds[2] = nil, nil, nil
 	return e.status & 255, s.ended
+}
+
+// stdin wraps the visitor's input. The same reader keeps its buffer from one
+// Run to the next, or type-ahead would be lost.
+func (s *Shell) stdin(r io.Reader) *stream {
+	if s.input != nil && s.inputOf == r && r != nil {
+		return s.input
+	}
+	in := newInput(nil)
+	if b, ok := r.(*bufio.Reader); ok {
+		in = &stream{r: b}
+	} else if r != nil {
+		_, tty := r.(*cookedReader)
+		in = &stream{r: bufio.NewReaderSize(&patientReader{s, r}, 1024), tty: tty}
+	}
+	s.input, s.inputOf = in, r
+	return in
 }
 
 func (s *Shell) remember(line string) {

@@ -23,11 +23,7 @@ func newInput(r io.Reader) *stream {
 	if r == nil {
 		r = bytes.NewReader(nil)
 	}
-	if t, ok := r.(*bufio.Reader); ok {
-		return &stream{r: t}
-	}
-	_, tty := r.(*cookedReader)
-	return &stream{r: bufio.NewReaderSize(r, 1024), tty: tty}
+	return &stream{r: bufio.NewReaderSize(r, 1024)}
 }
 
 // outWriter is the visitor's terminal or channel. Beyond the limits it drops
