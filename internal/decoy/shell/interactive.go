@@ -30,7 +30,7 @@ type terminal struct {
 func (s *Shell) Interactive(ctx context.Context, rw io.ReadWriter, pty bool) error {
 	s.login = pty
 	s.top.name = "-bash"
-	t := &terminal{s: s, in: bufio.NewReaderSize(rw, 512), out: rw, echo: true}
+	t := &terminal{s: s, in: bufio.NewReaderSize(&patientReader{s, rw}, 512), out: rw, echo: true}
 	var stdin io.Reader = t.in
 	if pty {
 		t.out = &crlfWriter{w: rw}

@@ -134,6 +134,9 @@ type Shell struct {
 	events   [3]int
 	depth    int
 	lastBG   int
+	columns  atomic.Int32
+	input    *stream   // buffered standard input, kept between Runs
+	inputOf  io.Reader // what it reads
 	rng      uint64
 	echo     func(on bool) // switches the terminal echo of an interactive session
 }
