@@ -172,6 +172,9 @@ func (c *consumer[T]) session(ctx context.Context) (progress bool, err error) {
 	}
 	defer func() { cancel(); run.Stop(); <-run.Closed() }()
 	for {
+		if ctx.Err() != nil { // select picks at random: an ended context must win over waiting messages
+			return progress, ctx.Err()
+		}
 		select {
 		case <-ctx.Done():
 			return progress, ctx.Err()
