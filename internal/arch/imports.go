@@ -48,7 +48,7 @@ var kinds = []string{"decoy", "source", "detect", "intel", "enforce", "assess", 
 
 // detect/rule is the engine of content/rules, which several families bring rules for.
 var support = map[string][]string{
-	"decoy":   {"shell", "persona", "decoytest"},
+	"decoy":   {"shell", "persona", "login", "decoytest"},
 	"source":  {"transport", "sourcetest"},
 	"detect":  {"normal", "rule", "detecttest"},
 	"intel":   {"inteltest"},
