@@ -2,6 +2,7 @@ package rule
 
 import (
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -15,13 +16,77 @@ const (
 
 // necessary returns literals of which at least one occurs in every text that
 // re matches; nil when no useful ones are known. When in doubt it returns nil,
-// and the regular expression is always run.
-func necessary(re *syntax.Regexp) []string {
-	best, _ := analyse(re)
-	if score(best) < minLiteral {
-		return nil
+// and the regular expression is always run. also are further sets of which the
+// same is true: cheap to ask for before the expression is run.
+func necessary(re *syntax.Regexp) (best []string, also [][]string) {
+	for re.Op == syntax.OpCapture {
+		re = re.Sub[0]
 	}
-	return best
+	var sets [][]string
+	if re.Op == syntax.OpConcat {
+		sets, _ = parts(re.Sub)
+	} else if need, _ := analyse(re); need != nil {
+		sets = [][]string{need}
+	}
+	for _, s := range sets {
+		if score(s) > score(best) {
+			best = s
+		}
+	}
+	for _, s := range sets {
+		if len(also) < maxAlso && len(s) <= maxAlsoSet && !slices.Contains(s, "") && !slices.Equal(s, best) {
+			also = append(also, s)
+		}
+	}
+	return best, also
+}
+
+// Bounds on what is asked for besides the best set.
+const (
+	maxAlso    = 4
+	maxAlsoSet = 8
+)
+
+// parts returns the necessary sets of each part of a concatenation and of the
+// runs of parts that are exactly known; exact when that is all of them. Each
+// part is looked at once: repeats are unrolled into deep nests.
+func parts(subs []*syntax.Regexp) (sets [][]string, exact []string) {
+	keep := func(set []string) {
+		if len(set) > 0 && !slices.Contains(set, "") {
+			sets = append(sets, set)
+		}
+	}
+	run, whole := []string{""}, true
+	for _, sub := range subs {
+		need, known := analyse(sub)
+		if joined := cross(run, known); joined != nil {
+			run = joined
+			continue
+		}
+		keep(run)
+		whole = false
+		if run = known; known == nil {
+			keep(need)
+			run = []string{""}
+		}
+	}
+	keep(run)
+	if whole {
+		exact = run
+	}
+	return sets, exact
+}
+
+// branches splits an expression at its outermost alternatives, so that each
+// can be ruled out by itself.
+func branches(re *syntax.Regexp) []*syntax.Regexp {
+	for re.Op == syntax.OpCapture {
+		re = re.Sub[0]
+	}
+	if re.Op != syntax.OpAlternate {
+		return []*syntax.Regexp{re}
+	}
+	return re.Sub
 }
 
 // analyse returns a set of necessary literals (nil: none known), and all the
@@ -85,37 +150,19 @@ func class(ranges []rune) []string {
 	return out
 }
 
-// concat joins runs of parts that are exactly known and keeps the best run.
+// concat takes the best set of the parts and their runs.
 func concat(subs []*syntax.Regexp) (need, exact []string) {
-	run, whole := []string{""}, true
-	offer := func(set []string) {
+	sets, exact := parts(subs)
+	for _, set := range sets {
 		if score(set) > score(need) {
 			need = set
 		}
 	}
-	for _, sub := range subs {
-		n, e := analyse(sub)
-		offer(n)
-		switch joined := cross(run, e); {
-		case e == nil:
-			offer(run)
-			run, whole = []string{""}, false
-		case joined == nil:
-			offer(run)
-			run, whole = e, false
-		default:
-			run = joined
-		}
-	}
-	offer(run)
-	if whole {
-		return need, run
-	}
-	return need, nil
+	return need, exact
 }
 
 func cross(a, b []string) []string {
-	if b == nil || len(a)*len(b) > maxExact {
+	if a == nil || b == nil || len(a)*len(b) > maxExact {
 		return nil
 	}
 	out := make([]string, 0, len(a)*len(b))

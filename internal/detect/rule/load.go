@@ -288,11 +288,16 @@ func compile(y *ruleYAML, g Group) (r Rule, problems []string) {
 		to   *[]condition
 	}{{y.Match.All, &r.all}, {y.Match.Any, &r.any}, {y.Match.Not, &r.not}} {
 		for i := range part.from {
-			c, err := part.from[i].compile(g)
+			cs, err := part.from[i].compile(g)
 			if err != nil {
 				bad("%v", err)
 			}
-			*part.to = append(*part.to, c)
+			if part.to == &r.all && len(cs) > 1 {
+				cs = cs[len(cs)-1:] // the whole; its branches are alternatives
+			} else if len(cs) > 1 {
+				cs = cs[:len(cs)-1]
+			}
+			*part.to = append(*part.to, cs...)
 		}
 	}
 	if len(r.all)+len(r.any) == 0 {
@@ -309,15 +314,17 @@ func compile(y *ruleYAML, g Group) (r Rule, problems []string) {
 	return r, problems
 }
 
-func (y *condYAML) compile(g Group) (condition, error) {
+// compile returns the condition; an expression with outermost alternatives is
+// preceded by one condition for each of them.
+func (y *condYAML) compile(g Group) ([]condition, error) {
 	var c condition
 	if len(y.Field) == 0 {
-		return c, errors.New("condition without field")
+		return nil, errors.New("condition without field")
 	}
 	for _, name := range y.Field {
 		f, err := g.field(name)
 		if err != nil {
-			return c, err
+			return nil, err
 		}
 		c.fields |= f
 	}
@@ -333,30 +340,40 @@ func (y *condYAML) compile(g Group) (condition, error) {
 		c.op = opRegex
 	}
 	if given != 1 {
-		return c, errors.New("a condition has exactly one of contains, equals, prefix, suffix, regex")
+		return nil, errors.New("a condition has exactly one of contains, equals, prefix, suffix, regex")
 	}
 	for _, v := range c.values {
 		if v == "" || strings.ToLower(v) != v {
-			return c, fmt.Errorf("value %.64q: not empty and in lower case, because texts are compared in lower case", v)
+			return nil, fmt.Errorf("value %.64q: not empty and in lower case, because texts are compared in lower case", v)
 		}
 	}
 	if c.op == opRegex {
-		return c, c.regex(y.Regex)
+		return c.regex(y.Regex)
 	}
-	return c, nil
+	return []condition{c}, nil
 }
 
-func (c *condition) regex(pattern string) error {
+func (c condition) regex(pattern string) ([]condition, error) {
 	tree, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return fmt.Errorf("regex %.64q: %v (the syntax is RE2: no look-around, no back-references)", pattern, err)
+		return nil, fmt.Errorf("regex %.64q: %v (the syntax is RE2: no look-around, no back-references)", pattern, err)
 	}
 	if caseful(tree) {
-		return fmt.Errorf("regex %.64q: write it in lower case and without (?i), because texts are compared in lower case", pattern)
+		return nil, fmt.Errorf("regex %.64q: write it in lower case and without (?i), because texts are compared in lower case", pattern)
 	}
-	c.need = necessary(tree.Simplify())
-	c.re, err = regexp.Compile(pattern)
-	return err
+	all := branches(tree)
+	if len(all) > 1 {
+		all = append(slices.Clone(all), tree)
+	}
+	var out []condition
+	for _, b := range all {
+		c.need, c.also = necessary(b.Simplify())
+		if c.re, err = regexp.Compile(b.String()); err != nil {
+			return nil, fmt.Errorf("regex %.64q: %v", pattern, err)
+		}
+		out = append(out, c)
+	}
+	return out, nil
 }
 
 // caseful reports whether a pattern asks for capital letters or folds case.

@@ -18,7 +18,8 @@ type condition struct {
 	op     operator
 	values []string
 	re     *regexp.Regexp
-	need   []string // literals of which one occurs wherever re matches
+	need   []string   // literals of which one occurs wherever re matches
+	also   [][]string // more such sets
 }
 
 type operator uint8
@@ -31,8 +32,22 @@ const (
 	opRegex
 )
 
+// possible asks for the further necessary literals of an expression.
+func (c *condition) possible(s string) bool {
+	for _, set := range c.also {
+		if !slices.ContainsFunc(set, func(l string) bool { return strings.Contains(s, l) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// in returns where in s the condition holds, -1 where it does not.
 func (c *condition) in(s string) int {
 	if c.op == opRegex {
+		if !c.possible(s) {
+			return -1
+		}
 		if loc := c.re.FindStringIndex(s); loc != nil {
 			return loc[0]
 		}
@@ -196,7 +211,11 @@ func (s *Set) MatchAll(texts []Text, sc *Scratch, hit func(r *Rule, excerpt stri
 	for i := range texts {
 		for n, c := range s.conds {
 			if c.fields&texts[i].Field != 0 {
-				sc.try(int32(n), i, texts[i].S)
+				bare := *c
+				bare.also = nil
+				if at := bare.in(texts[i].S); at >= 0 && sc.found[n].text == 0 {
+					sc.found[n] = place{int32(i) + 1, int32(at)}
+				}
 			}
 		}
 	}
