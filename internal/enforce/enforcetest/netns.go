@@ -1,12 +1,14 @@
 package enforcetest
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -107,6 +109,17 @@ func Join(t testing.TB, a, b *Net, addrA, addrB []netip.Prefix) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, n := range []*Net{a, b} { // the kernel takes up to a second to believe in a new cable
+		Until(t, "veth pair is up", 5*time.Second, func() bool { return n.Do(linkUp) == nil })
+	}
+}
+
+func linkUp() error {
+	link, err := netlink.LinkByName("veth0")
+	if err == nil && link.Attrs().OperState != netlink.OperUp {
+		err = errors.New("not up yet")
+	}
+	return err
 }
 
 func address(name string, list []netip.Prefix) error {
