@@ -55,6 +55,7 @@ const (
 	maxCost       = 100_000 // CEL cost units; a comparison is about one
 	maxListHint   = 48      // intel.MaxTerms
 	maxTextHint   = model.MaxEntity
+	maxWordHint   = 128 // a class, kind, sensor or technique (model.Signal.Check)
 )
 
 // Condition is a compiled CEL expression over `indicator` and `now`.
@@ -138,7 +139,10 @@ func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
 	case types.ListKind:
 		return &checker.SizeEstimate{Max: maxListHint}
 	case types.StringKind:
-		return &checker.SizeEstimate{Max: maxTextHint}
+		if p := n.Path(); len(p) > 0 && p[len(p)-1] == "value" {
+			return &checker.SizeEstimate{Max: maxTextHint}
+		}
+		return &checker.SizeEstimate{Max: maxWordHint}
 	}
 	return nil
 }
@@ -151,6 +155,7 @@ func (sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNod
 var (
 	undefinedField = regexp.MustCompile(`^undefined field '([^']*)'`)
 	unknownName    = regexp.MustCompile(`^undeclared reference to '([^']*)'(?: \(did you mean '([^']*)'\?\))?`)
+	noOverload     = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '([^']*)'`)
 	syntaxNoise    = regexp.MustCompile(` expecting \{.*\}$`)
 )
 
@@ -172,6 +177,9 @@ func explain(msg string) string {
 			return fmt.Sprintf("unknown name %q (nearest known: %q)", m[1], m[2])
 		}
 		return fmt.Sprintf("unknown name %q (known: %s, and the functions of CEL)", m[1], strings.Join(known, ", "))
+	}
+	if m := noOverload.FindStringSubmatch(msg); m != nil {
+		return fmt.Sprintf("%s does not take %s: check the types on both sides", strings.Trim(m[1], "_"), m[2])
 	}
 	msg = strings.TrimPrefix(syntaxNoise.ReplaceAllString(msg, ""), "Syntax error: ")
 	return strings.ReplaceAll(msg, "'<EOF>'", "the end of the condition")

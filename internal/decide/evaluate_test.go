@@ -372,3 +372,14 @@ func TestHeldAreBounded(t *testing.T) {
 		t.Fatal("held for ever")
 	}
 }
+
+func BenchmarkEvaluate(b *testing.B) {
+	w := newWorld(b, enforcing(b))
+	w.facts = Facts{Addresses: addrs("185.1.1.1"), Resolvers: addrs("9.9.9.9"), Baseline: fakeBaseline{known: true}}
+	ind := proof(b, attacker, t0)
+	for b.Loop() {
+		if e, err := Evaluate(t0, ind, w.led, w.pol, w.facts); err != nil || len(e) != 1 {
+			b.Fatal(e, err)
+		}
+	}
+}

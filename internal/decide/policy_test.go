@@ -73,13 +73,15 @@ func TestConditionsThatCompile(t *testing.T) {
 	for source, want := range map[string]bool{
 		`true`:                     true,
 		`indicator.confidence > 0`: true,
-		`"auth" in indicator.classes && !("exploit" in indicator.classes)`:                true,
-		`indicator.behaviours.exists(b, b.startsWith("command."))`:                        true,
-		`indicator.severity >= high && indicator.severity < critical`:                     true,
-		`indicator.age < duration("1h") && now - indicator.last_seen < duration("1h")`:    true,
-		`size(indicator.sensors) == 1 && indicator.count == 4 && indicator.type == "ip"`:  true,
-		`indicator.value.matches("^185[.]") && indicator.techniques.all(t, t != "T1110")`: true,
-		`indicator.first_seen > timestamp("2030-01-01T00:00:00Z")`:                        false,
+		`"auth" in indicator.classes && !("exploit" in indicator.classes)`:                   true,
+		`indicator.behaviours.exists(b, b.startsWith("command."))`:                           true,
+		`indicator.severity >= high && indicator.severity < critical`:                        true,
+		`indicator.age < duration("1h") && now - indicator.last_seen < duration("1h")`:       true,
+		`size(indicator.sensors) == 1 && indicator.count == 4 && indicator.type == "ip"`:     true,
+		`indicator.value.matches("^185[.]") && indicator.techniques.all(t, t != "T1110")`:    true,
+		`indicator.first_seen > timestamp("2030-01-01T00:00:00Z")`:                           false,
+		`indicator.classes.exists(c, indicator.behaviours.exists(b, b.startsWith(c + ".")))`: true,
+		`indicator.classes.exists(c, c in indicator.behaviours)`:                             false,
 	} {
 		c, mistakes := compile(source)
 		if mistakes != nil {
