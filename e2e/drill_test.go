@@ -58,7 +58,7 @@ func TestDrillSelf(t *testing.T) {
 	}
 	l := newLab(t)
 	before := l.surface(t)
-	r := l.node.run(t, time.Minute+time.Duration(runs)*12*time.Second, binary(), "drill", "--self", "--runs", strconv.Itoa(runs), "--format", "json")
+	r := l.node.run(t, time.Minute+time.Duration(runs)*12*time.Second, program(), "drill", "--self", "--runs", strconv.Itoa(runs), "--format", "json")
 	if r.code != 0 {
 		t.Errorf("drill --self: exit %d\n%s\nstderr: %s", r.code, r.out, tail(r.err))
 	}
@@ -110,7 +110,7 @@ func TestDrillKilled(t *testing.T) {
 	l := newLab(t)
 	n := l.up(t)
 	before := l.node.must(t, "sh", "-c", "ip -o link | cut -d: -f2; ip route show table all; ip -6 route show table all")
-	p := l.node.start(t, command(binary(), "--data", n.data, "drill", "--runs", "20"))
+	p := l.node.start(t, command(program(), "--data", n.data, "drill", "--runs", "20"))
 	eventually(t, 20*time.Second, "the drill is in full swing", func() error {
 		st := n.status(t)
 		if len(st.Leases) == 0 || st.Decisions.Active == 0 {
@@ -149,7 +149,7 @@ func TestDrillKilled(t *testing.T) {
 		return errors.Join(errs...)
 	})
 	// Another one can follow at once.
-	if r := l.node.run(t, 90*time.Second, binary(), "--data", n.data, "drill", "--format", "json"); r.code != 0 {
+	if r := l.node.run(t, 90*time.Second, program(), "--data", n.data, "drill", "--format", "json"); r.code != 0 {
 		t.Errorf("a drill after a killed one: %s", r)
 	}
 	n.stop(t)
@@ -160,7 +160,7 @@ func TestDrillSelfKilled(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	before := l.surface(t)
-	p := l.node.start(t, command(binary(), "drill", "--self", "--runs", "20"))
+	p := l.node.start(t, command(program(), "drill", "--self", "--runs", "20"))
 	var family []int
 	eventually(t, 20*time.Second, "node and attackers of the drill run", func() error {
 		if family = descendants(p.cmd.Process.Pid); len(family) < 2 {
@@ -223,7 +223,7 @@ func TestDrillUnprivileged(t *testing.T) {
 	need(t, "setpriv")
 	l := newLab(t)
 	r := l.node.run(t, 20*time.Second, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs",
-		binary(), "drill", "--self", "--format", "json")
+		program(), "drill", "--self", "--format", "json")
 	if r.code == 0 {
 		t.Errorf("a drill without root: %s", r)
 	}
@@ -245,7 +245,7 @@ func TestDrillUnprivileged(t *testing.T) {
 func TestDrillRefuses(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	if r := l.node.run(t, 20*time.Second, binary(), "--data", filepath.Join(t.TempDir(), "none"), "drill"); r.code != 3 || !strings.Contains(r.err, "bartizan up") {
+	if r := l.node.run(t, 20*time.Second, program(), "--data", filepath.Join(t.TempDir(), "none"), "drill"); r.code != 3 || !strings.Contains(r.err, "bartizan up") {
 		t.Errorf("a drill without a node: %s", r)
 	}
 	n := l.up(t, withArgs("--listen", "127.0.0.1"))

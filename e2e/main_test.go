@@ -43,7 +43,7 @@ func withBinary(run func() int) int {
 	return run()
 }
 
-func binary() string { return os.Getenv("BARTIZAN_BIN") }
+func program() string { return os.Getenv("BARTIZAN_BIN") }
 
 // strict is true where a missing tool or privilege is a failure.
 func strict() bool {

@@ -40,7 +40,7 @@ type setting func(t *testing.T, n *node)
 func withPolicy(replace ...string) setting {
 	return func(t *testing.T, n *node) {
 		t.Helper()
-		out, err := exec.Command(binary(), "config", "policy").Output()
+		out, err := exec.Command(program(), "config", "policy").Output()
 		if err != nil {
 			t.Fatalf("print the built-in policy: %v", err)
 		}
@@ -117,7 +117,7 @@ func (n *node) start(t *testing.T) {
 	t.Helper()
 	file := filepath.Join(filepath.Dir(n.data), "bartizan.yaml")
 	write(t, file, n.config)
-	words := slices.Concat(n.wrap, []string{binary(), "up", "--data", n.data, "--config", file}, n.args)
+	words := slices.Concat(n.wrap, []string{program(), "up", "--data", n.data, "--config", file}, n.args)
 	n.began = time.Now()
 	n.process = n.lab.node.start(t, exec.Command(words[0], words[1:]...))
 }
@@ -213,7 +213,7 @@ func (n *node) port(t *testing.T, instance string) string {
 // cli runs a verb against the node.
 func (n *node) cli(t *testing.T, args ...string) result {
 	t.Helper()
-	return n.lab.node.run(t, 20*time.Second, binary(), append([]string{"--data", n.data}, args...)...)
+	return n.lab.node.run(t, 20*time.Second, program(), append([]string{"--data", n.data}, args...)...)
 }
 
 // cliJSON runs a verb with --format json and reads its answer strictly.
