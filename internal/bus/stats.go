@@ -95,8 +95,11 @@ func (b *Bus) findLosses(ctx context.Context) error {
 			gaps = st.LastSeq - st.FirstSeq + 1 - st.Msgs
 		}
 		b.pos.last[n] = position{si.State.LastSeq, gaps}
-		if l := lossOf(si, was[n], gaps); l.Detail != "" {
+		switch l := lossOf(si, was[n], gaps); {
+		case l.Messages > 0:
 			b.lost = append(b.lost, l)
+		case l.Bytes > 0: // a kill in the middle of a write; nobody had been told that this message is stored
+			b.log.Warn("event store dropped a torn record that had not been acknowledged", "stream", n, "bytes", l.Bytes)
 		}
 		delete(was, n)
 	}
