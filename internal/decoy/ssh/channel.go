@@ -149,12 +149,12 @@ func (h *channel) setenv(name, value string) bool {
 // exec runs a command line, or the file transfer it stands for.
 func (h *channel) exec(line string) int {
 	if t, ok := parseSCP(line); ok {
-		h.c.files.Command(line)
+		h.c.files.guest.Command(line)
 		h.quiet = true
 		return t.serve(h, h, h.sh.FS(), homeOf(h.sh.FS(), h.c.user))
 	}
 	if name, _, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasSuffix(name, "/sftp-server") {
-		h.c.files.Command(line)
+		h.c.files.guest.Command(line)
 		return h.sftp()
 	}
 	h.c.s.Note('<', []byte(line+"\n"))

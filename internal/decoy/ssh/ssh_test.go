@@ -45,7 +45,9 @@ func TestDrillOrder(t *testing.T) {
 		}
 	}
 	r.sink.wait(t, "accepted login", func(o *observe.Observation) bool { return o.Auth != nil && o.Auth.Accepted })
-	if n := r.sink.count(func(o *observe.Observation) bool { return o.Auth != nil && o.Auth.Method == "password" && !o.Auth.Accepted }); n < 15 {
+	if n := r.sink.count(func(o *observe.Observation) bool {
+		return o.Auth != nil && o.Auth.Method == "password" && !o.Auth.Accepted
+	}); n < 15 {
 		t.Errorf("%d failures reported, want at least 15", n)
 	}
 }
