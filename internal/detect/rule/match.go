@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"hash/maphash"
 	"regexp"
 	"slices"
 	"strings"
@@ -143,7 +144,22 @@ type Scratch struct {
 	round     uint32
 	field     Field
 	onLiteral func(int32)
+
+	// Texts in which no condition of set holds, by keyed hash. Most texts are
+	// said again and again: agents, accepted types, banners.
+	seed  maphash.Seed
+	quiet map[quiet]struct{}
 }
+
+type quiet struct {
+	hash  uint64
+	field Field
+}
+
+const (
+	maxQuiet    = 8192 // texts remembered; when full, all are forgotten
+	maxQuietLen = 512
+)
 
 // place is where a condition holds; text is the index of the text plus one.
 type place struct{ text, at int32 }
@@ -157,6 +173,7 @@ func (sc *Scratch) prepare(s *Set) {
 		sc.found = make([]place, len(s.conds))
 		sc.mark = make([]uint32, len(s.conds))
 		sc.round = 0
+		sc.seed, sc.quiet = maphash.MakeSeed(), map[quiet]struct{}{}
 	}
 	clear(sc.found)
 }
@@ -167,20 +184,21 @@ func (sc *Scratch) prepare(s *Set) {
 func (s *Set) Match(texts []Text, sc *Scratch, hit func(r *Rule, excerpt string)) {
 	sc.prepare(s)
 	for i := range texts {
-		if sc.round++; sc.round == 0 { // wrapped: old marks could look new
-			clear(sc.mark)
-			sc.round = 1
-		}
-		sc.field, sc.flagged = texts[i].Field, sc.flagged[:0]
-		s.scanner.scan(texts[i].S, sc.onLiteral)
-		for _, n := range sc.flagged {
-			sc.try(n, i, texts[i].S)
-		}
-		for _, n := range s.always {
-			if s.conds[n].fields&texts[i].Field != 0 {
-				sc.try(n, i, texts[i].S)
+		short := len(texts[i].S) <= maxQuietLen
+		var q quiet
+		if short {
+			q = quiet{maphash.String(sc.seed, texts[i].S), texts[i].Field}
+			if _, known := sc.quiet[q]; known {
+				continue
 			}
 		}
+		if sc.text(i, texts[i]) || !short {
+			continue
+		}
+		if len(sc.quiet) >= maxQuiet {
+			clear(sc.quiet)
+		}
+		sc.quiet[q] = struct{}{}
 	}
 	s.conclude(texts, sc, hit)
 }
@@ -195,13 +213,36 @@ func (sc *Scratch) literal(id int32) {
 	}
 }
 
-func (sc *Scratch) try(n int32, text int, s string) {
-	if sc.found[n].text != 0 {
-		return
+// text tries on one text the conditions its literals allow; false when none of
+// them holds there, whatever the other texts are.
+func (sc *Scratch) text(i int, t Text) (any bool) {
+	if sc.round++; sc.round == 0 { // wrapped: old marks could look new
+		clear(sc.mark)
+		sc.round = 1
 	}
-	if at := sc.set.conds[n].in(s); at >= 0 {
+	sc.field, sc.flagged = t.Field, sc.flagged[:0]
+	sc.set.scanner.scan(t.S, sc.onLiteral)
+	for _, n := range sc.flagged {
+		any = sc.try(n, i, t.S) || any
+	}
+	for _, n := range sc.set.always {
+		if sc.set.conds[n].fields&t.Field != 0 {
+			any = sc.try(n, i, t.S) || any
+		}
+	}
+	return any
+}
+
+// try tries condition n unless it is known to hold already.
+func (sc *Scratch) try(n int32, text int, s string) bool {
+	if sc.found[n].text != 0 {
+		return true
+	}
+	at := sc.set.conds[n].in(s)
+	if at >= 0 {
 		sc.found[n] = place{int32(text) + 1, int32(at)}
 	}
+	return at >= 0
 }
 
 // MatchAll is Match without the shortcut: every condition is tried on every

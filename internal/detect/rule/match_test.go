@@ -27,6 +27,11 @@ func agree(t *testing.T, set *Set, g Group, o *observe.Observation) {
 	var fast, slow []string
 	texts := g.Texts(o, &sc)
 	set.Match(texts, &sc, func(r *Rule, _ string) { fast = append(fast, r.ID) })
+	again := []string(nil)
+	set.Match(texts, &sc, func(r *Rule, _ string) { again = append(again, r.ID) })
+	if !reflect.DeepEqual(fast, again) {
+		t.Fatalf("first %v, again %v, texts %+v", fast, again, texts)
+	}
 	set.MatchAll(texts, &sc, func(r *Rule, _ string) { slow = append(slow, r.ID) })
 	if !reflect.DeepEqual(fast, slow) {
 		t.Fatalf("prefilter: %v, without it: %v, texts %+v", fast, slow, texts)
