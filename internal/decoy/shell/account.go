@@ -18,6 +18,7 @@ func (s *Shell) accounts() []account {
 	if err != nil {
 		return nil
 	}
+	s.spend(len(b) / 64)
 	var out []account
 	for _, l := range strings.Split(clip(string(b), 64<<10), "\n") {
 		f := strings.Split(l, ":")
@@ -53,6 +54,7 @@ func (s *Shell) userName(uid int) string {
 
 func (s *Shell) groupName(gid int) string {
 	b, err := s.fs.slurp("/etc/group")
+	s.spend(len(b) / 64)
 	if err == nil {
 		for _, l := range strings.Split(clip(string(b), 64<<10), "\n") {
 			if f := strings.Split(l, ":"); len(f) >= 3 && f[2] == itoa(gid) {
@@ -70,6 +72,7 @@ func (s *Shell) groupsOf(a account) []int {
 	if err != nil {
 		return out
 	}
+	s.spend(len(b) / 64)
 	for _, l := range strings.Split(clip(string(b), 64<<10), "\n") {
 		f := strings.Split(l, ":")
 		if len(f) < 4 {

@@ -43,6 +43,8 @@ func cmdSeq(c *call) int {
 			width = true
 		case args[0] == "-s" && len(args) > 1:
 			sep, args = args[1], args[1:]
+		case strings.HasPrefix(args[0], "-s"):
+			sep = args[0][2:]
 		}
 		args = args[1:]
 	}

@@ -304,10 +304,8 @@ func (e *env) prefix() string {
 		return e.name + ": " + itoa(max(1, e.line)) + ": "
 	case e.style == styleScript:
 		return e.name + ": line " + itoa(max(1, e.line)) + ": "
-	case e.sh.login && e.name == "-bash":
-		return "-bash: "
-	case e.sh.login:
-		return e.name + ": "
+	case e.name == "-bash" && e.sh.login, e.name == "bash" && strings.HasPrefix(e.sh.p.Versions.Bash, "5.0."):
+		return e.name + ": " // bash before 5.1 names no line for -c
 	}
 	return e.name + ": line " + itoa(max(1, e.line)) + ": "
 }

@@ -109,7 +109,7 @@ func (x *expander) word(w word, quoted bool) {
 			x.add(p.text, true)
 			x.cur.present = true
 		case partDouble:
-			x.cur.present = len(p.inner) != 1 || p.inner[0].text != "@" || x.cur.present
+			x.cur.present = x.cur.present || !allElements(p.inner)
 			x.word(p.inner, true)
 		case partCmd:
 			x.value(strings.TrimRight(x.e.capture(p.body), "\n"), quoted)
@@ -124,6 +124,15 @@ func (x *expander) word(w word, quoted bool) {
 			x.param(p, quoted)
 		}
 	}
+}
+
+// allElements says whether a quoted word is just "$@" or "${a[@]}", which is
+// no field at all when there are no elements.
+func allElements(w word) bool {
+	if len(w) != 1 || w[0].kind != partVar {
+		return false
+	}
+	return w[0].text == "@" || len(w[0].index) == 1 && w[0].index[0].text == "@"
 }
 
 func (x *expander) tilde(text string, whole bool) string {

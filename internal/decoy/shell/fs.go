@@ -91,7 +91,7 @@ func (n *node) length() int64 {
 		return 4096
 	case n.isLink():
 		return int64(len(n.target))
-	case n.size > 0 && len(n.data) == 0:
+	case n.size > 0:
 		return n.size
 	}
 	return int64(len(n.data))
@@ -353,6 +353,7 @@ func (f *FS) writeAt(n *node, b []byte, off int64) (int, error) {
 		off = int64(len(n.data))
 	}
 	end := off + int64(len(b))
+	n.size = 0
 	if end > f.limits.FileBytes {
 		return 0, errTooBig
 	}

@@ -49,7 +49,7 @@ func (e *env) syntax(err error, src string) {
 		return
 	}
 	pre := e.prefix()
-	if e.name == "bash" && !e.sh.login {
+	if e.name == "bash" {
 		pre = "bash: -c: line " + itoa(max(1, e.line)) + ": "
 	}
 	if !ok {

@@ -30,7 +30,6 @@ func (b *builder) proc() {
 	b.file("/proc/self/status", 0o444, "Name:\tbash\nUmask:\t0022\nState:\tR (running)\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
 	b.file("/proc/self/cgroup", 0o444, "0::/user.slice/user-0.slice/session-1.scope\n")
 	b.file("/proc/1/cgroup", 0o444, "0::/init.scope\n")
-	b.file("/proc/1/comm", 0o444, "systemd\n")
 	b.gen("/proc/uptime", func(s *Shell) []byte {
 		up := s.p.Uptime(s.now()).Seconds()
 		return fmt.Appendf(nil, "%.2f %.2f\n", up, up*float64(s.p.Hardware.Cores)*0.94)
@@ -79,7 +78,11 @@ func (b *builder) proc() {
 	for _, pr := range p.Processes {
 		d := fmt.Sprintf("/proc/%d", pr.PID)
 		name := strings.Trim(strings.Fields(pr.Command)[0], "[]:")
-		b.file(d+"/comm", 0o444, name[strings.LastIndexByte(name, '/')+1:]+"\n")
+		comm := name[strings.LastIndexByte(name, '/')+1:]
+		if pr.PID == 1 {
+			comm = "systemd"
+		}
+		b.file(d+"/comm", 0o444, comm+"\n")
 		if !strings.HasPrefix(pr.Command, "[") {
 			b.file(d+"/cmdline", 0o444, strings.ReplaceAll(pr.Command, " ", "\x00")+"\x00")
 			b.put(d+"/exe", &node{mode: modeLink | 0o777, target: name})
