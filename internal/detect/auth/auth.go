@@ -126,7 +126,7 @@ func (d *detector) Detect(o *observe.Observation, emit detect.Emit) {
 	if e, err := model.ParseEntity(model.TypeAccessKey, t.Key); err == nil && t.Method != "publickey" {
 		d.rel[0] = e
 	}
-	d.say(emit, "auth.attempt", "offered a credential to a decoy", model.ClassAuth, 0.70, model.Low, techAttempt)
+	d.say(emit, "auth.attempt", "offered a credential to a decoy", model.ClassAuth, 0.78, model.Low, techAttempt)
 	if a.attempts >= d.conf.Attempts || a.keys >= d.conf.KeyAttempts {
 		d.say(emit, "auth.brute-force", "guessed credentials", model.ClassAuth, 0.94, model.High, techBrute)
 	}

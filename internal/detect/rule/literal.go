@@ -78,15 +78,54 @@ func parts(subs []*syntax.Regexp) (sets [][]string, exact []string) {
 }
 
 // branches splits an expression at its outermost alternatives, so that each
-// can be ruled out by itself.
-func branches(re *syntax.Regexp) []*syntax.Regexp {
-	for re.Op == syntax.OpCapture {
-		re = re.Sub[0]
+// can be ruled out by itself. It works on the text: a syntax tree would have to
+// be printed again, which costs more than compiling it.
+func branches(pattern string) (out []string) {
+	depth, from := 0, 0
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '\\':
+			if i++; i < len(pattern) && pattern[i] == 'Q' {
+				return []string{pattern} // quoting: leave it whole
+			}
+		case '[':
+			i = classEnd(pattern, i)
+		case '(':
+			if depth == 0 && strings.HasPrefix(pattern[i:], "(?") && !strings.HasPrefix(pattern[i:], "(?:") {
+				return []string{pattern} // flags reach over alternatives
+			}
+			depth++
+		case ')':
+			depth--
+		case '|':
+			if depth == 0 {
+				out = append(out, pattern[from:i])
+				from = i + 1
+			}
+		}
 	}
-	if re.Op != syntax.OpAlternate {
-		return []*syntax.Regexp{re}
+	return append(out, pattern[from:])
+}
+
+// classEnd returns the place of the ] that closes the class opened at i.
+func classEnd(pattern string, i int) int {
+	i++
+	if i < len(pattern) && pattern[i] == '^' {
+		i++
 	}
-	return re.Sub
+	if i < len(pattern) && pattern[i] == ']' {
+		i++
+	}
+	for ; i < len(pattern) && pattern[i] != ']'; i++ {
+		if pattern[i] == '\\' {
+			i++
+		} else if strings.HasPrefix(pattern[i:], "[:") {
+			if end := strings.Index(pattern[i:], ":]"); end >= 0 {
+				i += end + 1
+			}
+		}
+	}
+	return i
 }
 
 // analyse returns a set of necessary literals (nil: none known), and all the

@@ -361,14 +361,18 @@ func (c condition) regex(pattern string) ([]condition, error) {
 	if caseful(tree) {
 		return nil, fmt.Errorf("regex %.64q: write it in lower case and without (?i), because texts are compared in lower case", pattern)
 	}
-	all := branches(tree)
+	all := branches(pattern)
 	if len(all) > 1 {
-		all = append(slices.Clone(all), tree)
+		all = append(all, pattern)
 	}
 	var out []condition
-	for _, b := range all {
-		c.need, c.also = necessary(b.Simplify())
-		if c.re, err = regexp.Compile(b.String()); err != nil {
+	for _, text := range all {
+		tree, err := syntax.Parse(text, syntax.Perl)
+		if err != nil {
+			return nil, fmt.Errorf("regex %.64q: alternative %.64q: %v", pattern, text, err)
+		}
+		c.need, c.also = necessary(tree.Simplify())
+		if c.re, err = regexp.Compile(text); err != nil {
 			return nil, fmt.Errorf("regex %.64q: %v", pattern, err)
 		}
 		out = append(out, c)

@@ -169,3 +169,28 @@ func BenchmarkMatchPlainRequest(b *testing.B) {
 		set.Match(Web.Texts(o, &sc), &sc, func(r *Rule, _ string) { b.Fatal(r.ID) })
 	}
 }
+
+func TestBranches(t *testing.T) {
+	for in, want := range map[string]string{
+		`a|b`:                 "a  b",
+		`(a|b)|c`:             "(a|b)  c",
+		`[|]|\||x`:            "[|]  \\|  x",
+		`[^]|]a|[[:alpha:]|]`: "[^]|]a  [[:alpha:]|]",
+		`(?s:a|b)c|d`:         "(?s:a|b)c|d",
+		`(?:a|b)c|d`:          "(?:a|b)c  d",
+		`\Qa|b\E`:             "\\Qa|b\\E",
+		`[\]|]|y`:             "[\\]|]  y",
+	} {
+		if got := strings.Join(branches(in), "  "); got != want {
+			t.Errorf("branches(%s) = %s, want %s", in, got, want)
+		}
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	for b.Loop() {
+		for g := range groupFields {
+			shipped(b, g)
+		}
+	}
+}
