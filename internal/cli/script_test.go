@@ -1,0 +1,221 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"bartizan/internal/api"
+	"bartizan/internal/cli"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain makes this test binary the bartizan that the scripts call, also as
+// the decoys' process that a node starts from itself.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"bartizan": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			os.Exit(cli.Main(ctx, cli.Env{Version: "v0-script", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, os.Args[1:]))
+		},
+	})
+}
+
+// minScripts is how many verbs' scripts there are at least.
+const minScripts = 8
+
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) < minScripts {
+		t.Fatalf("%d scripts (%v), want at least %d", len(files), err, minScripts)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(e *testscript.Env) error {
+			for i := 1; i <= 3; i++ {
+				p, err := freePort()
+				if err != nil {
+					return err
+				}
+				e.Setenv("PORT"+strconv.Itoa(i), p)
+			}
+			e.Setenv("HOME", e.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled,
+		},
+	})
+}
+
+// freePort is a port that was free a moment ago.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, errors.Join(err, l.Close())
+}
+
+// ready DATA waits for the node with that data folder.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready DATA")
+	}
+	c := api.NewClient(ts.MkAbs(args[0]))
+	defer c.Close()
+	poll(ts, "the node to be ready", func() error {
+		st, err := c.Status(context.Background())
+		if err == nil && st.Decoys.PID == 0 {
+			err = errors.New("no decoys yet")
+		}
+		return err
+	})
+}
+
+func poll(ts *testscript.TestScript, what string, ask func() error) {
+	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ask()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("waiting for %s: %v", what, err)
+		}
+		<-tick.C
+	}
+}
+
+// expand FILE… replaces $NAME in files by the script's variables.
+func expand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: expand FILE…")
+	}
+	for _, name := range args {
+		text := os.Expand(ts.ReadFile(name), func(v string) string { return ts.Getenv(v) })
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o644))
+	}
+}
+
+// codes N ARG… runs bartizan and checks its exit code.
+func codes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: codes N ARG…")
+	}
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec("bartizan", args[1:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("bartizan %v: %v", args[1:], err)
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("bartizan %v: exit code %d, want %s\nstdout: %s\nstderr: %s", args[1:], got, args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+// signalled DATA ADDRESS KIND waits for a signal.
+func signalled(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: signalled DATA ADDRESS KIND")
+	}
+	c := api.NewClient(ts.MkAbs(args[0]))
+	defer c.Close()
+	poll(ts, "signal "+args[2], func() error {
+		list, err := c.Signals(context.Background(), api.SignalQuery{Actor: args[1], Kind: args[2]})
+		if err == nil && len(list) == 0 {
+			err = errors.New("none yet")
+		}
+		return err
+	})
+}
+
+// get PORT PATH sends a request to a decoy on the loopback.
+func get(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: get PORT PATH")
+	}
+	c, err := net.DialTimeout("tcp", "127.0.0.1:"+args[0], 2*time.Second)
+	if err == nil {
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err = fmt.Fprintf(c, "GET %s HTTP/1.0\r\n\r\n", args[1]); err == nil {
+			_, err = c.Read(make([]byte, 1))
+		}
+	}
+	if (err != nil) != neg {
+		ts.Fatalf("get %s: %v", args[1], err)
+	}
+}
+
+// value follows a dotted path (numbers index lists) into the JSON that the last
+// program printed.
+func value(ts *testscript.TestScript, path string) any {
+	var v any
+	d := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	d.UseNumber()
+	ts.Check(d.Decode(&v))
+	if path == "." {
+		return v
+	}
+	for step := range strings.SplitSeq(path, ".") {
+		switch x := v.(type) {
+		case map[string]any:
+			next, ok := x[step]
+			if !ok {
+				ts.Fatalf("no %s in %v", step, x)
+			}
+			v = next
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i >= len(x) {
+				ts.Fatalf("no element %s in a list of %d", step, len(x))
+			}
+			v = x[i]
+		default:
+			ts.Fatalf("%s: nothing below %v", step, v)
+		}
+	}
+	return v
+}
+
+// keys PATH NAME… checks that the JSON printed last has these keys there.
+func keys(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: keys PATH NAME…")
+	}
+	m, ok := value(ts, args[0]).(map[string]any)
+	if !ok {
+		ts.Fatalf("%s is no object", args[0])
+	}
+	for _, k := range args[1:] {
+		if _, ok := m[k]; !ok {
+			ts.Fatalf("%s has no key %s", args[0], k)
+		}
+	}
+}
+
+// pick NAME PATH puts a value of the JSON printed last into a variable.
+func pick(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: pick NAME PATH")
+	}
+	ts.Setenv(args[0], fmt.Sprint(value(ts, args[1])))
+}
