@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+	"unicode/utf8"
 
 	"bartizan/internal/model"
 )
@@ -180,6 +181,23 @@ type Exchange struct {
 	Key     string `json:"key,omitempty"` // identifier of the API key offered, never more than its first 12 and last 4 characters
 	Answer  string `json:"answer,omitempty"`
 	Options string `json:"options,omitempty"` // max tokens and the like, as text
+}
+
+// KeyID identifies a credential in reports without giving it away: at most its
+// first 12 and last 4 characters around "...", and of a short one its beginning,
+// so that never more than a third is shown.
+func KeyID(s string) string {
+	const head, tail = 12, 4
+	n := utf8.RuneCountInString(s)
+	show := min(n/3, head+tail)
+	if show == head+tail {
+		r := []rune(s)
+		return string(r[:head]) + "..." + string(r[n-tail:])
+	}
+	if n == 0 {
+		return ""
+	}
+	return string([]rune(s)[:show]) + "..."
 }
 
 // Batch is what travels from a sensor to the node that reads it.
