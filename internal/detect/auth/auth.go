@@ -128,16 +128,16 @@ func (d *detector) Detect(o *observe.Observation, emit detect.Emit) {
 	}
 	d.say(emit, "auth.attempt", "offered a credential to a decoy", model.ClassAuth, 0.78, model.Low, techAttempt)
 	if a.attempts >= d.conf.Attempts || a.keys >= d.conf.KeyAttempts {
-		d.say(emit, "auth.brute-force", "guessed credentials", model.ClassAuth, 0.94, model.High, techBrute)
+		d.say(emit, "auth.brute-force", "guessed credentials", model.ClassAuth, 0.97, model.High, techBrute)
 	}
 	if a.nUsers >= d.conf.SprayUsers && a.nPass > 0 && a.nPass*2 <= a.nUsers {
-		d.say(emit, "auth.spray", "tried few passwords on many users", model.ClassAuth, 0.92, model.High, techSpray)
+		d.say(emit, "auth.spray", "tried few passwords on many users", model.ClassAuth, 0.96, model.High, techSpray)
 	}
 	if guessed {
 		d.distributed(o, emit)
 	}
 	if t.Accepted {
-		d.say(emit, "access.login", "logged in to a decoy", model.ClassAccess, 0.94, model.High, techLogin)
+		d.say(emit, "access.login", "logged in to a decoy", model.ClassAccess, 0.97, model.High, techLogin)
 	}
 }
 
@@ -173,7 +173,7 @@ func (d *detector) lure(o *observe.Observation, emit detect.Emit) {
 			return
 		}
 		d.rel[0] = e
-		d.say(emit, "access.lure-key", "used a key that only our lure contains", model.ClassAccess, 0.94, model.Critical, techKey)
+		d.say(emit, "access.lure-key", "used a key that only our lure contains", model.ClassAccess, 0.97, model.Critical, techKey)
 	}
 	switch {
 	case o.Auth != nil:

@@ -77,7 +77,7 @@ func (d *detector) fetch(f *observe.Fetch, emit detect.Emit) {
 	d.rel = detect.AppendURL(d.rel[:0], f.URL)
 	d.sig = model.Signal{
 		Kind: "file.download-url", Class: model.ClassFile, Rule: "file.download-url",
-		Title: "told the machine to download a file", Confidence: 0.92, Severity: model.High,
+		Title: "told the machine to download a file", Confidence: 0.96, Severity: model.High,
 		Techniques: techFetch, Count: 1, Related: d.rel,
 	}
 	emit(&d.sig)
@@ -88,12 +88,12 @@ func (d *detector) file(f *observe.FileEvent, emit detect.Emit) {
 	if e, err := model.ParseEntity(model.TypeSHA256, f.SHA256); err == nil {
 		d.rel = append(d.rel, e)
 	}
-	kind, title, confidence, sev := "file.dropped", "brought a file", 0.85, model.Medium
+	kind, title, confidence, sev := "file.dropped", "brought a file", 0.90, model.Medium
 	switch f.Type {
 	case "elf", "pe", "macho", "apk":
-		kind, title, confidence, sev = "file.dropped-executable", "brought an executable", 0.94, model.High
+		kind, title, confidence, sev = "file.dropped-executable", "brought an executable", 0.97, model.High
 	case "script":
-		kind, title, confidence, sev = "file.dropped-script", "brought a script", 0.90, model.High
+		kind, title, confidence, sev = "file.dropped-script", "brought a script", 0.95, model.High
 	}
 	d.sig = model.Signal{
 		Kind: kind, Class: model.ClassFile, Rule: kind, Title: title,
@@ -103,7 +103,7 @@ func (d *detector) file(f *observe.FileEvent, emit detect.Emit) {
 	if place := persistent(f.Path); place != "" {
 		d.sig = model.Signal{
 			Kind: "persistence.file", Class: model.ClassPersistence, Rule: place,
-			Title: "wrote a file that makes an intruder stay", Confidence: 0.93, Severity: model.High,
+			Title: "wrote a file that makes an intruder stay", Confidence: 0.965, Severity: model.High,
 			Techniques: persistence[place], Count: 1, Related: d.rel,
 		}
 		emit(&d.sig)

@@ -104,8 +104,8 @@ type detector struct {
 // Confidences; content/rules/README.md has the arithmetic behind them.
 const (
 	confContact  = 0.60
-	confServices = 0.85
-	confHosts    = 0.85
+	confServices = 0.90
+	confHosts    = 0.90
 	confSlow     = 0.80
 )
 
@@ -196,11 +196,11 @@ func (d *detector) scan(a *actor, o *observe.Observation, emit detect.Emit) {
 func portConfidence(n int) float64 {
 	switch {
 	case n >= 10:
-		return 0.93
+		return 0.965
 	case n >= 5:
-		return 0.92
+		return 0.96
 	}
-	return 0.90
+	return 0.95
 }
 
 // add notes that what was touched now, and returns how many distinct things

@@ -2,8 +2,10 @@ package detecttest
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -173,26 +175,30 @@ func background() []Story {
 	}
 }
 
-// Posterior is the arithmetic of content/rules/README.md: prior 0.05, the
-// log-likelihood ratio of the best signal of each (class, kind) added. Repeats
-// are left out, so a story reaches its verdict by what was done, not how often.
+// Posterior is the arithmetic of content/rules/README.md: prior 0.05 plus the
+// log-likelihood ratio of the best signal of each kind; within a class the
+// strongest kind counts in full and each further one 0.3 times the one before.
+// Repeats are left out, so a story reaches its verdict by what was done, not by
+// how often.
 func Posterior(signals []model.Signal) (p float64, classes map[model.Class]bool) {
-	type term struct {
-		class model.Class
-		kind  string
-	}
-	best := map[term]float64{}
+	best := map[model.Class]map[string]float64{}
 	classes = map[model.Class]bool{}
 	for _, s := range signals {
-		k := term{s.Class, s.Kind}
-		best[k] = max(best[k], math.Log(s.Confidence/(1-s.Confidence)))
+		if best[s.Class] == nil {
+			best[s.Class] = map[string]float64{}
+		}
+		best[s.Class][s.Kind] = max(best[s.Class][s.Kind], math.Log(s.Confidence/(1-s.Confidence)))
 		if s.Class.Independent() {
 			classes[s.Class] = true
 		}
 	}
 	odds := math.Log(0.05 / 0.95)
-	for _, llr := range best {
-		odds += llr
+	for _, kinds := range best {
+		weight := 1.0
+		for _, llr := range slices.Backward(slices.Sorted(maps.Values(kinds))) {
+			odds += llr * weight
+			weight *= 0.3
+		}
 	}
 	return 1 / (1 + math.Exp(-odds)), classes
 }

@@ -99,7 +99,7 @@ func (d *detector) Detect(o *observe.Observation, emit detect.Emit) {
 	if x.Prompt == "" && x.System == "" {
 		if listing(x.Route) {
 			a.listed = true
-			d.say(emit, "model.list", "asked which models there are", model.ClassModelRecon, 0.85, model.Low, techRecon)
+			d.say(emit, "model.list", "asked which models there are", model.ClassModelRecon, 0.90, model.Low, techRecon)
 		}
 		return
 	}
@@ -128,9 +128,9 @@ func (d *detector) steps(a *actor, x *observe.Exchange, oracle bool, emit detect
 	if !a.used {
 		return
 	}
-	d.say(emit, "model.use", "used a model that is not theirs", model.ClassModelAbuse, 0.88, model.Medium, techUse)
+	d.say(emit, "model.use", "used a model that is not theirs", model.ClassModelAbuse, 0.94, model.Medium, techUse)
 	if a.listed && a.prompts > 1 || a.oracles > 0 && (long || a.prompts > a.oracles) {
-		d.say(emit, "model.llmjacking", "looked for models, tested them and used them", model.ClassModelAbuse, 0.93, model.High, techJack)
+		d.say(emit, "model.llmjacking", "looked for models, tested them and used them", model.ClassModelAbuse, 0.965, model.High, techJack)
 	}
 }
 

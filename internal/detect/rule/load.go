@@ -26,7 +26,7 @@ const (
 	maxRules = 4096
 	// MaxConfidence keeps one kind of evidence from deciding alone; see
 	// content/rules/README.md for the arithmetic.
-	MaxConfidence = 0.94
+	MaxConfidence = 0.97
 )
 
 // Error is one mistake at one place of a rule file.

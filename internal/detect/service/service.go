@@ -76,7 +76,7 @@ func (d *detector) call(o *observe.Observation, emit detect.Emit) {
 	if attack && d.hasURL() {
 		d.sig = model.Signal{
 			Kind: "file.download-url", Class: model.ClassFile, Rule: "service.payload-url",
-			Title: "a service attack that fetches its payload", Confidence: 0.92, Severity: model.High,
+			Title: "a service attack that fetches its payload", Confidence: 0.96, Severity: model.High,
 			Techniques: techFetch, Count: 1, Related: d.rel,
 		}
 		emit(&d.sig)
@@ -120,10 +120,10 @@ func (d *detector) forward(f *observe.Forward, emit detect.Emit) {
 	case "socks4", "socks5":
 		kind, title = "proxy.socks", "tried to use the host as a SOCKS proxy"
 	}
-	d.say(emit, kind, title, 0.92, model.Medium, tech)
+	d.say(emit, kind, title, 0.96, model.Medium, tech)
 	switch port {
 	case "25", "465", "587", "2525":
-		d.say(emit, "proxy.mail", "tried to send mail through the host", 0.93, model.High, techProxy)
+		d.say(emit, "proxy.mail", "tried to send mail through the host", 0.965, model.High, techProxy)
 	}
 }
 

@@ -126,7 +126,7 @@ func (d *detector) match(o *observe.Observation, emit detect.Emit) bool {
 	if injected && len(d.rel) > 0 && d.downloads(texts) {
 		d.sig = model.Signal{
 			Kind: "file.download-url", Class: model.ClassFile, Rule: "web.payload-url",
-			Title: "an exploit that fetches its payload", Confidence: 0.92, Severity: model.High,
+			Title: "an exploit that fetches its payload", Confidence: 0.96, Severity: model.High,
 			Techniques: techFetch, Count: 1, Related: d.rel,
 		}
 		emit(&d.sig)
@@ -178,9 +178,9 @@ func (d *detector) sweep(o *observe.Observation, emit detect.Emit) {
 	if a.nRule < d.conf.SweepRules && a.nPath < d.conf.SweepPaths {
 		return
 	}
-	confidence := 0.90
+	confidence := 0.95
 	if a.nRule >= 2*d.conf.SweepRules || a.nPath >= 2*d.conf.SweepPaths {
-		confidence = 0.93
+		confidence = 0.965
 	}
 	d.sig = model.Signal{
 		Kind: "scan.web-sweep", Class: model.ClassScan, Rule: "scan.web-sweep",
