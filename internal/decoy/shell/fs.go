@@ -338,8 +338,9 @@ func (f *FS) create(p string, perm uint32, truncate, exclusive bool) (*node, str
 
 // release returns a file's bytes to the quota.
 func (f *FS) release(n *node) {
-	if n.owner == f && n.isReg() {
+	if n.owner == f && n.fresh {
 		f.bytes = max(0, f.bytes-int64(cap(n.data)))
+		n.fresh = false
 	}
 }
 
@@ -357,28 +358,37 @@ func (f *FS) writeAt(n *node, b []byte, off int64) (int, error) {
 	if end > f.limits.FileBytes {
 		return 0, errTooBig
 	}
-	if end <= int64(len(n.data)) {
-		if !n.fresh {
-			n.data, n.fresh = append([]byte(nil), n.data...), true
-		}
-		copy(n.data[off:], b)
-		return len(b), nil
+	if err := f.reserve(n, end); err != nil {
+		return 0, err
 	}
-	if need := end - int64(len(n.data)); f.bytes+need > f.limits.FSBytes {
-		return 0, errNoSpace
+	if old := int64(len(n.data)); end > old {
+		n.data = n.data[:end]
+		clear(n.data[old:]) // a gap, or what a truncation left behind
 	}
-	before := cap(n.data)
-	if off > int64(len(n.data)) {
-		n.data = append(n.data, make([]byte, off-int64(len(n.data)))...)
-	}
-	keep := n.data[:off]
-	if !n.fresh {
-		keep = n.data[:off:off]
-	}
-	n.data, n.fresh = append(keep, b...), true
-	f.bytes += int64(cap(n.data) - before)
+	copy(n.data[off:], b)
 	n.mtime = f.now()
 	return len(b), nil
+}
+
+// reserve gives n an array of its own with room for size bytes, within the
+// quota. Arrays double while there is room and grow exactly when there is not.
+func (f *FS) reserve(n *node, size int64) error {
+	held := int64(0)
+	if n.fresh {
+		if held = int64(cap(n.data)); size <= held {
+			return nil
+		}
+	}
+	size = max(size, int64(len(n.data)))
+	room := f.limits.FSBytes - f.bytes + held
+	if size > room {
+		return errNoSpace
+	}
+	grown := make([]byte, len(n.data), max(size, min(2*held, room, f.limits.FileBytes)))
+	copy(grown, n.data)
+	f.bytes += int64(cap(grown)) - held
+	n.data, n.fresh = grown, true
+	return nil
 }
 
 // content returns the bytes a reader of n sees.

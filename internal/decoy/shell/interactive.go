@@ -251,7 +251,7 @@ func (e *editor) key(b byte) (done bool, err error) {
 	if b < 32 && b != '\t' {
 		return false, nil
 	}
-	return false, e.insert(string(b))
+	return false, e.insert(string([]byte{b}))
 }
 
 // width is the size of the character before (-1) or at (0) the cursor.
