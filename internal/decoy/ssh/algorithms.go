@@ -4,6 +4,8 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,33 +68,49 @@ func openSSHVersion(v string) (major, minor int) {
 }
 
 // hostKeys are the persona's, in the order sshd loads them: rsa, ecdsa, ed25519.
+// The RSA key appears once for each of its signature algorithms, because the
+// library would offer them in an order of its own.
 func hostKeys(p *persona.Persona, a algorithms) ([]ssh.Signer, error) {
-	var out []ssh.Signer
+	var rsaKeys, others []ssh.Signer
 	for _, k := range p.HostKeys() {
 		signer, err := ssh.NewSignerFromSigner(k)
 		if err != nil {
 			return nil, fmt.Errorf("use host key of persona: %w", err)
 		}
 		if _, ok := k.Public().(*rsa.PublicKey); !ok {
-			out = append(out, signer)
+			others = append(others, signer)
 			continue
 		}
 		able, ok := signer.(ssh.AlgorithmSigner)
 		if !ok {
 			return nil, errors.New("use rsa host key of persona: it cannot choose its hash")
 		}
-		multi, err := ssh.NewSignerWithAlgorithms(able, a.rsa)
-		if err != nil {
-			return nil, fmt.Errorf("use rsa host key of persona: %w", err)
+		for _, algo := range a.rsa {
+			rsaKeys = append(rsaKeys, facet{able, algo})
 		}
-		out = append(out, multi)
 	}
-	if len(out) == 0 {
+	if len(rsaKeys)+len(others) == 0 {
 		return nil, errors.New("find host keys of persona: there are none: make it from a stored state")
 	}
-	// The persona lists them from newest to oldest type.
-	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
-		out[i], out[j] = out[j], out[i]
-	}
-	return out, nil
+	slices.Reverse(others) // the persona lists them from newest to oldest type
+	return append(rsaKeys, others...), nil
 }
+
+// facet is an RSA key that signs with one algorithm and goes by its name.
+type facet struct {
+	able ssh.AlgorithmSigner
+	algo string
+}
+
+func (f facet) PublicKey() ssh.PublicKey { return facetKey{f.able.PublicKey(), f.algo} }
+
+func (f facet) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+	return f.able.SignWithAlgorithm(rand, data, f.algo)
+}
+
+type facetKey struct {
+	ssh.PublicKey
+	algo string
+}
+
+func (k facetKey) Type() string { return k.algo }

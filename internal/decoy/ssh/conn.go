@@ -29,7 +29,6 @@ type conn struct {
 
 	mu       sync.Mutex
 	sessions int
-	closed   bool // no-more-sessions@openssh.com
 }
 
 func newConn(ctx context.Context, v *service, s *decoy.Session, w *wire, id *identity) *conn {
@@ -98,9 +97,9 @@ func (c *conn) globals(requests <-chan *ssh.Request) {
 				c.saw(c.s.Forward(r.Type, m.Path))
 			}
 		case "no-more-sessions@openssh.com":
-			c.mu.Lock()
-			c.closed, ok = true, true
-			c.mu.Unlock()
+			// Not enforced: the library does not keep the order between this and the
+			// session that was opened just before it.
+			ok = true
 		case "hostkeys-prove-00@openssh.com":
 			answer, ok = c.proveKeys(r.Payload)
 		}
@@ -158,7 +157,7 @@ func (c *conn) open(n ssh.NewChannel) {
 func (c *conn) take() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.sessions >= c.conf.Channels {
+	if c.sessions >= c.conf.Channels {
 		return false
 	}
 	c.sessions++
@@ -179,8 +178,13 @@ func target(host string, port uint32) string {
 // (PROTOCOL of OpenSSH, section 2.5).
 func (c *conn) announceKeys() {
 	var payload []byte
+	last := ""
 	for _, k := range c.id.keys {
-		payload = append(payload, ssh.Marshal(struct{ Key []byte }{k.PublicKey().Marshal()})...)
+		blob := k.PublicKey().Marshal()
+		if string(blob) != last { // the RSA key is there once per algorithm
+			payload = append(payload, ssh.Marshal(struct{ Key []byte }{blob})...)
+		}
+		last = string(blob)
 	}
 	_, _, _ = c.server.SendRequest("hostkeys-00@openssh.com", false, payload)
 }

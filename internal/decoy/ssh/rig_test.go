@@ -90,7 +90,7 @@ func brief(o *observe.Observation) any {
 	case o.Forward != nil:
 		return *o.Forward
 	case o.Interaction != nil:
-		return *o.Interaction
+		return o.Interaction.Client
 	}
 	return o.Kind
 }
