@@ -20,6 +20,13 @@ func GuessProtocol(b []byte) string {
 	return guessBinary(b)
 }
 
+// Protocols lists every name GuessProtocol knows, sorted.
+func Protocols() []string {
+	return []string{"adb", "ftp", "giop", "http", "http2", "imap", "java-serialized", "jdwp", "json-rpc", "ldap", "memcached",
+		"mongodb", "mqtt", "mssql", "pop3", "postgresql", "rdp", "redis", "rmi", "rtsp", "sip", "smb", "smtp", "socks4", "socks5",
+		"ssh", "sslv2", "t3", "telnet", "tls", "vnc"}
+}
+
 type shape struct{ prefix, name string }
 
 // textShapes are matched without case, in this order.

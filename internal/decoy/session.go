@@ -155,7 +155,7 @@ func (s *Session) Buffered() int {
 }
 
 // Reader is the buffered reader, waiting for the first byte before it borrows
-// a buffer.
+// a buffer. It belongs to the session until the next Flush.
 func (s *Session) Reader() (*bufio.Reader, error) {
 	if s.r == nil {
 		if w, ok := s.conn.(*wire); ok {
@@ -258,14 +258,15 @@ func (s *Session) writer() *bufio.Writer {
 	return s.w
 }
 
-// Flush sends what was written and gives idle buffers back.
-func (s *Session) Flush() error {
-	if s.w == nil {
-		return nil
+// Flush sends what was written and gives idle buffers back; call it before
+// waiting for the visitor, also when there is nothing to send. A reader from
+// Reader is not to be used after it.
+func (s *Session) Flush() (err error) {
+	if s.w != nil {
+		err = s.w.Flush()
+		s.run.putWriter(s.w)
+		s.w = nil
 	}
-	err := s.w.Flush()
-	s.run.putWriter(s.w)
-	s.w = nil
 	if s.r != nil && s.r.Buffered() == 0 {
 		s.run.putReader(s.r)
 		s.r = nil
