@@ -19,5 +19,7 @@ func TestShippedRules(t *testing.T) {
 			t.Errorf("%s:%d: %s: %s", r.File, r.Line, r.Rule, f)
 		}
 	}
-	t.Logf("%d rules, %d cases", len(results), cases)
+	if len(results) < 75 || cases < 450 {
+		t.Errorf("only %d rules with %d cases", len(results), cases)
+	}
 }
