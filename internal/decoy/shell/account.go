@@ -178,3 +178,43 @@ func (s *Shell) random() int {
 	s.rng = s.rng*6364136223846793005 + 1442695040888963407 + uint64(s.start.UnixNano())
 	return int(s.rng >> 33)
 }
+
+func (s *Shell) killPID(pid int) bool {
+	for i, j := range s.jobs {
+		if j.pid == pid {
+			s.jobs = append(s.jobs[:i], s.jobs[i+1:]...)
+			return true
+		}
+	}
+	for _, p := range s.p.Processes {
+		if p.PID == pid && !s.killed[pid] {
+			if pid == 1 || s.who.uid != 0 {
+				return true
+			}
+			if s.killed == nil {
+				s.killed = map[int]bool{}
+			}
+			s.killed[pid] = true
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Shell) gid(name string) int {
+	if n, err := strconv.Atoi(name); err == nil {
+		return n
+	}
+	b, err := s.fs.slurp("/etc/group")
+	if err != nil {
+		return -1
+	}
+	for _, l := range strings.Split(clip(string(b), 64<<10), "\n") {
+		if f := strings.Split(l, ":"); len(f) >= 3 && f[0] == name {
+			if n, err := strconv.Atoi(f[2]); err == nil {
+				return n
+			}
+		}
+	}
+	return -1
+}

@@ -1,7 +1,6 @@
 package shell
 
 import (
-	"bufio"
 	"io"
 	"sort"
 	"strconv"
@@ -276,31 +275,6 @@ func biRead(c *call) int {
 		rest = rest2
 	}
 	return int(b2i(err != nil))
-}
-
-// readLine reads one line of bounded length.
-func (c *call) readLine(in *bufio.Reader, escapes bool) (string, error) {
-	var b []byte
-	for {
-		ch, err := in.ReadByte()
-		if err != nil {
-			return string(b), err
-		}
-		if ch == '\n' {
-			return string(b), nil
-		}
-		if escapes && ch == '\\' {
-			if ch, err = in.ReadByte(); err != nil || ch == '\n' {
-				continue
-			}
-		}
-		if len(b) < c.sh.limits.VarBytes && ch != 0 {
-			b = append(b, ch)
-		}
-		if len(b)&1023 == 0 && !c.sh.spend(16) {
-			return "", io.EOF
-		}
-	}
 }
 
 func biEval(c *call) int {

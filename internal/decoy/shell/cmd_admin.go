@@ -141,15 +141,6 @@ func cmdPasswd(c *call) int {
 	return 0
 }
 
-// readSecret reads a line without echo on a terminal.
-func (c *call) readSecret() (string, error) {
-	if c.sh.echo != nil && c.tty() {
-		c.sh.echo(false)
-		defer c.sh.echo(true)
-	}
-	return c.readLine(c.in, false)
-}
-
 func cmdChpasswd(c *call) int {
 	if c.sh.who.uid != 0 {
 		return c.fail(1, "Permission denied.")

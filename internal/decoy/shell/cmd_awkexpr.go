@@ -442,9 +442,16 @@ func (a *awk) builtin(name string, args []awkExpr, arr string) awkVal {
 			a.setCell(arr, itoa(i+1), awkInput(s))
 		}
 		return awkNum(float64(len(parts)))
+	}
+	return a.regexBuiltin(name, arg, len(args))
+}
+
+// regexBuiltin are the functions that match, and system.
+func (a *awk) regexBuiltin(name string, arg func(int) awkVal, n int) awkVal {
+	switch name {
 	case "sub", "gsub":
 		re, err := compileRegex(arg(0).str(), true, false)
-		if err != nil || len(args) > 2 {
+		if err != nil || n > 2 {
 			return awkNum(0)
 		}
 		k := &sedCmd{re: re, with: arg(1).str(), global: name == "gsub"}

@@ -22,23 +22,6 @@ func fileCommands() map[string]commandFunc {
 	}
 }
 
-func (c *call) node(p string, follow bool) (node, string, error) {
-	c.sh.fs.mu.Lock()
-	defer c.sh.fs.mu.Unlock()
-	n, canonical, err := c.sh.fs.walk(c.e.abs(p), follow)
-	if err != nil {
-		return node{}, "", err
-	}
-	return *n, canonical, nil
-}
-
-// locked runs f under the file system's lock.
-func (c *call) locked(f func(*FS) error) error {
-	c.sh.fs.mu.Lock()
-	defer c.sh.fs.mu.Unlock()
-	return f(c.sh.fs)
-}
-
 func modeString(m uint32) string {
 	t := map[uint32]byte{modeDir: 'd', modeLink: 'l', modeChr: 'c', modeBlk: 'b'}[m&modeType]
 	if t == 0 {
@@ -204,12 +187,6 @@ func (c *call) lsPrint(list []lsEntry, o options) {
 		return
 	}
 	c.columns(names)
-}
-
-// outTTY says whether standard output goes to the visitor's terminal.
-func (c *call) outTTY() bool {
-	w, ok := c.out.(*outWriter)
-	return ok && c.sh.login && w != nil
 }
 
 // columns prints names down columns of an 80-column terminal, as ls does.
@@ -449,14 +426,6 @@ func cmdTouch(c *call) int {
 		}
 	}
 	return status
-}
-
-// into is the path a copy or move of src to dst ends at.
-func (c *call) into(src, dst string) string {
-	if n, _, err := c.node(dst, true); err == nil && n.isDir() {
-		return strings.TrimSuffix(dst, "/") + "/" + path.Base(src)
-	}
-	return dst
 }
 
 func (c *call) operands(o options, what string) ([]string, string, bool) {
@@ -728,24 +697,6 @@ func cmdChown(c *call) int {
 		}
 	}
 	return status
-}
-
-func (s *Shell) gid(name string) int {
-	if n, err := strconv.Atoi(name); err == nil {
-		return n
-	}
-	b, err := s.fs.slurp("/etc/group")
-	if err != nil {
-		return -1
-	}
-	for _, l := range strings.Split(clip(string(b), 64<<10), "\n") {
-		if f := strings.Split(l, ":"); len(f) >= 3 && f[0] == name {
-			if n, err := strconv.Atoi(f[2]); err == nil {
-				return n
-			}
-		}
-	}
-	return -1
 }
 
 func cmdTruncate(c *call) int {

@@ -170,16 +170,6 @@ func cmdBasename(c *call) int {
 	return 0
 }
 
-// visit walks a tree in name order; f returns false to skip a directory.
-func (c *call) visit(name string, n *node, depth int, f func(name string, n *node, depth int) bool) {
-	if !c.sh.spend(2) || !f(name, n, depth) || !n.isDir() || depth > 40 {
-		return
-	}
-	for _, k := range c.sh.fs.children(n) {
-		c.visit(strings.TrimSuffix(name, "/")+"/"+k, n.kids[k], depth+1, f)
-	}
-}
-
 func cmdDu(c *call) int {
 	o := c.flags("shakmcd:x", "max-depth=")
 	if len(o.rest) == 0 {
@@ -531,15 +521,6 @@ func cmdMktemp(c *call) int {
 	}
 	c.printf("%s\n", p)
 	return 0
-}
-
-func (c *call) token(n int) string {
-	const ab = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = ab[c.sh.random()%len(ab)]
-	}
-	return string(b)
 }
 
 // cmdGzip really compresses with gzip within the limits; bzip2 and xz only

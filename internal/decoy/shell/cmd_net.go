@@ -338,7 +338,7 @@ func cmdIfconfig(c *call) int {
 		if len(c.args) > 0 && c.args[0] != "-a" && c.args[0] != n.Name {
 			continue
 		}
-		rx, tx := c.sh.traffic(i + 1)
+		rx, tx := traffic(c.sh.p, c.sh.now(), i+1)
 		mask := "255.255.255.0"
 		bcast := strings.TrimSuffix(n.Addr.Addr().String(), lastOctet(n.Addr.Addr().String())) + "255"
 		if n.Addr.Bits() == 16 {
@@ -348,7 +348,7 @@ func cmdIfconfig(c *call) int {
 			n.Name, n.Addr.Addr(), mask, bcast, n.V6, n.MAC, rx/731, rx, siUnit(rx, 1024), tx/512, tx, siUnit(tx, 1024))
 	}
 	if len(c.args) == 0 || c.args[0] == "-a" || c.args[0] == "lo" {
-		rx, _ := c.sh.traffic(0)
+		rx, _ := traffic(c.sh.p, c.sh.now(), 0)
 		c.printf("lo: flags=73<UP,LOOPBACK,RUNNING>  mtu 65536\n        inet 127.0.0.1  netmask 255.0.0.0\n        inet6 ::1  prefixlen 128  scopeid 0x10<host>\n        loop  txqueuelen 1000  (Local Loopback)\n        RX packets %d  bytes %d (%s)\n        TX packets %d  bytes %d (%s)\n\n", rx/512, rx, siUnit(rx, 1024), rx/512, rx, siUnit(rx, 1024))
 	}
 	return 0

@@ -142,7 +142,7 @@ func (s *Shell) uptimeLine() string {
 	if h == 0 {
 		t = fmt.Sprintf("%d min", m)
 	}
-	l := s.load()
+	l := load(s.p, s.now())
 	return fmt.Sprintf(" %s up %s%s,  1 user,  load average: %.2f, %.2f, %.2f", s.now().UTC().Format("15:04:05"), d, t, l[0], l[1], l[2])
 }
 
@@ -339,7 +339,7 @@ func cmdPs(c *call) int {
 func cmdTop(c *call) int {
 	list := c.processes()
 	sortBy(list, func(a, b persona.Process) bool { return a.RSS > b.RSS })
-	m := c.sh.memory()
+	m := memory(c.sh.p, c.sh.now())
 	c.printf("top -%s\nTasks: %d total,   1 running, %d sleeping,   0 stopped,   0 zombie\n%%Cpu(s):  1.3 us,  0.7 sy,  0.0 ni, 97.7 id,  0.2 wa,  0.0 hi,  0.1 si,  0.0 st\nMiB Mem : %8.1f total, %8.1f free, %8.1f used, %8.1f buff/cache\nMiB Swap: %8.1f total, %8.1f free,      0.0 used. %8.1f avail Mem\n\n    PID USER      PR  NI    VIRT    RES    SHR S  %%CPU  %%MEM     TIME+ COMMAND\n",
 		c.sh.uptimeLine(), len(list), len(list)-1, float64(m[0])/1024, float64(m[2])/1024, float64(m[1])/1024, float64(m[4])/1024, float64(c.sh.p.Hardware.SwapKB)/1024, float64(c.sh.p.Hardware.SwapKB)/1024, float64(m[5])/1024)
 	for _, p := range list[:min(len(list), 18)] {
@@ -347,28 +347,6 @@ func cmdTop(c *call) int {
 		c.printf("%7d %-8s  20   0 %7d %6d %6d S   0.0 %5.1f   0:%02d.%02d %s\n", p.PID, clip(p.User, 8), p.VSZ, p.RSS, p.RSS/2, p.Mem, p.RSS/31%60, p.PID%100, name[strings.LastIndexByte(name, '/')+1:])
 	}
 	return 0
-}
-
-func (s *Shell) killPID(pid int) bool {
-	for i, j := range s.jobs {
-		if j.pid == pid {
-			s.jobs = append(s.jobs[:i], s.jobs[i+1:]...)
-			return true
-		}
-	}
-	for _, p := range s.p.Processes {
-		if p.PID == pid && !s.killed[pid] {
-			if pid == 1 || s.who.uid != 0 {
-				return true
-			}
-			if s.killed == nil {
-				s.killed = map[int]bool{}
-			}
-			s.killed[pid] = true
-			return true
-		}
-	}
-	return false
 }
 
 func cmdPkill(c *call) int {

@@ -7,7 +7,7 @@ import (
 
 func cmdFree(c *call) int {
 	o := c.flags("hmgkbtws:c:")
-	m := c.sh.memory()
+	m := memory(c.sh.p, c.sh.now())
 	sw := c.sh.p.Hardware.SwapKB
 	f := func(kb int64) string {
 		switch {
@@ -248,7 +248,7 @@ func cmdClear(c *call) int {
 }
 
 func cmdVmstat(c *call) int {
-	m := c.sh.memory()
+	m := memory(c.sh.p, c.sh.now())
 	c.printf("procs -----------memory---------- ---swap-- -----io---- -system-- ------cpu-----\n r  b   swpd   free   buff  cache   si   so    bi    bo   in   cs us sy id wa st\n 1  0      0 %6d %6d %6d    0    0     6    21   84  131  1  1 98  0  0\n", m[2], m[4]/12, m[4])
 	return 0
 }
@@ -321,12 +321,4 @@ func cmdDmidecode(c *call) int {
 	h := c.sh.p.Hardware
 	c.printf("# dmidecode 3.4\nGetting SMBIOS data from sysfs.\nSMBIOS 2.8 present.\n\nHandle 0x0100, DMI type 1, 27 bytes\nSystem Information\n\tManufacturer: %s\n\tProduct Name: %s\n", h.Vendor, h.Product)
 	return 0
-}
-
-// width is the number of columns of the visitor's terminal.
-func (s *Shell) width() int {
-	if n := s.columns.Load(); n > 0 {
-		return int(n)
-	}
-	return 80
 }

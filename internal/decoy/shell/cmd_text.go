@@ -1,7 +1,6 @@
 package shell
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/md5"
 	"crypto/sha1"
@@ -30,37 +29,6 @@ func textCommands() map[string]commandFunc {
 	}
 }
 
-// lines calls do for every line of r with its bounded text; newline tells
-// whether the line was terminated.
-func (c *call) lines(r io.Reader, do func(line string, newline bool) bool) {
-	br, ok := r.(*bufio.Reader)
-	if !ok {
-		br = bufio.NewReader(r)
-	}
-	for !c.sh.dead() {
-		var b []byte
-		var err error
-		for {
-			var part []byte
-			part, err = br.ReadSlice('\n')
-			if len(b)+len(part) <= c.sh.limits.VarBytes*8 {
-				b = append(b, part...)
-			}
-			if err != bufio.ErrBufferFull || !c.sh.spend(8) {
-				break
-			}
-		}
-		if !c.sh.spend(1+len(b)/64) || len(b) == 0 {
-			return
-		}
-		text := string(b)
-		nl := strings.HasSuffix(text, "\n")
-		if !do(strings.TrimSuffix(text, "\n"), nl) || err != nil {
-			return
-		}
-	}
-}
-
 func cmdCat(c *call) int {
 	o := c.flags("nbsAeEtTvuwd:t:")
 	n := 0
@@ -82,24 +50,6 @@ func cmdCat(c *call) int {
 			return c.print(pre + l + end + "\n")
 		})
 	})
-}
-
-// writeOnly hides ReadFrom, so that io.Copy uses a small buffer.
-type writeOnly struct{ w io.Writer }
-
-func (w writeOnly) Write(b []byte) (int, error) { return w.w.Write(b) }
-
-func (c *call) allLines(files []string) ([]string, int) {
-	var out []string
-	bytes := 0
-	st := c.inputs(files, func(_ string, r io.Reader) {
-		c.lines(r, func(l string, _ bool) bool {
-			out = append(out, l)
-			bytes += len(l) + 16
-			return bytes < 4<<20 && len(out) < 100_000
-		})
-	})
-	return out, st
 }
 
 func cmdTac(c *call) int {

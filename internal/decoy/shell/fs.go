@@ -75,10 +75,10 @@ type node struct {
 	size     int64 // pretended size of an image file whose bytes are not kept
 	target   string
 	kids     map[string]*node
-	gen      func(*Shell) []byte // content made when read, as in /proc
-	prog     string              // command an image binary stands for
-	immut    bool                // chattr +i
-	fresh    bool                // data is this session's own array
+	gen      func(now time.Time) []byte // content made when read, as in /proc
+	prog     string                     // command an image binary stands for
+	immut    bool                       // chattr +i
+	fresh    bool                       // data is this session's own array
 }
 
 func (n *node) isDir() bool  { return n.mode&modeType == modeDir }
@@ -97,6 +97,13 @@ func (n *node) length() int64 {
 	return int64(len(n.data))
 }
 
+// Quota bounds what a session may add to its file system.
+type Quota struct {
+	FSBytes   int64 // bytes of all files
+	FileBytes int64 // bytes of one file
+	Files     int   // files and directories
+}
+
 // FS is the file system one session sees: the persona's shared image plus the
 // changes of this session, which are bounded by Limits and vanish with it.
 // Methods are safe for concurrent use (a shell and an SFTP channel of one
@@ -104,13 +111,12 @@ func (n *node) length() int64 {
 type FS struct {
 	mu       sync.Mutex
 	root     *node
-	limits   Limits
+	limits   Quota
 	uid, gid int
 	groups   []int
 	bytes    int64
 	files    int
 	now      func() time.Time
-	sh       *Shell // generates /proc content
 	dirty    map[*node]*capture
 	report   func(path string, content []byte, how string)
 }
@@ -120,6 +126,11 @@ type capture struct {
 	path, how string
 	run       int // Run in which it was last written
 	appended  bool
+}
+
+// newFS starts a session on a shared image.
+func newFS(root *node, quota Quota, now func() time.Time) *FS {
+	return &FS{root: root, limits: quota, now: now}
 }
 
 func (f *FS) allowed(n *node, bit uint32) bool {
@@ -393,8 +404,8 @@ func (f *FS) reserve(n *node, size int64) error {
 
 // content returns the bytes a reader of n sees.
 func (f *FS) content(n *node) []byte {
-	if n.gen != nil && f.sh != nil {
-		return n.gen(f.sh)
+	if n.gen != nil {
+		return n.gen(f.now())
 	}
 	return n.data
 }

@@ -56,14 +56,17 @@ func (r *record) all() string {
 // testPersona is Debian 12 with a fixed name, so that dialogues are stable.
 func testPersona(t testing.TB) *persona.Persona {
 	t.Helper()
+	return debian()
+}
+
+var debian = sync.OnceValue(func() *persona.Persona {
 	for i := range 500 {
 		if p := persona.New([32]byte{byte(i), byte(i >> 8)}, born); p.Distro.Codename == "bookworm" {
 			return p
 		}
 	}
-	t.Fatal("no seed gives Debian 12")
-	return nil
-}
+	panic("no seed gives Debian 12")
+})
 
 func testShell(t testing.TB, limits Limits) (*Shell, *record) {
 	t.Helper()

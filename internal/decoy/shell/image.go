@@ -76,7 +76,7 @@ func (b *builder) link(p, target string) {
 	b.put(p, &node{mode: modeLink | 0o777, target: target})
 }
 
-func (b *builder) gen(p string, f func(*Shell) []byte) {
+func (b *builder) gen(p string, f func(now time.Time) []byte) {
 	b.put(p, &node{mode: modeReg | 0o444, gen: f})
 }
 
@@ -326,13 +326,4 @@ func (b *builder) programs(table map[string]commandFunc) {
 		b.put("/usr/bin/"+py, &c)
 	}
 	delete(b.mkdir("/usr/bin").kids, "python") // Debian and Ubuntu ship python3 only
-}
-
-// elfHeader is the start of a 64-bit x86 position-independent executable:
-// bots read it from /bin/ls or /proc/self/exe to learn the architecture.
-func elfHeader(p *persona.Persona) []byte {
-	h := []byte("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x03\x00\x3e\x00\x01\x00\x00\x00\x50\x6d\x00\x00\x00\x00\x00\x00\x40\x00\x00\x00\x00\x00\x00\x00\x98\x19\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x40\x00\x38\x00\x0d\x00\x40\x00\x1f\x00\x1e\x00")
-	h = append(h, "\x06\x00\x00\x00\x04\x00\x00\x00\x40\x00\x00\x00\x00\x00\x00\x00\x40\x00\x00\x00\x00\x00\x00\x00\x40\x00\x00\x00\x00\x00\x00\x00\xd8\x02\x00\x00\x00\x00\x00\x00\xd8\x02\x00\x00\x00\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00"...)
-	h = append(h, "\x03\x00\x00\x00\x04\x00\x00\x00\x18\x03\x00\x00\x00\x00\x00\x00/lib64/ld-linux-x86-64.so.2\x00"...)
-	return append(h, p.Derive("elf text", 3000)...)
 }

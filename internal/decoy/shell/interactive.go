@@ -477,3 +477,11 @@ func (c *crlfWriter) Write(b []byte) (int, error) {
 	}
 	return len(b), nil
 }
+
+// width is the number of columns of the visitor's terminal.
+func (s *Shell) width() int {
+	if n := s.columns.Load(); n > 0 {
+		return int(n)
+	}
+	return 80
+}

@@ -30,37 +30,43 @@ func (b *builder) proc() {
 	b.file("/proc/self/status", 0o444, "Name:\tbash\nUmask:\t0022\nState:\tR (running)\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
 	b.file("/proc/self/cgroup", 0o444, "0::/user.slice/user-0.slice/session-1.scope\n")
 	b.file("/proc/1/cgroup", 0o444, "0::/init.scope\n")
-	b.gen("/proc/uptime", func(s *Shell) []byte {
-		up := s.p.Uptime(s.now()).Seconds()
-		return fmt.Appendf(nil, "%.2f %.2f\n", up, up*float64(s.p.Hardware.Cores)*0.94)
+	b.gen("/proc/uptime", func(now time.Time) []byte {
+		up := p.Uptime(now).Seconds()
+		return fmt.Appendf(nil, "%.2f %.2f\n", up, up*float64(p.Hardware.Cores)*0.94)
 	})
-	b.gen("/proc/loadavg", func(s *Shell) []byte {
-		l := s.load()
-		return fmt.Appendf(nil, "%.2f %.2f %.2f 1/%d %d\n", l[0], l[1], l[2], 140+len(s.p.Processes), s.nextPID)
+	b.gen("/proc/loadavg", func(now time.Time) []byte {
+		l := load(p, now)
+		return fmt.Appendf(nil, "%.2f %.2f %.2f 1/%d %d\n", l[0], l[1], l[2], 140+len(p.Processes), 2000+int(now.Unix()/40)%28000)
 	})
-	b.gen("/proc/meminfo", func(s *Shell) []byte { return s.meminfo() })
-	b.gen("/proc/stat", func(s *Shell) []byte {
-		up := int(s.p.Uptime(s.now()).Seconds())
-		return fmt.Appendf(nil, "cpu  %d 312 %d %d 1021 0 220 0 0 0\nbtime %d\nprocesses %d\n", up*2, up, up*95*s.p.Hardware.Cores, s.p.BootedAt.Unix(), s.nextPID)
+	b.gen("/proc/meminfo", func(now time.Time) []byte { return meminfo(p, now) })
+	b.gen("/proc/stat", func(now time.Time) []byte {
+		up := int(p.Uptime(now).Seconds())
+		return fmt.Appendf(nil, "cpu  %d 312 %d %d 1021 0 220 0 0 0\nbtime %d\nprocesses %d\n", up*2, up, up*95*p.Hardware.Cores, p.BootedAt.Unix(), 2000+int(now.Unix()/40)%28000)
 	})
-	b.gen("/proc/net/dev", func(s *Shell) []byte {
+	b.procNet()
+	b.procTasks()
+}
+
+func (b *builder) procNet() {
+	p := b.p
+	b.gen("/proc/net/dev", func(now time.Time) []byte {
 		var o bytes.Buffer
 		o.WriteString("Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n")
-		for i, n := range append([]string{"lo"}, s.ifaceNames()...) {
-			rx, tx := s.traffic(i)
+		for i, n := range append([]string{"lo"}, ifaceNames(p)...) {
+			rx, tx := traffic(p, now, i)
 			fmt.Fprintf(&o, "%6s: %d %d    0    0    0     0          0         0 %d %d    0    0    0     0       0          0\n", n, rx, rx/731, tx, tx/512)
 		}
 		return o.Bytes()
 	})
-	b.gen("/proc/net/route", func(s *Shell) []byte {
-		i := s.p.Interfaces[0]
-		a, g := i.Addr.Masked().Addr().As4(), s.p.Gateway.As4()
+	b.gen("/proc/net/route", func(now time.Time) []byte {
+		i := p.Interfaces[0]
+		a, g := i.Addr.Masked().Addr().As4(), p.Gateway.As4()
 		return fmt.Appendf(nil, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n%s\t00000000\t%08X\t0003\t0\t0\t0\t00000000\t0\t0\t0\n%s\t%08X\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", i.Name, binary.LittleEndian.Uint32(g[:]), i.Name, binary.LittleEndian.Uint32(a[:]))
 	})
-	b.gen("/proc/net/tcp", func(s *Shell) []byte {
+	b.gen("/proc/net/tcp", func(now time.Time) []byte {
 		var o bytes.Buffer
 		o.WriteString("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n")
-		for i, k := range s.p.Sockets {
+		for i, k := range p.Sockets {
 			var port int
 			if c := strings.LastIndexByte(k.Addr, ':'); k.Proto != "tcp" || c < 0 {
 				continue
@@ -75,7 +81,10 @@ func (b *builder) proc() {
 		}
 		return o.Bytes()
 	})
-	for _, pr := range p.Processes {
+}
+
+func (b *builder) procTasks() {
+	for _, pr := range b.p.Processes {
 		d := fmt.Sprintf("/proc/%d", pr.PID)
 		name := strings.Trim(strings.Fields(pr.Command)[0], "[]:")
 		comm := name[strings.LastIndexByte(name, '/')+1:]
@@ -104,57 +113,4 @@ func (b *builder) cpuinfo() string {
 
 func (b *builder) mounts() string {
 	return "sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0\nproc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\nudev /dev devtmpfs rw,nosuid,relatime,size=" + itoa(int(b.p.Hardware.MemKB/2)) + "k,nr_inodes=500000,mode=755,inode64 0 0\ndevpts /dev/pts devpts rw,nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=000 0 0\ntmpfs /run tmpfs rw,nosuid,nodev,noexec,relatime,size=" + itoa(int(b.p.Hardware.MemKB/10)) + "k,mode=755,inode64 0 0\n/dev/" + b.p.RootPartition() + " / ext4 rw,relatime,errors=remount-ro 0 0\ntmpfs /dev/shm tmpfs rw,nosuid,nodev,inode64 0 0\ntmpfs /run/lock tmpfs rw,nosuid,nodev,noexec,relatime,size=5120k,inode64 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime,nsdelegate,memory_recursiveprot 0 0\n"
-}
-
-// wobble is a stable value in [0,1) that changes every ten minutes.
-func (s *Shell) wobble(label string) float64 {
-	slot := s.now().Unix() / 600
-	d := s.p.Derive(fmt.Sprintf("%s %d", label, slot), 2)
-	return float64(binary.LittleEndian.Uint16(d)) / 65536
-}
-
-func (s *Shell) load() [3]float64 {
-	c := float64(s.p.Hardware.Cores) * 0.2
-	return [3]float64{s.wobble("load1") * c, s.wobble("load5") * c, s.wobble("load15") * c}
-}
-
-// memory returns total, used, free, shared, cache and available KiB.
-func (s *Shell) memory() [6]int64 {
-	t := s.p.Hardware.MemKB
-	used := int64(float64(t) * (0.22 + 0.12*s.wobble("mem")))
-	cache := int64(float64(t) * (0.35 + 0.1*s.wobble("cache")))
-	free := t - used - cache
-	return [6]int64{t, used, free, 1188 + t/900, cache, free + cache*9/10}
-}
-
-func (s *Shell) meminfo() []byte {
-	m := s.memory()
-	sw := s.p.Hardware.SwapKB
-	var o bytes.Buffer
-	for _, l := range []struct {
-		k string
-		v int64
-	}{{"MemTotal", m[0]}, {"MemFree", m[2]}, {"MemAvailable", m[5]}, {"Buffers", m[4] / 12}, {"Cached", m[4] * 11 / 12}, {"SwapCached", 0}, {"Active", m[1]}, {"Inactive", m[4] / 2}, {"SwapTotal", sw}, {"SwapFree", sw}, {"Dirty", 184}, {"Shmem", m[3]}, {"Slab", m[0] / 30}, {"HugePages_Total", 0}, {"Hugepagesize", 2048}} {
-		unit := " kB"
-		if l.k == "HugePages_Total" {
-			unit = ""
-		}
-		fmt.Fprintf(&o, "%-15s %8d%s\n", l.k+":", l.v, unit)
-	}
-	return o.Bytes()
-}
-
-func (s *Shell) ifaceNames() []string {
-	var out []string
-	for _, i := range s.p.Interfaces {
-		out = append(out, i.Name)
-	}
-	return out
-}
-
-// traffic is the received and sent bytes of an interface; it grows with time.
-func (s *Shell) traffic(i int) (rx, tx int64) {
-	d := s.p.Derive(fmt.Sprintf("traffic %d", i), 4)
-	up := int64(s.p.Uptime(s.now()) / time.Second)
-	return up * (900 + int64(d[0])*30), up * (400 + int64(d[1])*20)
 }

@@ -151,7 +151,7 @@ type job struct {
 func New(p *persona.Persona, user string, limits Limits, sink Sink, clock func() time.Time) *Shell {
 	s := &Shell{p: p, limits: limits.withDefaults(), sink: sink, clock: clock, start: clock(), tty: "pts/0"}
 	s.img = p.Shared("shell image", func() any { return buildImage(p) }).(*image)
-	s.fs = &FS{root: s.img.root, limits: s.limits, now: s.now, sh: s}
+	s.fs = newFS(s.img.root, Quota{s.limits.FSBytes, s.limits.FileBytes, s.limits.Files}, s.now)
 	s.fs.report = func(path string, content []byte, how string) {
 		if s.event(2) {
 			sink.File(path, content, how)
