@@ -33,6 +33,7 @@ type surroundings struct {
 	log    *slog.Logger
 	health *obs.Health
 	decoys map[uint16]bool // ports whose visitors are not good traffic
+	seen   func()          // told after every look; may be nil
 
 	mu       sync.Mutex
 	baseline *host.Baseline
@@ -56,6 +57,14 @@ func newSurroundings(ctx context.Context, c *Config, decoyPorts map[uint16]bool,
 	s.look(ctx)
 	s.listen(ctx, time.Now())
 	return s, nil
+}
+
+// onLook calls fn now and after every look at the machine.
+func (s *surroundings) onLook(fn func()) {
+	s.mu.Lock()
+	s.seen = fn
+	s.mu.Unlock()
+	fn()
 }
 
 // run keeps looking until ctx ends.
@@ -97,7 +106,11 @@ func (s *surroundings) look(ctx context.Context) {
 	}
 	s.mu.Lock()
 	s.facts, s.admin = f, admin
+	seen := s.seen
 	s.mu.Unlock()
+	if seen != nil {
+		seen()
+	}
 	if missing := append(slices.Clone(f.Unknown), admin.Unknown...); len(missing) > 0 {
 		s.health.Set("surroundings", obs.StateDegraded, "could not look: "+strings.Join(missing, "; ")+"; decisions that need it are held")
 	} else {

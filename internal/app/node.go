@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,7 +123,7 @@ func (n *Node) openStores(ctx context.Context, policy *decide.Policy) (err error
 	pub := n.id.publicKey()
 	n.hub = &hub{conf: &n.conf, bus: n.bus, log: n.log, health: n.health, metrics: m, around: n.around, key: n.id.key,
 		store: intel.New(intel.Default()), receipts: n.receipts, policy: policy,
-		ledger: decide.NewLedger(decide.LedgerConfig{Key: pub}), watch: decide.NewWatch(policy.Rollback)}
+		ledger: decide.NewLedger(decide.LedgerConfig{Key: pub, HoldFor: policy.Limits.HoldFor.D()}), watch: decide.NewWatch(policy.Rollback)}
 	if n.hub.entries, err = bus.NewPublisher(ctx, n.bus, ledgerTopic(&n.conf)); err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (n *Node) openStores(ctx context.Context, policy *decide.Policy) (err error
 		return err
 	}
 	n.hub.endLeases(n.started)
-	n.enforcing, err = newEnforcing(&n.conf, n.bus, decide.NewLedger(decide.LedgerConfig{Key: pub}), n.receipts, n.log, n.health, m)
+	n.enforcing, err = newEnforcing(&n.conf, n.bus, decide.NewLedger(decide.LedgerConfig{Key: pub, HoldFor: policy.Limits.HoldFor.D()}), n.receipts, n.log, n.health, m)
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (n *Node) openPublic() {
 func (n *Node) Run(ctx context.Context) error {
 	node := n.api()
 	g := n.group
-	n.protect()
+	n.around.onLook(n.protect)
 	for _, d := range n.enforcing.devices {
 		g.Go("enforcer "+d.name, func(ctx context.Context) error {
 			return d.reconciler.Run(ctx, &n.enforcing.latest, n.enforcing.deliver)
@@ -189,8 +190,8 @@ func (n *Node) Run(ctx context.Context) error {
 // decision says.
 func (n *Node) protect() {
 	f := n.around.snapshot()
-	never := f.Own
-	for _, a := range append(append(f.Addresses, f.Gateways...), f.Resolvers...) {
+	never := slices.Clone(f.Own)
+	for _, a := range slices.Concat(f.Addresses, f.Gateways, f.Resolvers) {
 		if p, err := a.Unmap().WithZone("").Prefix(a.Unmap().BitLen()); err == nil {
 			never = append(never, p)
 		}

@@ -62,6 +62,12 @@ func (n *Node) status(ctx context.Context) api.Status {
 	if err != nil {
 		s.Checks = append(s.Checks, api.Check{Name: "streams", State: string(obs.StateDegraded), Detail: err.Error(), Since: s.Now})
 	}
+	for _, l := range n.bus.Losses() {
+		s.Checks = append(s.Checks, api.Check{Name: "bus", State: string(obs.StateDegraded), Detail: fmt.Sprintf("lost at the last crash: %+v", l), Since: n.started})
+	}
+	if dead := n.bus.DeadLettered(); dead > 0 {
+		s.Checks = append(s.Checks, api.Check{Name: "dead-letters", State: string(obs.StateDegraded), Detail: fmt.Sprintf("%d messages could not be read and were put aside", dead), Since: s.Now})
+	}
 	for _, st := range streams {
 		s.Streams = append(s.Streams, api.Stream{Name: st.Name, Messages: st.Messages, Bytes: st.Bytes})
 	}

@@ -46,6 +46,7 @@ type sensor struct {
 	report   jail.Report
 	stats    decoy.Stats
 	restarts int
+	kill     func() // of the running child
 	refused  int64
 	tripped  uint64
 	lost     int64 // pieces of evidence that could not be stored
@@ -159,7 +160,7 @@ func (s *sensor) once(ctx context.Context) error {
 
 func (s *sensor) started(c *jail.Child) {
 	s.mu.Lock()
-	s.pid, s.report, s.stats = c.Pid(), c.Report(), decoy.Stats{}
+	s.pid, s.report, s.stats, s.kill = c.Pid(), c.Report(), decoy.Stats{}, c.Kill
 	s.mu.Unlock()
 	s.log.Info("decoys are locked in", "pid", c.Pid(), "jail", c.Report().String())
 	state, detail := obs.StateOK, "running"
@@ -331,15 +332,20 @@ func (s *sensor) counters(b []byte) error {
 	return nil
 }
 
-// onTrip is told when the child makes a call that only an intruder makes.
+// onTrip is told when the child makes a call that only an intruder makes. The
+// child is ended at once and a clean one started: what it says is no longer
+// evidence of anything.
 func (s *sensor) onTrip(t jail.Trip) {
 	s.mu.Lock()
 	s.tripped++
-	n := s.tripped
+	n, kill := s.tripped, s.kill
 	s.mu.Unlock()
+	if kill != nil {
+		kill()
+	}
 	s.metrics.tripped.WithLabelValues().Inc()
-	s.log.Error("the decoys' process made a call that only an intruder makes: take it as taken over", "trip", fmt.Sprintf("%+v", t), "times", n)
-	s.health.Set("intruder", obs.StateFailed, fmt.Sprintf("the decoys' process made %d calls that only an intruder makes; what it reports since then may be invented: restart the node, and keep its evidence", n))
+	s.log.Error("the decoys' process made a call that only an intruder makes; it is ended and started anew", "trip", fmt.Sprintf("%+v", t), "times", n)
+	s.health.Set("intruder", obs.StateFailed, fmt.Sprintf("the decoys' process was taken over and ended %d times; what it reported shortly before may be invented. Look at the newest sessions, and report how it was done", n))
 }
 
 // childLog relays the child's standard error, already capped and cleaned.

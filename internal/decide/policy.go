@@ -175,7 +175,7 @@ func DefaultLimits() Limits {
 		MaxDuration: conf.Duration(30 * day), WidestV4: 24, WidestV6: 56,
 		HoldFor: conf.Duration(day), MaxHeld: 1000, Quiet: conf.Duration(time.Hour),
 		BlastRadius:   BlastRadius{MaxShare: 0.01, Unknown: UnsureSingle},
-		Budget:        Budget{NewPerMinute: 300, PerSensorPerMinute: 120, Active: 50_000, PerPrefix: 64},
+		Budget:        Budget{NewPerMinute: 300, PerSensorPerMinute: 240, Active: 50_000, PerPrefix: 64},
 		SharedAddress: SharedAddress{ThrottleAbove: 10, AlertAbove: 100},
 	}
 }

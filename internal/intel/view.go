@@ -35,12 +35,11 @@ func (r *record) indicator(c *Config, now int64) model.Indicator {
 		ind.Terms = append(ind.Terms, model.Term{What: k.kind, Class: k.class, Sensor: k.sensor,
 			Signal: t.ids[0], Count: int(t.n), LogLR: s.w, Note: s.note(c, now)})
 		sum += s.w
-		// Only what counts can be a kind of evidence or a proof.
-		if s.w > 0 && k.how == direct {
+		// Only what counts can be a kind of evidence or a proof. A contact is
+		// neither: who knocks again after a block has proven nothing new.
+		if s.w > 0 && k.how == direct && k.class.Independent() && KnownClass(k.class) {
 			proof = max(proof, t.proof(c, now))
-			if k.class.Independent() && KnownClass(k.class) {
-				classes[k.class] = true
-			}
+			classes[k.class] = true
 		}
 	}
 	ind.Confidence = sigmoid(sum)

@@ -16,8 +16,9 @@ type Indicator struct {
 	Severity   Severity  `json:"severity"`             // highest of its signals
 	FirstSeen  time.Time `json:"first_seen"`
 	LastSeen   time.Time `json:"last_seen"`
-	// LastProof is the time of the newest evidence that cannot be spoofed; a
-	// new block needs proof newer than the end of the one before.
+	// LastProof is the time of the newest evidence of an independent kind that
+	// cannot be spoofed; a new block needs proof newer than the end of the one
+	// before, and a mere contact is none.
 	LastProof time.Time `json:"last_proof"`
 	Expires   time.Time `json:"expires"` // when its evidence will have decayed to nothing
 	Count     int       `json:"count"`   // observations behind it
