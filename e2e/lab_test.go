@@ -42,7 +42,8 @@ func newLab(t *testing.T) *lab {
 	l := &lab{node: newSpace(t)}
 	l.node.iproute(t, "addr add "+node4+"/32 dev lo", "addr add "+node6+"/128 dev lo nodad")
 	rules := `table inet others { set s { type ipv4_addr; flags interval; elements = { 203.0.113.0/24 } }
-		chain c { type filter hook input priority 0; policy accept; ip saddr @s tcp dport 9 drop comment "not yours" } }`
+		chain c { type filter hook input priority 0; policy accept; ip saddr @s tcp dport 9 drop comment "not yours"; }
+	}`
 	if r := l.node.runWith(t, 10*time.Second, strings.NewReader(rules), nil, "nft", "-f", "-"); r.code != 0 {
 		t.Fatalf("make a foreign table: %s", r)
 	}

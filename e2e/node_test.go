@@ -29,6 +29,7 @@ type node struct {
 	args   []string
 	wrap   []string // command line put in front, such as setpriv
 	api    *api.Client
+	before string // what listened before it
 	began  time.Time
 	ready  time.Duration // from start to the first answer with decoys locked in
 }
@@ -118,6 +119,7 @@ func (n *node) start(t *testing.T) {
 	file := filepath.Join(filepath.Dir(n.data), "bartizan.yaml")
 	write(t, file, n.config)
 	words := slices.Concat(n.wrap, []string{program(), "up", "--data", n.data, "--config", file}, n.args)
+	n.before = n.lab.sockets(t)
 	n.began = time.Now()
 	n.process = n.lab.node.start(t, exec.Command(words[0], words[1:]...))
 }
@@ -171,11 +173,18 @@ func (n *node) gone(t *testing.T, pids ...int) {
 				return fmt.Errorf("process %d still runs: %.60s", pid, b)
 			}
 		}
-		if r := n.lab.node.run(t, 5*time.Second, "ss", "-Hltn"); strings.TrimSpace(r.out) != "" {
-			return fmt.Errorf("sockets still listen:\n%s", r.out)
+		if now := n.lab.sockets(t); now != n.before {
+			return fmt.Errorf("sockets still listen:\n%s", now)
 		}
 		return nil
 	})
+}
+
+// sockets lists what listens in the node's namespace.
+func (l *lab) sockets(t *testing.T) string {
+	t.Helper()
+	lines := slices.Sorted(strings.Lines(l.node.must(t, "ss", "-Hltn")))
+	return strings.Join(lines, "")
 }
 
 func (n *node) status(t *testing.T) api.Status {
