@@ -175,7 +175,7 @@ func (s *Shell) become(a account) {
 // random is a stable sequence per session: unpredictable enough for $RANDOM
 // and /dev/urandom of a machine that does not exist.
 func (s *Shell) random() int {
-	s.rng = s.rng*6364136223846793005 + 1442695040888963407 + uint64(s.start.UnixNano())
+	s.rng = s.rng*6364136223846793005 + 1442695040888963407 + uint64(s.begun.UnixNano())
 	return int(s.rng >> 33)
 }
 

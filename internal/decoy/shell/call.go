@@ -289,3 +289,11 @@ func (c *call) readSecret() (string, error) {
 	}
 	return c.readLine(c.in, false)
 }
+
+// image is what all sessions of one persona share: the pristine file tree
+// and the command tables. It is immutable after buildImage.
+type image struct {
+	root     *node
+	commands map[string]commandFunc // programs with a file in /usr/bin
+	builtins map[string]commandFunc
+}

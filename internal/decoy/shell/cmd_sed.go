@@ -80,11 +80,11 @@ func (c *call) sedParse(script string, extended bool) ([]sedCmd, string) {
 		}
 		var k sedCmd
 		var err string
-		if k.from, s, err = c.sedAddr(s, extended); err != "" {
+		if k.from, s, err = c.sedAddress(s, extended); err != "" {
 			return nil, err
 		}
 		if k.from != nil && strings.HasPrefix(s, ",") {
-			if k.to, s, err = c.sedAddr(s[1:], extended); err != "" {
+			if k.to, s, err = c.sedAddress(s[1:], extended); err != "" {
 				return nil, err
 			}
 		}
@@ -113,7 +113,7 @@ func (c *call) sedParse(script string, extended bool) ([]sedCmd, string) {
 	}
 }
 
-func (c *call) sedAddr(s string, extended bool) (*sedAddr, string, string) {
+func (c *call) sedAddress(s string, extended bool) (*sedAddr, string, string) {
 	switch {
 	case s == "":
 		return nil, s, ""

@@ -169,7 +169,7 @@ func (s *Shell) remote() string {
 
 func cmdW(c *call) int {
 	s := c.sh
-	at := s.start.UTC()
+	at := s.begun.UTC()
 	switch c.name {
 	case "users":
 		c.printf("%s\n", s.who.name)
@@ -201,7 +201,7 @@ func cmdLast(c *call) int {
 	if v := c.flags("n:aiFwx").get("n"); v != "" {
 		n, _ = strconv.Atoi(v) // not a number shows nothing
 	}
-	rows := []string{fmt.Sprintf("%-8s %-12s %-16s %s   still logged in", s.who.name, s.tty, clip(s.remote(), 16), s.start.UTC().Format("Mon Jan _2 15:04"))}
+	rows := []string{fmt.Sprintf("%-8s %-12s %-16s %s   still logged in", s.who.name, s.tty, clip(s.remote(), 16), s.begun.UTC().Format("Mon Jan _2 15:04"))}
 	for _, l := range s.p.Logins {
 		rows = append(rows, fmt.Sprintf("%-8s %-12s %-16s %s - %s  (%02d:%02d)", clip(l.User, 8), l.TTY, l.From, l.At.Format("Mon Jan _2 15:04"), l.At.Add(l.For).Format("15:04"), int(l.For.Hours()), int(l.For.Minutes())%60))
 	}
@@ -295,7 +295,7 @@ func cmdPs(c *call) int {
 	start := c.sh.p.BootedAt
 	day := func(pid int) string {
 		if pid >= c.sh.pid-4 {
-			return c.sh.start.UTC().Format("15:04")
+			return c.sh.begun.UTC().Format("15:04")
 		}
 		return start.Format("Jan02")
 	}

@@ -143,7 +143,7 @@ func (e *env) lookup(name string) (string, bool) {
 	case "RANDOM":
 		return itoa(e.sh.random() & 0x7fff), true
 	case "SECONDS":
-		return itoa(int(e.sh.now().Sub(e.sh.start).Seconds())), true
+		return itoa(int(e.sh.now().Sub(e.sh.begun).Seconds())), true
 	case "LINENO":
 		return itoa(e.line), true
 	case "EPOCHSECONDS":

@@ -9,14 +9,6 @@ import (
 	"bartizan/internal/decoy/persona"
 )
 
-// image is what all sessions of one persona share: the pristine file tree
-// and the command tables. It is immutable after buildImage.
-type image struct {
-	root     *node
-	commands map[string]commandFunc // programs with a file in /usr/bin
-	builtins map[string]commandFunc
-}
-
 type builder struct {
 	root *node
 	p    *persona.Persona

@@ -104,7 +104,7 @@ type Shell struct {
 	sink   Sink
 	clock  func() time.Time
 	skew   time.Duration // pretended sleep
-	start  time.Time
+	begun  time.Time
 
 	top     *env
 	history []string
@@ -146,18 +146,16 @@ type job struct {
 	line    string
 }
 
-// New starts a session of user (unknown names get an ordinary account). clock
-// is the wall clock. Close must be called at the end of the session.
-func New(p *persona.Persona, user string, limits Limits, sink Sink, clock func() time.Time) *Shell {
-	s := &Shell{p: p, limits: limits.withDefaults(), sink: sink, clock: clock, start: clock(), tty: "pts/0"}
-	s.img = p.Shared("shell image", func() any { return buildImage(p) }).(*image)
-	s.fs = newFS(s.img.root, Quota{s.limits.FSBytes, s.limits.FileBytes, s.limits.Files}, s.now)
+// start begins a session of user on an image.
+func start(p *persona.Persona, img *image, user string, limits Limits, sink Sink, clock func() time.Time) *Shell {
+	s := &Shell{p: p, img: img, limits: limits.withDefaults(), sink: sink, clock: clock, begun: clock(), tty: "pts/0"}
+	s.fs = newFS(img.root, Quota{FSBytes: s.limits.FSBytes, FileBytes: s.limits.FileBytes, Files: s.limits.Files}, s.now)
 	s.fs.report = func(path string, content []byte, how string) {
 		if s.event(2) {
 			sink.File(path, content, how)
 		}
 	}
-	s.nextPID = 2000 + int(p.Uptime(s.start).Minutes())%28000
+	s.nextPID = 2000 + int(p.Uptime(s.begun).Minutes())%28000
 	s.pid = s.newPID()
 	s.aliases = map[string]string{}
 	if p.Distro.ID == "ubuntu" {
