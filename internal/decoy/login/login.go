@@ -3,8 +3,8 @@
 // A decoy that accepts everything is recognised by the first second attempt,
 // one that accepts nothing is never visited. The gate therefore plays a weak
 // host: a source is refused at first, so that guessing shows before access
-// does, then finds a weak password, and from then on that account has exactly
-// this one password for that source. It knows nothing of protocols and keeps
+// does, then finds a weak password, and from then on that account has this one
+// password for that source. It knows nothing of protocols and keeps
 // no passwords, only keyed hashes.
 package login
 
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,8 +30,7 @@ type Policy struct {
 	Weak      []string `yaml:"weak"`
 	WeakAfter int      `yaml:"weak_after"`
 	// AnyAfter failed attempts, plus 0 to AnySpread more depending on persona and
-	// source, any password opens. It does so once per source; further accounts
-	// need a weak pair.
+	// source, any password opens, if the source has opened no other account yet.
 	AnyAfter  int `yaml:"any_after"`
 	AnySpread int `yaml:"any_spread"`
 	// Handover is how long a credential that AnyAfter let one source find opens
@@ -82,7 +82,6 @@ type source struct {
 	prev, next *source
 	failures   int
 	anyAt      int
-	given      bool // any password has been accepted once
 	accounts   []account
 }
 
@@ -123,8 +122,9 @@ func (g *Gate) hash(user, password string) uint64 {
 }
 
 // Try says whether the credential opens for a visitor from addr, and remembers
-// the attempt. The same visitor always gets the same answer to what once
-// opened, and to any other password of an account it has opened.
+// the attempt. What once opened for a visitor opens again, and no other
+// password of that account does, unless somebody else has just found it or
+// this visitor starts guessing all over.
 func (g *Gate) Try(p *persona.Persona, addr netip.Addr, user, password string, now time.Time) bool {
 	if g.policy.Never {
 		return false
@@ -134,45 +134,58 @@ func (g *Gate) Try(p *persona.Persona, addr netip.Addr, user, password string, n
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.source(p, key)
-	for _, a := range s.accounts {
-		if a.user == name {
-			if a.credential == credential {
-				s.failures = 0
-				return true
-			}
-			s.failures++
-			return false
-		}
-	}
-	if !g.opens(s, credential, password, now) {
+	at := slices.IndexFunc(s.accounts, func(a account) bool { return a.user == name })
+	switch {
+	case at >= 0 && s.accounts[at].credential == credential:
+	case at >= 0 && g.changed(s, credential, password, now):
+		s.accounts[at].credential = credential
+	case at < 0 && g.opens(s, credential, password, now):
+		s.accounts = append(s.accounts, account{name, credential})
+	default:
 		s.failures++
 		return false
 	}
 	s.failures = 0
-	s.accounts = append(s.accounts, account{name, credential})
 	return true
 }
 
 // opens decides about an account the source has not opened yet.
 func (g *Gate) opens(s *source, credential uint64, password string, now time.Time) bool {
-	if len(s.accounts) >= maxAccounts {
+	switch {
+	case len(s.accounts) >= maxAccounts:
 		return false
-	}
-	if g.weak[credential] {
+	case g.weak[credential]:
 		return s.failures >= g.policy.WeakAfter
-	}
-	if until, ok := g.shared[credential]; ok {
-		if now.Before(until) {
-			return true
-		}
-		delete(g.shared, credential)
-	}
-	if s.given || len(s.accounts) > 0 || password == "" || s.failures < s.anyAt {
+	case g.handed(credential, now):
+		return true
+	case len(s.accounts) > 0 || password == "" || s.failures < s.anyAt:
 		return false
 	}
-	s.given = true
 	g.share(credential, now)
 	return true
+}
+
+// changed decides whether an account the source has opened has got another
+// password since.
+func (g *Gate) changed(s *source, credential uint64, password string, now time.Time) bool {
+	if g.handed(credential, now) {
+		return true
+	}
+	if password == "" || g.weak[credential] || s.failures < s.anyAt {
+		return false
+	}
+	g.share(credential, now)
+	return true
+}
+
+// handed says whether another source has found the credential a moment ago.
+func (g *Gate) handed(credential uint64, now time.Time) bool {
+	until, ok := g.shared[credential]
+	if ok && !now.Before(until) {
+		delete(g.shared, credential)
+		return false
+	}
+	return ok
 }
 
 // share lets others use what was found, for a while.

@@ -111,6 +111,8 @@ type rig struct {
 	sink   *collector
 	runner *decoy.Runner
 	inst   *decoy.Instance
+	cancel context.CancelFunc
+	done   chan error
 }
 
 // open lets everybody in at once; most tests are not about guessing.
@@ -144,23 +146,31 @@ func start(t testing.TB, c Config, change ...func(*decoy.Limits)) *rig {
 		f(&r.inst.Limits)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.runner.Serve(ctx, r.inst, l) }()
-	t.Cleanup(func() {
-		cancel()
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Error(err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Error("the decoy does not stop")
-		}
-		if n := r.runner.Stats().Panics; n > 0 {
-			t.Errorf("%d panics", n)
-		}
-	})
+	r.cancel, r.done = cancel, make(chan error, 1)
+	go func() { r.done <- r.runner.Serve(ctx, r.inst, l) }()
+	t.Cleanup(func() { r.stop(t) })
 	return r
+}
+
+// stop ends the decoy, once.
+func (r *rig) stop(t testing.TB) {
+	t.Helper()
+	r.cancel()
+	if r.done == nil {
+		return
+	}
+	select {
+	case err := <-r.done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the decoy does not stop")
+	}
+	r.done = nil
+	if n := r.runner.Stats().Panics; n > 0 {
+		t.Errorf("%d panics", n)
+	}
 }
 
 // dial logs in with the library's client.
