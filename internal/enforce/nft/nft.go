@@ -105,7 +105,7 @@ func Open(c Config) (*Enforcer, error) {
 	}
 	e := &Enforcer{
 		conf: c,
-		layout: layout{table: c.Table, hooks: slices.Clone(c.Hooks), priority: c.Priority,
+		layout: layout{table: c.Table, names: firstNames(), hooks: slices.Clone(c.Hooks), priority: c.Priority,
 			rate: c.ThrottleRate, burst: c.ThrottleBurst},
 		tracker: enforce.NewTracker(), refused: make(map[model.ULID]struct{}),
 	}
@@ -326,35 +326,49 @@ func (e *Enforcer) update(ctx context.Context, changes [setCount][]change, del, 
 		return err
 	}
 	e.reader.note(ctx, e, changes, del)
-	now := time.Now() // planning a long list takes a while
-	t := newBatch(e.sock.seq + 1)
-	e.write(t, del, add, now)
-	if t.empty() {
-		return nil
-	}
-	return e.commit(t, now)
+	return e.send(del, add, nil)
 }
 
-// write appends the changes to a transaction: sets that change in large part
-// are exchanged, the others edited.
-func (e *Enforcer) write(t *batch, del, add [setCount][]piece, now time.Time) {
+// send makes the kernel follow: sets that change in large part are exchanged,
+// the others edited. What packets see changes with one transaction; stale sets
+// are deleted besides.
+func (e *Enforcer) send(del, add [setCount][]piece, stale []string) error {
+	now := time.Now() // planning a long list takes a while
 	var whole []int
 	for i := range del {
 		if len(del[i]) >= rebuildFrom && len(del[i]) > len(e.flats[i].pieces)/4 {
 			whole = append(whole, i)
 		}
 	}
-	if len(whole) > 0 {
-		e.layout.swap(t, whole)
+	first := newBatch(e.sock.seq + 1)
+	for _, name := range stale {
+		e.layout.deleteSet(first, name)
 	}
-	for i := range del {
-		if slices.Contains(whole, i) {
-			e.layout.elements(t, unix.NFT_MSG_NEWSETELEM, i, e.flats[i].pieces, now)
-			continue
+	e.layout.stage(first, whole, func(i int) []piece { return alive(e.flats[i].pieces, now) }, now)
+	if !first.empty() {
+		if err := e.commit(first, now); err != nil {
+			return err
 		}
-		e.delete(t, i, del[i], now)
-		e.layout.elements(t, unix.NFT_MSG_NEWSETELEM, i, add[i], now)
 	}
+	t := newBatch(e.sock.seq + 1)
+	next := e.layout
+	for i := range del {
+		if !slices.Contains(whole, i) {
+			e.delete(t, i, del[i], now)
+			e.layout.elements(t, unix.NFT_MSG_NEWSETELEM, i, alive(add[i], now), now)
+		}
+	}
+	if len(whole) > 0 {
+		next = e.layout.swap(t, whole)
+	}
+	if t.empty() {
+		return nil
+	}
+	err := e.commit(t, now)
+	if err == nil {
+		e.layout = next
+	}
+	return err
 }
 
 // delete appends the deletion of pieces. Deleting what has expired would fail

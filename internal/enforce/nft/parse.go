@@ -88,17 +88,7 @@ func parseElement(b []byte, width int) (e element, err error) {
 
 // counter reads one expression of an element, if it is a counter.
 func (e *element) counter(b []byte) error {
-	name := ""
-	var data []byte
-	err := attributes(b, func(kind uint16, v []byte) error {
-		switch kind {
-		case unix.NFTA_EXPR_NAME:
-			name = text(v)
-		case unix.NFTA_EXPR_DATA:
-			data = v
-		}
-		return nil
-	})
+	name, data, err := expression(b)
 	if err != nil || name != "counter" {
 		return err
 	}
@@ -173,25 +163,57 @@ func parseChain(b []byte) (table, name string, hook hookSpec, policy uint32, err
 	return table, name, hook, policy, err
 }
 
-// parseRule returns a rule's place and its comment.
-func parseRule(b []byte) (table, chain, comment string, err error) {
+// parsedRule is a rule's place, its comment and the set it looks into.
+type parsedRule struct{ table, chain, comment, set string }
+
+func parseRule(b []byte) (r parsedRule, err error) {
 	err = attributes(b, func(kind uint16, v []byte) error {
 		switch kind {
 		case unix.NFTA_RULE_TABLE:
-			table = text(v)
+			r.table = text(v)
 		case unix.NFTA_RULE_CHAIN:
-			chain = text(v)
+			r.chain = text(v)
+		case unix.NFTA_RULE_EXPRESSIONS:
+			return attributes(v, func(_ uint16, v []byte) error { return r.lookup(v) })
 		case unix.NFTA_RULE_USERDATA: // a list of type, length, value with one byte each for the first two
 			for len(v) >= 2 && len(v) >= 2+int(v[1]) {
 				if v[0] == 0 {
-					comment = text(v[2 : 2+int(v[1])])
+					r.comment = text(v[2 : 2+int(v[1])])
 				}
 				v = v[2+int(v[1]):]
 			}
 		}
 		return nil
 	})
-	return table, chain, comment, err
+	return r, err
+}
+
+// lookup notes the set of a lookup expression.
+func (r *parsedRule) lookup(b []byte) error {
+	name, data, err := expression(b)
+	if err != nil || name != "lookup" {
+		return err
+	}
+	return attributes(data, func(kind uint16, v []byte) error {
+		if kind == unix.NFTA_LOOKUP_SET {
+			r.set = text(v)
+		}
+		return nil
+	})
+}
+
+// expression splits an expression into its name and its attributes.
+func expression(b []byte) (name string, data []byte, err error) {
+	err = attributes(b, func(kind uint16, v []byte) error {
+		switch kind {
+		case unix.NFTA_EXPR_NAME:
+			name = text(v)
+		case unix.NFTA_EXPR_DATA:
+			data = v
+		}
+		return nil
+	})
+	return name, data, err
 }
 
 func parseSet(b []byte) (table, name string, flags uint32, err error) {

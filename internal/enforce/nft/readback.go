@@ -165,7 +165,10 @@ func (e *Enforcer) resync(ctx context.Context) error {
 	if err := e.connect(); err != nil {
 		return err
 	}
-	ok, err := e.layout.standing(ctx, e.sock)
+	names, stale, ok, err := e.layout.standing(ctx, e.sock)
+	if ok {
+		e.layout.names = names
+	}
 	var del, add [setCount][]piece
 	now := time.Now()
 	for i := 0; ok && err == nil && i < setCount; i++ {
@@ -187,22 +190,22 @@ func (e *Enforcer) resync(ctx context.Context) error {
 		}
 	}
 	now = time.Now()
-	t := newBatch(e.sock.seq + 1)
 	if ok {
-		e.write(t, del, add, now)
+		err = e.send(del, add, stale)
 	} else {
-		e.layout.recreate(t)
+		t := newBatch(e.sock.seq + 1)
+		next := e.layout.recreate(t)
 		for i := range e.flats {
-			e.layout.elements(t, unix.NFT_MSG_NEWSETELEM, i, alive(e.flats[i].pieces, now), now)
+			next.elements(t, unix.NFT_MSG_NEWSETELEM, i, alive(e.flats[i].pieces, now), now)
+		}
+		if err = e.commit(t, now); err == nil {
+			e.layout = next
 		}
 	}
-	if !t.empty() {
-		if err := e.commit(t, now); err != nil {
-			return err
-		}
+	if err == nil {
+		e.synced, e.clock = true, now
 	}
-	e.synced, e.clock = true, now
-	return nil
+	return err
 }
 
 // alive returns the pieces that have not ended.
@@ -250,11 +253,12 @@ func (e *Enforcer) audit(ctx context.Context, s *socket) (bool, error) {
 	var want [setCount][]piece
 	var commits uint64
 	var late int64
+	var l layout
 	gen, err := uint32(0), error(nil)
 	func() {
 		e.mu.Lock() // no transaction of ours between these two
 		defer e.mu.Unlock()
-		commits, late = e.commits, e.lag.Milliseconds()
+		commits, late, l = e.commits, e.lag.Milliseconds(), e.layout
 		for i := range want {
 			want[i] = e.flats[i].pieces // replaced by Apply, never written
 		}
@@ -267,7 +271,7 @@ func (e *Enforcer) audit(ctx context.Context, s *socket) (bool, error) {
 		r.unchecked++
 		return false, nil
 	}
-	drift, err := e.differs(ctx, s, want, late)
+	drift, err := l.differs(ctx, s, want, late)
 	if err != nil {
 		return false, err
 	}
@@ -283,13 +287,16 @@ func (e *Enforcer) audit(ctx context.Context, s *socket) (bool, error) {
 	return drift, nil
 }
 
-func (e *Enforcer) differs(ctx context.Context, s *socket, want [setCount][]piece, late int64) (bool, error) {
-	ok, err := e.layout.standing(ctx, s)
-	if err != nil || !ok {
-		return err == nil, err
+func (l layout) differs(ctx context.Context, s *socket, want [setCount][]piece, late int64) (bool, error) {
+	names, stale, ok, err := l.standing(ctx, s)
+	if err != nil {
+		return false, err
+	}
+	if !ok || names != l.names || len(stale) > 0 {
+		return true, nil
 	}
 	for i := range want {
-		have, err := e.layout.ranges(ctx, s, i)
+		have, err := l.ranges(ctx, s, i)
 		if errors.Is(err, errNoTable) {
 			return true, nil
 		}
@@ -328,11 +335,24 @@ func (e *Enforcer) each(ctx context.Context, f func(set int, list []rangeOf)) er
 		var list []rangeOf
 		var err error
 		for range 5 { // a read that a transaction interrupted is not whole
+			e.mu.Lock()
+			l, known := e.layout, e.synced
+			e.mu.Unlock()
 			err = r.using(e.conf.Netns, func(s *socket) error {
-				list, err = e.layout.ranges(ctx, s, i)
+				if !known { // nothing applied yet: another program of ours may have exchanged sets
+					if names, _, ok, err := l.standing(ctx, s); err != nil {
+						return err
+					} else if ok {
+						l.names = names
+					}
+				}
+				list, err = l.ranges(ctx, s, i)
 				return err
 			})
-			if !errors.Is(err, errDumpInterrupted) {
+			e.mu.Lock()
+			exchanged := known && l.names != e.layout.names
+			e.mu.Unlock()
+			if !errors.Is(err, errDumpInterrupted) && !exchanged {
 				break
 			}
 		}
@@ -462,7 +482,7 @@ func (l layout) get(ctx context.Context, s *socket, set int, lo addr) (out eleme
 	spec := setSpecs[set]
 	err = s.query(ctx, unix.NFT_MSG_GETSETELEM, 0, "read element", func(t *batch) {
 		t.str(unix.NFTA_SET_ELEM_LIST_TABLE, l.table)
-		t.str(unix.NFTA_SET_ELEM_LIST_SET, spec.name)
+		t.str(unix.NFTA_SET_ELEM_LIST_SET, l.names[set])
 		list := t.open(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 		t.bound(lo, spec.width, false, 0, nil)
 		t.shut(list)

@@ -40,6 +40,7 @@ var hookNumbers = map[string]uint32{
 // layout is the fixed part of our table: everything but the elements.
 type layout struct {
 	table       string
+	names       [setCount]string // of the sets the rules look into now, see other
 	hooks       []string
 	priority    int
 	rate, burst uint32
@@ -54,10 +55,28 @@ func (l layout) mark() string {
 	return fmt.Sprintf("bartizan %016x", h.Sum64())
 }
 
+// firstNames are the names the sets have until one is exchanged.
+func firstNames() (names [setCount]string) {
+	for i, s := range setSpecs {
+		names[i] = s.name
+	}
+	return names
+}
+
+// other is the name a set gets when it is exchanged: the two take turns.
+func (l layout) other(set int) string {
+	if l.names[set] == setSpecs[set].name {
+		return setSpecs[set].name + "b"
+	}
+	return setSpecs[set].name
+}
+
 func (l layout) tableRef(t *batch) { t.str(unix.NFTA_TABLE_NAME, l.table) }
 
-// recreate replaces the table, in whatever shape it is, by an empty one.
-func (l layout) recreate(t *batch) {
+// recreate replaces the table, in whatever shape it is, by an empty one whose
+// sets have their first names.
+func (l layout) recreate(t *batch) layout {
+	l.names = firstNames()
 	ref := func() { l.tableRef(t) }
 	t.message(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, "create table", ref) // so that there is one to delete
 	t.message(unix.NFT_MSG_DELTABLE, 0, "delete table", ref)
@@ -78,27 +97,49 @@ func (l layout) recreate(t *batch) {
 		})
 	}
 	l.newRules(t)
+	return l
 }
 
-// swap replaces whole sets by empty new ones of the same name. The rules are
-// replaced with them, and a packet sees either the old rules with the old sets
-// or the new ones: no packet finds a half-filled set, also on kernels whose
-// lookups can miss while the elements of one set are exchanged.
-func (l layout) swap(t *batch, sets []int) {
+// stage makes full new sets beside those in use, and swap, in a transaction
+// of its own, lets the rules look into them and deletes the old ones. A packet
+// sees either the old rules with the old sets or the new ones with the new.
+// Both in one transaction would not do: a kernel that searches sets in an
+// array (6.18) makes that array only after the new rules are in force, and
+// packets pass for some milliseconds; flushing and filling a set in place would
+// not do on kernels before 6.17, whose lookups can miss while one set changes.
+func (l layout) stage(t *batch, sets []int, pieces func(set int) []piece, now time.Time) {
+	for _, i := range sets {
+		next := l
+		next.names[i] = l.other(i)
+		next.newSet(t, i)
+		next.elements(t, unix.NFT_MSG_NEWSETELEM, i, pieces(i), now)
+	}
+}
+
+// swap returns the layout that holds once the transaction is through.
+func (l layout) swap(t *batch, sets []int) layout {
 	for _, hook := range l.hooks {
 		t.message(unix.NFT_MSG_DELRULE, 0, "replace rules", func() {
 			t.str(unix.NFTA_RULE_TABLE, l.table)
 			t.str(unix.NFTA_RULE_CHAIN, hook)
 		})
 	}
+	next := l
 	for _, i := range sets {
-		t.message(unix.NFT_MSG_DELSET, 0, "replace set "+setSpecs[i].name, func() {
-			t.str(unix.NFTA_SET_TABLE, l.table)
-			t.str(unix.NFTA_SET_NAME, setSpecs[i].name)
-		})
-		l.newSet(t, i)
+		next.names[i] = l.other(i)
 	}
-	l.newRules(t)
+	next.newRules(t)
+	for _, i := range sets {
+		l.deleteSet(t, l.names[i])
+	}
+	return next
+}
+
+func (l layout) deleteSet(t *batch, name string) {
+	t.message(unix.NFT_MSG_DELSET, 0, "delete set "+name, func() {
+		t.str(unix.NFTA_SET_TABLE, l.table)
+		t.str(unix.NFTA_SET_NAME, name)
+	})
 }
 
 func (l layout) newSet(t *batch, i int) {
@@ -111,9 +152,9 @@ func (l layout) newSet(t *batch, i int) {
 	if s.width == 128 {
 		keyType, keyLen = 8, 16
 	}
-	t.message(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, "create set "+s.name, func() {
+	t.message(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE|unix.NLM_F_EXCL, "create set "+l.names[i], func() {
 		t.str(unix.NFTA_SET_TABLE, l.table)
-		t.str(unix.NFTA_SET_NAME, s.name)
+		t.str(unix.NFTA_SET_NAME, l.names[i])
 		t.u32(unix.NFTA_SET_FLAGS, flags)
 		t.u32(unix.NFTA_SET_KEY_TYPE, keyType)
 		t.u32(unix.NFTA_SET_KEY_LEN, keyLen)
@@ -174,7 +215,7 @@ func (l layout) rule(t *batch, i int) {
 		t.u32(unix.NFTA_PAYLOAD_LEN, size)
 	})
 	t.expr(unix.NFTA_LIST_ELEM, "lookup", func() {
-		t.str(unix.NFTA_LOOKUP_SET, s.name)
+		t.str(unix.NFTA_LOOKUP_SET, l.names[i])
 		t.u32(unix.NFTA_LOOKUP_SREG, unix.NFT_REG_1)
 	})
 	t.expr(unix.NFTA_LIST_ELEM, "immediate", func() {
@@ -200,9 +241,9 @@ var counterExpr = func() []byte {
 // elements appends messages that add or delete pieces of a set.
 func (l layout) elements(t *batch, kind uint16, set int, pieces []piece, now time.Time) {
 	s := setSpecs[set]
-	flags, what := uint16(0), "delete from set "+s.name
+	flags, what := uint16(0), "delete from set "+l.names[set]
 	if kind == unix.NFT_MSG_NEWSETELEM {
-		flags, what = unix.NLM_F_CREATE, "add to set "+s.name
+		flags, what = unix.NLM_F_CREATE, "add to set "+l.names[set]
 	}
 	var expr []byte
 	if kind == unix.NFT_MSG_NEWSETELEM && !s.limit && len(pieces) <= countUpTo {
@@ -213,7 +254,7 @@ func (l layout) elements(t *batch, kind uint16, set int, pieces []piece, now tim
 	for chunk := range slices.Chunk(pieces, maxElementsPerChunk) {
 		t.message(kind, flags, what, func() {
 			t.str(unix.NFTA_SET_ELEM_LIST_TABLE, l.table)
-			t.str(unix.NFTA_SET_ELEM_LIST_SET, s.name)
+			t.str(unix.NFTA_SET_ELEM_LIST_SET, l.names[set])
 			list := t.open(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 			for _, p := range chunk {
 				left := uint64(0)
@@ -254,75 +295,96 @@ func (t *batch) bound(a addr, width int, end bool, timeout uint64, expr []byte) 
 	t.shut(elem)
 }
 
+// found is the fixed part of a table as the kernel has it.
+type found struct {
+	chains map[string]uint32       // hook by chain; a wrong policy or priority is no hook
+	rules  map[string][]parsedRule // by chain
+	sets   map[string]uint32       // flags by name
+}
+
 // standing reports whether the kernel holds our table in the shape that
-// recreate gives it. Any difference is a reason to rebuild it.
-func (l layout) standing(ctx context.Context, s *socket) (bool, error) {
-	chains, rules, sets := map[string]uint32{}, map[string][]string{}, map[string]uint32{}
-	err := s.query(ctx, unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, "list chains", func(*batch) {}, func(b []byte) error {
+// recreate gives it, with the names of the sets in use and of those that an
+// interrupted exchange left. Any other difference is a reason to rebuild it.
+func (l layout) standing(ctx context.Context, s *socket) (names [setCount]string, stale []string, ok bool, err error) {
+	f := found{map[string]uint32{}, map[string][]parsedRule{}, map[string]uint32{}}
+	err = s.query(ctx, unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, "list chains", func(*batch) {}, func(b []byte) error {
 		table, name, hook, policy, err := parseChain(b)
 		if err == nil && table == l.table {
 			if policy != 1 || int32(hook.priority) != int32(l.priority) {
 				hook.number = ^uint32(0)
 			}
-			chains[name] = hook.number
+			f.chains[name] = hook.number
 		}
 		return err
 	})
-	if err != nil || len(chains) == 0 {
-		return false, err
+	if err != nil || len(f.chains) == 0 {
+		return names, nil, false, err
 	}
 	err = s.query(ctx, unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, "list rules", func(t *batch) {
 		t.str(unix.NFTA_RULE_TABLE, l.table)
 	}, func(b []byte) error {
-		table, chain, comment, err := parseRule(b)
-		if err == nil && table == l.table {
-			rules[chain] = append(rules[chain], comment)
+		r, err := parseRule(b)
+		if err == nil && r.table == l.table {
+			f.rules[r.chain] = append(f.rules[r.chain], r)
 		}
 		return err
 	})
 	if err != nil {
-		return false, err
+		return names, nil, false, err
 	}
 	err = s.query(ctx, unix.NFT_MSG_GETSET, unix.NLM_F_DUMP, "list sets", func(t *batch) {
 		t.str(unix.NFTA_SET_TABLE, l.table)
 	}, func(b []byte) error {
 		table, name, flags, err := parseSet(b)
 		if err == nil && table == l.table {
-			sets[name] = flags
+			f.sets[name] = flags
 		}
 		return err
 	})
 	if err != nil {
-		return false, err
+		return names, nil, false, err
 	}
-	return l.matches(chains, rules, sets), nil
+	names, stale, ok = l.matches(f)
+	return names, stale, ok, nil
 }
 
-func (l layout) matches(chains map[string]uint32, rules map[string][]string, sets map[string]uint32) bool {
-	if len(chains) != len(l.hooks) || len(sets) != setCount {
-		return false
+func (l layout) matches(f found) (names [setCount]string, stale []string, ok bool) {
+	if len(f.chains) != len(l.hooks) {
+		return names, nil, false
 	}
-	want := slices.Repeat([]string{l.mark()}, setCount)
-	for _, hook := range l.hooks {
-		if n, ok := chains[hook]; !ok || n != hookNumbers[hook] || !slices.Equal(rules[hook], want) {
-			return false
+	for n, hook := range l.hooks {
+		number, ok := f.chains[hook]
+		if !ok || number != hookNumbers[hook] || len(f.rules[hook]) != setCount {
+			return names, nil, false
+		}
+		for i, r := range f.rules[hook] {
+			if n == 0 {
+				names[i] = r.set
+			}
+			if r.comment != l.mark() || r.set != names[i] || r.set != setSpecs[i].name && r.set != setSpecs[i].name+"b" {
+				return names, nil, false
+			}
 		}
 	}
-	for _, s := range setSpecs {
+	for i := range setSpecs {
 		const need = unix.NFT_SET_INTERVAL | unix.NFT_SET_TIMEOUT
-		if flags, ok := sets[s.name]; !ok || flags&need != need {
-			return false
+		if flags, ok := f.sets[names[i]]; !ok || flags&need != need {
+			return names, nil, false
 		}
+		delete(f.sets, names[i])
 	}
-	return true
+	for name := range f.sets {
+		stale = append(stale, name)
+	}
+	return names, stale, true
 }
 
 // dump reads all elements of a set.
 func (l layout) dump(ctx context.Context, s *socket, set int, each func(element)) error {
 	spec := setSpecs[set]
-	err := s.query(ctx, unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, "read set "+spec.name, func(t *batch) {
+	err := s.query(ctx, unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, "read set "+l.names[set], func(t *batch) {
 		t.str(unix.NFTA_SET_ELEM_LIST_TABLE, l.table)
-		t.str(unix.NFTA_SET_ELEM_LIST_SET, spec.name)
+		t.str(unix.NFTA_SET_ELEM_LIST_SET, l.names[set])
 	}, func(b []byte) error { return parseElements(b, spec.width, each) })
 	if errors.Is(err, unix.ENOENT) {
 		return errNoTable
