@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"bartizan/internal/decoy/shell/interp"
+	"bartizan/internal/decoy/shell/syntax"
 )
 
 func TestDialogues(t *testing.T) {
@@ -13,10 +16,10 @@ func TestDialogues(t *testing.T) {
 	}
 	for name, text := range cases {
 		t.Run(name, func(t *testing.T) {
-			s, rec := testShell(t, Limits{})
-			s.login = true
-			s.top.name = "-bash"
-			p := s.p
+			s, rec := testShell(t, interp.Limits{})
+			s.Login = true
+			s.Top.Name = "-bash"
+			p := s.P
 			text = strings.NewReplacer("{HOST}", p.Hostname, "{KERNEL}", p.Kernel.Release, "{UNAME}", p.UnameAll(), "{PRETTY}", p.Distro.PrettyName, "{IP}", p.Interfaces[0].Addr.Addr().String()).Replace(text)
 			lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 			var want []string
@@ -26,8 +29,8 @@ func TestDialogues(t *testing.T) {
 					return
 				}
 				// Lines of a here-document belong to the input, not the output.
-				tm := &terminal{s: s}
-				for tm.incomplete(input) && len(want) > 0 {
+				tm := &interp.Terminal{S: s}
+				for tm.Incomplete(input) && len(want) > 0 {
 					input += "\n" + want[0]
 					want = want[1:]
 				}
@@ -76,7 +79,7 @@ func compare(t *testing.T, input string, got, want []string) {
 			return
 		}
 		pat, isPat := strings.CutPrefix(w, "~ ")
-		if isPat && !match(strings.ReplaceAll(pat, "(", "\\("), got[i]) || !isPat && got[i] != w {
+		if isPat && !syntax.Match(strings.ReplaceAll(pat, "(", "\\("), got[i]) || !isPat && got[i] != w {
 			t.Errorf("%s\nwant %q\ngot  %q", input, w, got[i])
 		}
 		i++

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bartizan/internal/decoy/shell/interp"
 )
 
 // testdata/snippets.txt runs through a real bash and through the emulation;
@@ -36,7 +38,7 @@ func TestDifferentialBash(t *testing.T) {
 		var real bytes.Buffer
 		cmd.Stdout = &real
 		cmd.Run() // its status is compared below
-		s, _ := testShell(t, Limits{})
+		s, _ := testShell(t, interp.Limits{})
 		run(s, "mkdir -p /tmp/work; cd /tmp/work")
 		var out, errs bytes.Buffer
 		code, _ := s.Run(ctx, src, nil, &out, &errs)

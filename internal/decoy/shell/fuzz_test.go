@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bartizan/internal/decoy/shell/interp"
+	"bartizan/internal/decoy/shell/syntax"
 )
 
 // FuzzRun feeds whole sessions to the parser, the interpreter and all
@@ -34,7 +37,7 @@ func FuzzRun(f *testing.F) {
 			f.Add(src)
 		}
 	}
-	limits := Limits{Steps: 20_000, Output: 64 << 10, FSBytes: 1 << 20, FileBytes: 512 << 10, Files: 100, Forks: 64, Time: 2 * time.Second}
+	limits := interp.Limits{Steps: 20_000, Output: 64 << 10, FSBytes: 1 << 20, FileBytes: 512 << 10, Files: 100, Forks: 64, Time: 2 * time.Second}
 	f.Fuzz(func(t *testing.T, src string) {
 		s, _ := testShell(t, limits)
 		var out counter
@@ -44,8 +47,8 @@ func FuzzRun(f *testing.F) {
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("took %s", took)
 		}
-		if s.fs.bytes > s.limits.FSBytes || s.fs.files > s.limits.Files || out.n > 2*s.limits.Output+1024 {
-			t.Errorf("grew: %d bytes, %d files, %d printed", s.fs.bytes, s.fs.files, out.n)
+		if s.Fs.Bytes > s.Limits.FSBytes || s.Fs.Files > s.Limits.Files || out.n > 2*s.Limits.Output+1024 {
+			t.Errorf("grew: %d bytes, %d files, %d printed", s.Fs.Bytes, s.Fs.Files, out.n)
 		}
 	})
 }
@@ -55,7 +58,7 @@ func FuzzInteractive(f *testing.F) {
 	for _, k := range []string{"ls\r", "\x1b[A\x1b[B\x1b[C\x1b[D\x7f\x7f", "cat\rhello\r\x04\x04", "echo 'a\rb'\r", "pa\t\r", "abc\x15\x17\x01x\x05y\x0b\r\n", "ü\x7f\x1b[3~", "\x03\x04", "cat <<E\ra\rE\r", "passwd\rx\rx\r"} {
 		f.Add([]byte(k))
 	}
-	limits := Limits{Steps: 20_000, Output: 64 << 10, SessionOutput: 256 << 10, Time: 2 * time.Second}
+	limits := interp.Limits{Steps: 20_000, Output: 64 << 10, SessionOutput: 256 << 10, Time: 2 * time.Second}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if len(in) > 4096 {
 			return
@@ -81,7 +84,7 @@ func FuzzArith(f *testing.F) {
 			return
 		}
 		vars := map[string]string{"a": "a+1", "b": "3"}
-		a := &arith{src: src, get: func(n string) string { return vars[n] }, set: func(n, v string) error { vars[clip(n, 8)] = v; return nil }}
-		a.eval()
+		a := &syntax.Arith{Src: src, Get: func(n string) string { return vars[n] }, Set: func(n, v string) error { vars[interp.Clip(n, 8)] = v; return nil }}
+		a.Eval()
 	})
 }

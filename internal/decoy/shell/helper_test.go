@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bartizan/internal/decoy/persona"
+	"bartizan/internal/decoy/shell/interp"
 )
 
 var (
@@ -68,7 +69,7 @@ var debian = sync.OnceValue(func() *persona.Persona {
 	panic("no seed gives Debian 12")
 })
 
-func testShell(t testing.TB, limits Limits) (*Shell, *record) {
+func testShell(t testing.TB, limits interp.Limits) (*interp.Shell, *record) {
 	t.Helper()
 	if limits.Sleep == 0 {
 		limits.Sleep = time.Nanosecond // pretend all waiting
@@ -77,7 +78,7 @@ func testShell(t testing.TB, limits Limits) (*Shell, *record) {
 	return New(testPersona(t), "root", limits, rec, func() time.Time { return noon }), rec
 }
 
-func run(s *Shell, line string) (string, int) {
+func run(s *interp.Shell, line string) (string, int) {
 	var out bytes.Buffer
 	code, _ := s.Run(context.Background(), line, nil, &out, &out)
 	return out.String(), code

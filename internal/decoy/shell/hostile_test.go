@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bartizan/internal/decoy/shell/interp"
 )
 
 // hostile scripts try to make the emulation grow, hang or crash.
@@ -134,8 +136,8 @@ func TestHostileScriptsAreBounded(t *testing.T) {
 	}
 	for name, src := range cases {
 		t.Run(name, func(t *testing.T) {
-			s, rec := testShell(t, Limits{})
-			s.login = true
+			s, rec := testShell(t, interp.Limits{})
+			s.Login = true
 			var out counter
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
@@ -143,7 +145,7 @@ func TestHostileScriptsAreBounded(t *testing.T) {
 			s.Run(context.Background(), src, nil, &out, &out)
 			took := time.Since(start)
 			runtime.ReadMemStats(&after)
-			t.Logf("%s, %d MB allocated, %d steps", took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, s.steps)
+			t.Logf("%s, %d MB allocated, %d steps", took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, s.Steps)
 			if took > 3*time.Second {
 				t.Errorf("took %s", took)
 			}
@@ -155,13 +157,13 @@ func TestHostileScriptsAreBounded(t *testing.T) {
 			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64<<20 {
 				t.Errorf("keeps %d MB", grown>>20)
 			}
-			if out.n > s.limits.Output+1024 {
+			if out.n > s.Limits.Output+1024 {
 				t.Errorf("printed %d bytes", out.n)
 			}
-			if s.fs.bytes > s.limits.FSBytes || s.fs.files > s.limits.Files {
-				t.Errorf("files: %d bytes in %d", s.fs.bytes, s.fs.files)
+			if s.Fs.Bytes > s.Limits.FSBytes || s.Fs.Files > s.Limits.Files {
+				t.Errorf("files: %d bytes in %d", s.Fs.Bytes, s.Fs.Files)
 			}
-			if len(rec.commands) > s.limits.Events || len(rec.downloads) > s.limits.Events || len(rec.files) > s.limits.Events {
+			if len(rec.commands) > s.Limits.Events || len(rec.downloads) > s.Limits.Events || len(rec.files) > s.Limits.Events {
 				t.Errorf("events: %d %d %d", len(rec.commands), len(rec.downloads), len(rec.files))
 			}
 			if got, code := run(s, "echo alive"); got != "alive\n" || code != 0 {
@@ -180,7 +182,7 @@ func (c *counter) Write(b []byte) (int, error) {
 }
 
 func TestLongLineIsRefused(t *testing.T) {
-	s, rec := testShell(t, Limits{})
+	s, rec := testShell(t, interp.Limits{})
 	line := "echo " + strings.Repeat("a", 10<<20)
 	var out counter
 	start := time.Now()
@@ -188,7 +190,7 @@ func TestLongLineIsRefused(t *testing.T) {
 	if code != 126 || out.n > 200 || time.Since(start) > time.Second {
 		t.Errorf("10 MB line: code %d, %d bytes out, %s", code, out.n, time.Since(start))
 	}
-	if len(rec.commands) != 1 || len(rec.commands[0]) > s.limits.EventBytes {
+	if len(rec.commands) != 1 || len(rec.commands[0]) > s.Limits.EventBytes {
 		t.Errorf("recorded %d commands", len(rec.commands))
 	}
 	in := io.MultiReader(strings.NewReader(line+"\r"), strings.NewReader("exit\r"))
@@ -198,7 +200,7 @@ func TestLongLineIsRefused(t *testing.T) {
 }
 
 func TestSessionOutputEnds(t *testing.T) {
-	s, _ := testShell(t, Limits{SessionOutput: 10_000})
+	s, _ := testShell(t, interp.Limits{SessionOutput: 10_000})
 	var out bytes.Buffer
 	err := s.Interactive(context.Background(), rw{strings.NewReader(strings.Repeat("ls -laR /\r", 1000)), &out}, true)
 	if err != nil || out.Len() > 20_000 {
@@ -207,13 +209,13 @@ func TestSessionOutputEnds(t *testing.T) {
 }
 
 func TestCancelEndsCommand(t *testing.T) {
-	s, _ := testShell(t, Limits{Steps: 1 << 40, Time: time.Hour})
+	s, _ := testShell(t, interp.Limits{Steps: 1 << 40, Time: time.Hour})
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if code, _ := s.Run(ctx, "while :; do :; done", nil, io.Discard, io.Discard); code != 137 {
 		t.Errorf("code %d", code)
 	}
-	s, _ = testShell(t, Limits{Steps: 1 << 40, Time: 50 * time.Millisecond})
+	s, _ = testShell(t, interp.Limits{Steps: 1 << 40, Time: 50 * time.Millisecond})
 	if code, _ := s.Run(context.Background(), "while :; do :; done", nil, io.Discard, io.Discard); code != 137 {
 		t.Errorf("time limit: code %d", code)
 	}

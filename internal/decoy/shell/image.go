@@ -7,21 +7,25 @@ import (
 	"time"
 
 	"bartizan/internal/decoy/persona"
+	"bartizan/internal/decoy/shell/interp"
+	"bartizan/internal/decoy/shell/system"
+	"bartizan/internal/decoy/shell/tools"
+	"bartizan/internal/decoy/shell/vfs"
 )
 
 type builder struct {
-	root *node
+	root *vfs.Node
 	p    *persona.Persona
 	t    time.Time
 }
 
-func buildImage(p *persona.Persona) *image {
+func buildImage(p *persona.Persona) *interp.Image {
 	b := &builder{p: p, t: p.InstalledAt}
-	b.root = &node{mode: modeDir | 0o755, mtime: b.t, kids: map[string]*node{}}
-	img := &image{root: b.root, commands: map[string]commandFunc{}, builtins: builtinTable()}
-	for _, table := range []map[string]commandFunc{fileCommands(), textCommands(), systemCommands(), networkCommands(), adminCommands(), devCommands()} {
+	b.root = &vfs.Node{Mode: vfs.ModeDir | 0o755, Mtime: b.t, Kids: map[string]*vfs.Node{}}
+	img := &interp.Image{Root: b.root, Commands: map[string]interp.CommandFunc{}, Builtins: interp.BuiltinTable()}
+	for _, table := range []map[string]interp.CommandFunc{tools.FileCommands(), tools.TextCommands(), system.SystemCommands(), system.NetworkCommands(), system.AdminCommands(), system.DevCommands()} {
 		for name, f := range table {
-			img.commands[name] = f
+			img.Commands[name] = f
 		}
 	}
 	b.layout()
@@ -32,44 +36,44 @@ func buildImage(p *persona.Persona) *image {
 	b.logs()
 	b.proc()
 	b.devices()
-	b.programs(img.commands)
+	b.programs(img.Commands)
 	return img
 }
 
-func (b *builder) put(p string, n *node) *node {
+func (b *builder) put(p string, n *vfs.Node) *vfs.Node {
 	dir := b.mkdir(path.Dir(p))
-	n.mtime = b.t
-	dir.kids[path.Base(p)] = n
+	n.Mtime = b.t
+	dir.Kids[path.Base(p)] = n
 	return n
 }
 
 // mkdir makes a directory and its parents; mode 0o755, owned by root.
-func (b *builder) mkdir(p string) *node {
+func (b *builder) mkdir(p string) *vfs.Node {
 	cur := b.root
-	for _, c := range split(p) {
-		kid := cur.kids[c]
+	for _, c := range vfs.Split(p) {
+		kid := cur.Kids[c]
 		if kid == nil {
-			kid = &node{mode: modeDir | 0o755, mtime: b.t, kids: map[string]*node{}}
-			cur.kids[c] = kid
+			kid = &vfs.Node{Mode: vfs.ModeDir | 0o755, Mtime: b.t, Kids: map[string]*vfs.Node{}}
+			cur.Kids[c] = kid
 		}
-		if kid.isLink() {
-			return b.mkdir(kid.target)
+		if kid.IsLink() {
+			return b.mkdir(kid.Target)
 		}
 		cur = kid
 	}
 	return cur
 }
 
-func (b *builder) file(p string, mode uint32, content string) *node {
-	return b.put(p, &node{mode: modeReg | mode, data: []byte(content)})
+func (b *builder) file(p string, mode uint32, content string) *vfs.Node {
+	return b.put(p, &vfs.Node{Mode: vfs.ModeReg | mode, Data: []byte(content)})
 }
 
 func (b *builder) link(p, target string) {
-	b.put(p, &node{mode: modeLink | 0o777, target: target})
+	b.put(p, &vfs.Node{Mode: vfs.ModeLink | 0o777, Target: target})
 }
 
 func (b *builder) gen(p string, f func(now time.Time) []byte) {
-	b.put(p, &node{mode: modeReg | 0o444, gen: f})
+	b.put(p, &vfs.Node{Mode: vfs.ModeReg | 0o444, Gen: f})
 }
 
 func (b *builder) layout() {
@@ -77,18 +81,18 @@ func (b *builder) layout() {
 		b.mkdir(d)
 	}
 	for _, d := range []string{"/tmp", "/var/tmp", "/dev/shm", "/run/lock"} {
-		b.mkdir(d).mode = modeDir | 0o1777
+		b.mkdir(d).Mode = vfs.ModeDir | 0o1777
 	}
-	b.mkdir("/root").mode = modeDir | 0o700
-	b.mkdir("/lost+found").mode = modeDir | 0o700
+	b.mkdir("/root").Mode = vfs.ModeDir | 0o700
+	b.mkdir("/lost+found").Mode = vfs.ModeDir | 0o700
 	for _, l := range [][2]string{{"/bin", "usr/bin"}, {"/sbin", "usr/sbin"}, {"/lib", "usr/lib"}, {"/lib64", "usr/lib64"}, {"/var/run", "/run"}, {"/var/lock", "/run/lock"}} {
 		b.link(l[0], "/"+strings.TrimPrefix(l[1], "/"))
 	}
 	for _, a := range b.p.Interfaces {
 		b.file("/sys/class/net/"+a.Name+"/address", 0o444, a.MAC+"\n")
 	}
-	b.file("/boot/vmlinuz-"+b.p.Kernel.Release, 0o600, "").size = 8174912
-	b.file("/boot/initrd.img-"+b.p.Kernel.Release, 0o644, "").size = 38142013
+	b.file("/boot/vmlinuz-"+b.p.Kernel.Release, 0o600, "").Size = 8174912
+	b.file("/boot/initrd.img-"+b.p.Kernel.Release, 0o644, "").Size = 38142013
 	b.link("/vmlinuz", "/boot/vmlinuz-"+b.p.Kernel.Release)
 	b.link("/initrd.img", "/boot/initrd.img-"+b.p.Kernel.Release)
 	b.file("/sys/class/dmi/id/sys_vendor", 0o444, b.p.Hardware.Vendor+"\n")
@@ -134,8 +138,8 @@ func (b *builder) etc() {
 	for _, c := range p.Crons {
 		f := "/var/spool/cron/crontabs/" + c.User
 		old := ""
-		if n := b.mkdir(path.Dir(f)).kids[c.User]; n != nil {
-			old = string(n.data)
+		if n := b.mkdir(path.Dir(f)).Kids[c.User]; n != nil {
+			old = string(n.Data)
 		}
 		b.file(f, 0o600, old+c.Schedule+" "+c.Command+"\n")
 	}
@@ -179,9 +183,9 @@ func (b *builder) accounts() {
 		fmt.Fprintf(&group, "%s:x:%d:\n", u.Name, u.GID)
 	}
 	b.file("/etc/passwd", 0o644, passwd.String())
-	b.file("/etc/shadow", 0o640, shadow.String()).gid = 42
+	b.file("/etc/shadow", 0o640, shadow.String()).Gid = 42
 	b.file("/etc/group", 0o644, group.String())
-	b.file("/etc/gshadow", 0o640, "root:*::\n").gid = 42
+	b.file("/etc/gshadow", 0o640, "root:*::\n").Gid = 42
 }
 
 const bashrc = `# ~/.bashrc: executed by bash(1) for non-login shells.
@@ -206,7 +210,7 @@ alias l='ls -CF'
 func (b *builder) homes() {
 	p := b.p
 	for _, u := range p.Users {
-		own := func(n *node) *node { n.uid, n.gid = u.UID, u.GID; return n }
+		own := func(n *vfs.Node) *vfs.Node { n.Uid, n.Gid = u.UID, u.GID; return n }
 		if u.UID != 0 {
 			own(b.mkdir(u.Home))
 		}
@@ -215,7 +219,7 @@ func (b *builder) homes() {
 		if u.UID != 0 {
 			own(b.file(u.Home+"/.bash_logout", 0o644, "# ~/.bash_logout: executed by bash(1) when login shell exits.\n"))
 		}
-		own(b.mkdir(u.Home + "/.ssh")).mode = modeDir | 0o700
+		own(b.mkdir(u.Home + "/.ssh")).Mode = vfs.ModeDir | 0o700
 		own(b.file(u.Home+"/.ssh/authorized_keys", 0o600, ""))
 	}
 	b.file("/root/.bash_history", 0o600, "apt update\napt upgrade -y\nsystemctl status "+p.Web.Server+"\ndocker ps\ncd /var/www/"+p.Domain+"\nvim .env\nmysql -u "+p.Secrets.DBUser+" -p\ntail -f /var/log/syslog\nhtop\ndf -h\naws s3 ls\nexit\n")
@@ -228,7 +232,7 @@ func (b *builder) site() {
 	p := b.p
 	root := "/var/www/" + p.Domain
 	s := p.Secrets
-	own := func(n *node) { n.uid, n.gid = 33, 33 }
+	own := func(n *vfs.Node) { n.Uid, n.Gid = 33, 33 }
 	own(b.file(root+"/.env", 0o640, "APP_NAME=\""+p.SiteName+"\"\nAPP_ENV=production\nAPP_KEY="+s.AppKey+"\nAPP_DEBUG=false\nAPP_URL=https://"+p.Domain+"\n\nDB_CONNECTION=mysql\nDB_HOST=127.0.0.1\nDB_PORT=3306\nDB_DATABASE="+s.DBName+"\nDB_USERNAME="+s.DBUser+"\nDB_PASSWORD="+s.DBPassword+"\n\nREDIS_PASSWORD="+s.RedisPassword+"\nMAIL_HOST=smtp."+p.Domain+"\nMAIL_PASSWORD="+s.SMTPPassword+"\nAWS_ACCESS_KEY_ID="+s.AWSAccessKeyID+"\nAWS_SECRET_ACCESS_KEY="+s.AWSSecretAccessKey+"\nOPENAI_API_KEY="+s.OpenAIKey+"\nSTRIPE_SECRET="+s.StripeKey+"\nJWT_SECRET="+s.JWTSecret+"\n"))
 	own(b.file(root+"/index.php", 0o644, "<?php\nrequire __DIR__.'/bootstrap.php';\n$app->run();\n"))
 	own(b.file(root+"/cron.php", 0o644, "<?php\nrequire __DIR__.'/bootstrap.php';\n$app->schedule();\n"))
@@ -240,7 +244,7 @@ func (b *builder) site() {
 		text = "<VirtualHost *:80>\n    ServerName " + p.Domain + "\n    DocumentRoot " + root + "\n</VirtualHost>\n"
 	}
 	b.file(conf, 0o644, text)
-	b.file("/var/backups/dpkg.status.0", 0o644, "").size = 812311
+	b.file("/var/backups/dpkg.status.0", 0o644, "").Size = 812311
 	b.file("/opt/README", 0o644, "ollama models live in /usr/share/ollama/.ollama/models\n")
 }
 
@@ -255,37 +259,37 @@ func (b *builder) logs() {
 		fmt.Fprintf(&sys, "%s systemd[1]: Started Session %d of User %s.\n", at, 10+i, l.User)
 		fmt.Fprintf(&sys, "%s CRON[%d]: (root) CMD (   cd / && run-parts --report /etc/cron.hourly)\n", at, 1200+i*53)
 	}
-	b.file("/var/log/auth.log", 0o640, auth.String()).gid = 4
-	b.file("/var/log/syslog", 0o640, sys.String()).gid = 4
+	b.file("/var/log/auth.log", 0o640, auth.String()).Gid = 4
+	b.file("/var/log/syslog", 0o640, sys.String()).Gid = 4
 	b.file("/var/log/dpkg.log", 0o644, p.InstalledAt.Format("2006-01-02 15:04:05")+" startup archives unpack\n")
-	b.file("/var/log/wtmp", 0o664, "").size = 38400
-	b.file("/var/log/btmp", 0o660, "").size = 2304
-	b.file("/var/log/lastlog", 0o664, "").size = 292292
+	b.file("/var/log/wtmp", 0o664, "").Size = 38400
+	b.file("/var/log/btmp", 0o660, "").Size = 2304
+	b.file("/var/log/lastlog", 0o664, "").Size = 292292
 	b.file("/var/log/"+p.Web.Server+"/access.log", 0o640, "")
 	b.file("/var/log/"+p.Web.Server+"/error.log", 0o640, "")
 }
 
 func (b *builder) devices() {
 	for _, n := range []string{"null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "kmsg"} {
-		b.put("/dev/"+n, &node{mode: modeChr | 0o666})
+		b.put("/dev/"+n, &vfs.Node{Mode: vfs.ModeChr | 0o666})
 	}
 	for i := range 4 {
-		b.put(fmt.Sprintf("/dev/tty%d", i), &node{mode: modeChr | 0o620, gid: 5})
+		b.put(fmt.Sprintf("/dev/tty%d", i), &vfs.Node{Mode: vfs.ModeChr | 0o620, Gid: 5})
 	}
-	b.put("/dev/pts/0", &node{mode: modeChr | 0o620, gid: 5})
+	b.put("/dev/pts/0", &vfs.Node{Mode: vfs.ModeChr | 0o620, Gid: 5})
 	disk := b.p.Hardware.DiskDevice
-	b.put("/dev/"+disk, &node{mode: modeBlk | 0o660, gid: 6})
-	b.put("/dev/"+b.p.RootPartition(), &node{mode: modeBlk | 0o660, gid: 6})
+	b.put("/dev/"+disk, &vfs.Node{Mode: vfs.ModeBlk | 0o660, Gid: 6})
+	b.put("/dev/"+b.p.RootPartition(), &vfs.Node{Mode: vfs.ModeBlk | 0o660, Gid: 6})
 	b.link("/dev/stdin", "/proc/self/fd/0")
 	b.link("/dev/stdout", "/proc/self/fd/1")
 	b.link("/dev/stderr", "/proc/self/fd/2")
 	b.link("/dev/fd", "/proc/self/fd")
-	b.put("/etc/mtab", &node{mode: modeLink | 0o777, target: "/proc/self/mounts"})
+	b.put("/etc/mtab", &vfs.Node{Mode: vfs.ModeLink | 0o777, Target: "/proc/self/mounts"})
 }
 
 // programs puts a file into /usr/bin or /usr/sbin for every command.
-func (b *builder) programs(table map[string]commandFunc) {
-	elf := elfHeader(b.p)
+func (b *builder) programs(table map[string]interp.CommandFunc) {
+	elf := system.ElfHeader(b.p)
 	sbin := " useradd userdel usermod groupadd chpasswd iptables ip6tables ufw ifconfig route arp fdisk service modprobe lsmod sysctl reboot shutdown halt poweroff init swapon swapoff blkid adduser deluser "
 	local := " ollama "
 	for name := range table {
@@ -300,22 +304,22 @@ func (b *builder) programs(table map[string]commandFunc) {
 			continue
 		}
 		d := b.p.Derive("size "+name, 4)
-		n := &node{mode: modeReg | 0o755, prog: name, data: elf, size: 0}
-		n.size = int64(18000 + int(d[0])*512 + int(d[1])*16)
+		n := &vfs.Node{Mode: vfs.ModeReg | 0o755, Prog: name, Data: elf, Size: 0}
+		n.Size = int64(18000 + int(d[0])*512 + int(d[1])*16)
 		b.put(dir+name, n)
 	}
 	if b.p.Hardware.GPU != "" {
-		b.put("/dev/nvidia0", &node{mode: modeChr | 0o666})
+		b.put("/dev/nvidia0", &vfs.Node{Mode: vfs.ModeChr | 0o666})
 	}
 	for _, s := range []string{"sudo", "su", "passwd", "mount", "umount"} {
-		if n := b.mkdir("/usr/bin").kids[s]; n != nil {
-			n.mode |= 0o4000
+		if n := b.mkdir("/usr/bin").Kids[s]; n != nil {
+			n.Mode |= 0o4000
 		}
 	}
 	py := "python3." + strings.Split(b.p.Versions.Python, ".")[1]
-	if n := b.mkdir("/usr/bin").kids["python3"]; n != nil {
+	if n := b.mkdir("/usr/bin").Kids["python3"]; n != nil {
 		c := *n
 		b.put("/usr/bin/"+py, &c)
 	}
-	delete(b.mkdir("/usr/bin").kids, "python") // Debian and Ubuntu ship python3 only
+	delete(b.mkdir("/usr/bin").Kids, "python") // Debian and Ubuntu ship python3 only
 }

@@ -7,10 +7,12 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"bartizan/internal/decoy/shell/interp"
 )
 
 // session types keys into an interactive shell and returns the screen.
-func session(t *testing.T, s *Shell, keys string, pty bool) string {
+func session(t *testing.T, s *interp.Shell, keys string, pty bool) string {
 	t.Helper()
 	var out bytes.Buffer
 	if err := s.Interactive(context.Background(), rw{strings.NewReader(keys), &out}, pty); err != nil {
@@ -20,14 +22,14 @@ func session(t *testing.T, s *Shell, keys string, pty bool) string {
 }
 
 func TestInteractiveEcho(t *testing.T) {
-	s, _ := testShell(t, Limits{})
+	s, _ := testShell(t, interp.Limits{})
 	got := session(t, s, "echo hi\rexit\r", true)
-	prompt := "root@" + s.p.Hostname + ":~# "
+	prompt := "root@" + s.P.Hostname + ":~# "
 	want := prompt + "echo hi\r\nhi\r\n" + prompt + "exit\r\nlogout\r\n"
 	if !strings.HasSuffix(got, want) {
 		t.Errorf("screen\n%q\ndoes not end with\n%q", got, want)
 	}
-	if !strings.Contains(got, s.p.Kernel.Release) {
+	if !strings.Contains(got, s.P.Kernel.Release) {
 		t.Error("no greeting")
 	}
 	if strings.Contains(strings.ReplaceAll(got, "\r\n", ""), "\n") {
@@ -63,9 +65,9 @@ func TestInteractiveKeys(t *testing.T) {
 		{"interrupt a reader", "cat\r\x03echo after\r", "after"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, _ := testShell(t, Limits{})
+			s, _ := testShell(t, interp.Limits{})
 			got := session(t, s, c.keys, true)
-			for _, want := range strings.Split(strings.ReplaceAll(c.want, "{HOST}", s.p.Hostname), "\n") {
+			for _, want := range strings.Split(strings.ReplaceAll(c.want, "{HOST}", s.P.Hostname), "\n") {
 				if !strings.Contains(got, "\r\n"+want+"\r\n") {
 					t.Errorf("%q shows %q, want the line %q", c.keys, got, want)
 				}
@@ -75,7 +77,7 @@ func TestInteractiveKeys(t *testing.T) {
 }
 
 func TestPasswordIsNotEchoed(t *testing.T) {
-	s, rec := testShell(t, Limits{})
+	s, rec := testShell(t, interp.Limits{})
 	got := session(t, s, "passwd\rSecret99\rSecret99\r", true)
 	if strings.Contains(got, "Secret99") {
 		t.Error("the password was echoed")
@@ -86,7 +88,7 @@ func TestPasswordIsNotEchoed(t *testing.T) {
 }
 
 func TestWithoutTerminal(t *testing.T) {
-	s, rec := testShell(t, Limits{})
+	s, rec := testShell(t, interp.Limits{})
 	got := session(t, s, "echo one\ncat > /tmp/f <<E\ntext\nE\ncat /tmp/f\nread v\nnext line\necho $v\nexit 3\necho not reached\n", false)
 	if got != "one\ntext\nnext line\n" {
 		t.Errorf("output %q", got)
@@ -97,12 +99,12 @@ func TestWithoutTerminal(t *testing.T) {
 }
 
 func TestEndOfInput(t *testing.T) {
-	s, _ := testShell(t, Limits{})
+	s, _ := testShell(t, interp.Limits{})
 	if got := session(t, s, "\x04", true); !strings.HasSuffix(got, "# logout\r\n") {
 		t.Errorf("screen %q", got)
 	}
 	broken := errors.New("connection reset")
-	s, _ = testShell(t, Limits{})
+	s, _ = testShell(t, interp.Limits{})
 	if err := s.Interactive(context.Background(), rw{io.MultiReader(strings.NewReader("ls\r"), failing{broken}), io.Discard}, true); !errors.Is(err, broken) {
 		t.Errorf("error %v", err)
 	}
@@ -113,22 +115,22 @@ type failing struct{ err error }
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestPromptFollowsDirectoryAndUser(t *testing.T) {
-	s, _ := testShell(t, Limits{})
-	host := s.p.Hostname
+	s, _ := testShell(t, interp.Limits{})
+	host := s.P.Hostname
 	for _, c := range [][2]string{{":", "root@" + host + ":~# "}, {"cd /var/log", "root@" + host + ":/var/log# "}, {"cd ~/.ssh", "root@" + host + ":~/.ssh# "}} {
 		if run(s, c[0]); s.Prompt() != c[1] {
 			t.Errorf("after %s the prompt is %q, want %q", c[0], s.Prompt(), c[1])
 		}
 	}
-	name := s.p.Users[1].Name
-	u := New(s.p, name, Limits{}, nil, s.clock)
+	name := s.P.Users[1].Name
+	u := New(s.P, name, interp.Limits{}, nil, s.Clock)
 	if want := name + "@" + host + ":~$ "; u.Prompt() != want {
 		t.Errorf("prompt %q, want %q", u.Prompt(), want)
 	}
 	if out, code := run(u, "cat /etc/shadow; echo x > /etc/passwd; touch ~/ok && ls ok; id -u"); code != 0 || !strings.Contains(out, "cat: /etc/shadow: Permission denied") || !strings.Contains(out, "/etc/passwd: Permission denied") || !strings.Contains(out, "ok\n1000") {
 		t.Errorf("an ordinary user sees %q", out)
 	}
-	v := New(s.p, "oracle;rm", Limits{}, nil, s.clock)
+	v := New(s.P, "oracle;rm", interp.Limits{}, nil, s.Clock)
 	if out, _ := run(v, "whoami; pwd; grep -c oracle /etc/passwd"); out != "oraclerm\n/home/oraclerm\n1\n" {
 		t.Errorf("an unknown user sees %q", out)
 	}

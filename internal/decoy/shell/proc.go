@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"bartizan/internal/decoy/shell/interp"
+	"bartizan/internal/decoy/shell/system"
+	"bartizan/internal/decoy/shell/vfs"
 )
 
 func (b *builder) proc() {
@@ -23,8 +27,8 @@ func (b *builder) proc() {
 	b.file("/proc/sys/vm/nr_hugepages", 0o644, "0\n")
 	b.file("/proc/mounts", 0o444, b.mounts())
 	b.file("/proc/self/mounts", 0o444, b.mounts())
-	b.put("/proc/self/exe", &node{mode: modeLink | 0o777, target: "/usr/bin/bash"})
-	b.put("/proc/self/cwd", &node{mode: modeLink | 0o777, target: "/root"})
+	b.put("/proc/self/exe", &vfs.Node{Mode: vfs.ModeLink | 0o777, Target: "/usr/bin/bash"})
+	b.put("/proc/self/cwd", &vfs.Node{Mode: vfs.ModeLink | 0o777, Target: "/root"})
 	b.mkdir("/proc/self/fd")
 	b.file("/proc/self/cmdline", 0o444, "-bash\x00")
 	b.file("/proc/self/status", 0o444, "Name:\tbash\nUmask:\t0022\nState:\tR (running)\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n")
@@ -35,10 +39,10 @@ func (b *builder) proc() {
 		return fmt.Appendf(nil, "%.2f %.2f\n", up, up*float64(p.Hardware.Cores)*0.94)
 	})
 	b.gen("/proc/loadavg", func(now time.Time) []byte {
-		l := load(p, now)
+		l := system.Load(p, now)
 		return fmt.Appendf(nil, "%.2f %.2f %.2f 1/%d %d\n", l[0], l[1], l[2], 140+len(p.Processes), 2000+int(now.Unix()/40)%28000)
 	})
-	b.gen("/proc/meminfo", func(now time.Time) []byte { return meminfo(p, now) })
+	b.gen("/proc/meminfo", func(now time.Time) []byte { return system.Meminfo(p, now) })
 	b.gen("/proc/stat", func(now time.Time) []byte {
 		up := int(p.Uptime(now).Seconds())
 		return fmt.Appendf(nil, "cpu  %d 312 %d %d 1021 0 220 0 0 0\nbtime %d\nprocesses %d\n", up*2, up, up*95*p.Hardware.Cores, p.BootedAt.Unix(), 2000+int(now.Unix()/40)%28000)
@@ -52,8 +56,8 @@ func (b *builder) procNet() {
 	b.gen("/proc/net/dev", func(now time.Time) []byte {
 		var o bytes.Buffer
 		o.WriteString("Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n")
-		for i, n := range append([]string{"lo"}, ifaceNames(p)...) {
-			rx, tx := traffic(p, now, i)
+		for i, n := range append([]string{"lo"}, system.IfaceNames(p)...) {
+			rx, tx := system.Traffic(p, now, i)
 			fmt.Fprintf(&o, "%6s: %d %d    0    0    0     0          0         0 %d %d    0    0    0     0       0          0\n", n, rx, rx/731, tx, tx/512)
 		}
 		return o.Bytes()
@@ -94,7 +98,7 @@ func (b *builder) procTasks() {
 		b.file(d+"/comm", 0o444, comm+"\n")
 		if !strings.HasPrefix(pr.Command, "[") {
 			b.file(d+"/cmdline", 0o444, strings.ReplaceAll(pr.Command, " ", "\x00")+"\x00")
-			b.put(d+"/exe", &node{mode: modeLink | 0o777, target: name})
+			b.put(d+"/exe", &vfs.Node{Mode: vfs.ModeLink | 0o777, Target: name})
 		} else {
 			b.file(d+"/cmdline", 0o444, "")
 		}
@@ -112,5 +116,5 @@ func (b *builder) cpuinfo() string {
 }
 
 func (b *builder) mounts() string {
-	return "sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0\nproc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\nudev /dev devtmpfs rw,nosuid,relatime,size=" + itoa(int(b.p.Hardware.MemKB/2)) + "k,nr_inodes=500000,mode=755,inode64 0 0\ndevpts /dev/pts devpts rw,nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=000 0 0\ntmpfs /run tmpfs rw,nosuid,nodev,noexec,relatime,size=" + itoa(int(b.p.Hardware.MemKB/10)) + "k,mode=755,inode64 0 0\n/dev/" + b.p.RootPartition() + " / ext4 rw,relatime,errors=remount-ro 0 0\ntmpfs /dev/shm tmpfs rw,nosuid,nodev,inode64 0 0\ntmpfs /run/lock tmpfs rw,nosuid,nodev,noexec,relatime,size=5120k,inode64 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime,nsdelegate,memory_recursiveprot 0 0\n"
+	return "sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0\nproc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\nudev /dev devtmpfs rw,nosuid,relatime,size=" + interp.Itoa(int(b.p.Hardware.MemKB/2)) + "k,nr_inodes=500000,mode=755,inode64 0 0\ndevpts /dev/pts devpts rw,nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=000 0 0\ntmpfs /run tmpfs rw,nosuid,nodev,noexec,relatime,size=" + interp.Itoa(int(b.p.Hardware.MemKB/10)) + "k,mode=755,inode64 0 0\n/dev/" + b.p.RootPartition() + " / ext4 rw,relatime,errors=remount-ro 0 0\ntmpfs /dev/shm tmpfs rw,nosuid,nodev,inode64 0 0\ntmpfs /run/lock tmpfs rw,nosuid,nodev,noexec,relatime,size=5120k,inode64 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime,nsdelegate,memory_recursiveprot 0 0\n"
 }
