@@ -64,6 +64,26 @@ type Protected interface {
 	Protect(never []netip.Prefix)
 }
 
+// Cutter is an Enforcer that can have established connections ended: cut is
+// called for each prefix after it was blocked, beside Apply, and must return
+// when its context ends. SetCut is called before the first Apply.
+type Cutter interface {
+	SetCut(cut func(ctx context.Context, p netip.Prefix))
+}
+
+// Counter is what was dropped for a decision.
+type Counter struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Counting is an Enforcer whose device counts. A packet counts for every
+// decision that covers its source; the numbers never shrink while a decision
+// is in force. It does not delay Apply.
+type Counting interface {
+	Counters(ctx context.Context) (map[model.ULID]Counter, error)
+}
+
 // Reader is an Enforcer whose device can be read back.
 type Reader interface {
 	// Read returns the prefixes the device holds now, as it holds them.

@@ -39,13 +39,18 @@ type scene struct {
 func newScene(t testing.TB, cable bool) *scene {
 	t.Helper()
 	needNft(t)
-	s := &scene{victim: enforcetest.NewNet(t), book: enforce.NewBook(), got: map[model.ULID][]model.ReceiptStatus{}}
+	s := &scene{victim: enforcetest.NewNet(t)}
+	s.prepare()
 	if cable {
 		s.attacker = enforcetest.NewNet(t)
 		enforcetest.Join(t, s.attacker, s.victim, []netip.Prefix{attacker4, attacker6}, []netip.Prefix{victim4, victim6})
 	}
 	s.e = openIn(t, s.victim, nil)
 	return s
+}
+
+func (s *scene) prepare() {
+	s.book, s.got = enforce.NewBook(), map[model.ULID][]model.ReceiptStatus{}
 }
 
 func (s *scene) apply(t testing.TB) {

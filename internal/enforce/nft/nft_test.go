@@ -125,7 +125,7 @@ func TestConformance(t *testing.T) {
 			},
 			Holds:   func(t testing.TB, a netip.Addr) bool { return holds(t, ns, a) },
 			Foreign: func(t testing.TB) string { return withoutOurs(t, ns) },
-			Huge:    6_000,
+			Huge:    3_000,
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"bartizan/internal/enforce"
 	"bartizan/internal/model"
 )
 
@@ -23,12 +24,6 @@ const tolerance = 1500
 // fullEvery is how many audits may trust the ruleset's generation before one
 // reads every element all the same.
 const fullEvery = 20
-
-// Counter is what was dropped.
-type Counter struct {
-	Packets uint64 `json:"packets"`
-	Bytes   uint64 `json:"bytes"`
-}
 
 // reader is the side of the enforcer that looks: its own socket, so that a
 // long read-back and a decision do not wait for each other.
@@ -42,8 +37,8 @@ type reader struct {
 	unchecked int    // audits since that only looked at the generation
 
 	countMu sync.Mutex
-	past    map[model.ULID]Counter // of elements that are gone
-	seen    map[pieceKey]seenPiece // as last read
+	past    map[model.ULID]enforce.Counter // of elements that are gone
+	seen    map[pieceKey]seenPiece         // as last read
 }
 
 type pieceKey struct {
@@ -52,12 +47,12 @@ type pieceKey struct {
 }
 
 type seenPiece struct {
-	count     Counter
+	count     enforce.Counter
 	decisions []model.ULID
 }
 
 func (r *reader) init() {
-	r.past, r.seen = make(map[model.ULID]Counter), make(map[pieceKey]seenPiece)
+	r.past, r.seen = make(map[model.ULID]enforce.Counter), make(map[pieceKey]seenPiece)
 }
 
 func (r *reader) close() {
@@ -93,7 +88,7 @@ func (r *reader) using(netns string, f func(*socket) error) error {
 // rangeOf is a range as read from the kernel.
 type rangeOf struct {
 	piece
-	count Counter
+	count enforce.Counter
 }
 
 // ranges reads a set. Dumps come in no promised order, and an element that
@@ -111,7 +106,7 @@ func (l layout) ranges(ctx context.Context, s *socket, set int) ([]rangeOf, erro
 		if e.left > 0 {
 			until = time.Now().UnixMilli() + int64(min(e.left, 1<<50))
 		}
-		starts = append(starts, rangeOf{piece{lo: e.at, until: until}, Counter{e.packets, e.bytes}})
+		starts = append(starts, rangeOf{piece{lo: e.at, until: until}, enforce.Counter{Packets: e.packets, Bytes: e.bytes}})
 	})
 	if err != nil {
 		return nil, err
@@ -371,7 +366,7 @@ func (e *Enforcer) each(ctx context.Context, f func(set int, list []rangeOf)) er
 // to enforce it. A packet counts for every decision that covers its source.
 // The kernel forgets the counts of a range with the range, so what was dropped
 // between the last call and the end of a block may be missing.
-func (e *Enforcer) Counters(ctx context.Context) (map[model.ULID]Counter, error) {
+func (e *Enforcer) Counters(ctx context.Context) (map[model.ULID]enforce.Counter, error) {
 	now := make(map[pieceKey]seenPiece)
 	err := e.each(ctx, func(set int, list []rangeOf) {
 		e.mu.Lock()
@@ -400,7 +395,7 @@ func (e *Enforcer) Counters(ctx context.Context) (map[model.ULID]Counter, error)
 // account adds what vanished since the last reading to the past and returns
 // past and present per decision. The past of decisions that are over is told
 // once more and then forgotten.
-func (r *reader) account(now map[pieceKey]seenPiece, known map[model.ULID]struct{}) map[model.ULID]Counter {
+func (r *reader) account(now map[pieceKey]seenPiece, known map[model.ULID]struct{}) map[model.ULID]enforce.Counter {
 	r.countMu.Lock()
 	defer r.countMu.Unlock()
 	for key, old := range r.seen {
@@ -409,7 +404,7 @@ func (r *reader) account(now map[pieceKey]seenPiece, known map[model.ULID]struct
 		}
 	}
 	r.seen = now
-	out := make(map[model.ULID]Counter, len(r.past))
+	out := make(map[model.ULID]enforce.Counter, len(r.past))
 	for id, c := range r.past {
 		out[id] = c
 		if _, ok := known[id]; !ok {
@@ -419,16 +414,20 @@ func (r *reader) account(now map[pieceKey]seenPiece, known map[model.ULID]struct
 	for _, s := range now {
 		for _, id := range s.decisions {
 			c := out[id]
-			out[id] = Counter{c.Packets + s.count.Packets, c.Bytes + s.count.Bytes}
+			out[id] = plus(c, s.count)
 		}
 	}
 	return out
 }
 
+func plus(a, b enforce.Counter) enforce.Counter {
+	return enforce.Counter{Packets: a.Packets + b.Packets, Bytes: a.Bytes + b.Bytes}
+}
+
 func (r *reader) addPast(s seenPiece) {
 	for _, id := range s.decisions {
 		c := r.past[id]
-		r.past[id] = Counter{c.Packets + s.count.Packets, c.Bytes + s.count.Bytes}
+		r.past[id] = plus(c, s.count)
 	}
 }
 
@@ -456,7 +455,7 @@ func (r *reader) note(ctx context.Context, e *Enforcer, changes [setCount][]chan
 				continue // gone already, or nothing to count
 			}
 			delete(r.seen, pieceKey{set, p.lo})
-			r.addPast(seenPiece{Counter{el.packets, el.bytes}, before(&e.flats[set], changes[set], p.lo)})
+			r.addPast(seenPiece{enforce.Counter{Packets: el.packets, Bytes: el.bytes}, before(&e.flats[set], changes[set], p.lo)})
 		}
 	}
 }
