@@ -17,7 +17,7 @@ type Account struct {
 // Accounts parses the session's /etc/passwd, so that users a visitor adds by
 // any means exist.
 func (s *Shell) Accounts() []Account {
-	b, err := Slurp(s.Fs, "/etc/passwd")
+	b, err := s.Fs.Slurp("/etc/passwd")
 	if err != nil {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (s *Shell) UserName(uid int) string {
 }
 
 func (s *Shell) GroupName(gid int) string {
-	b, err := Slurp(s.Fs, "/etc/group")
+	b, err := s.Fs.Slurp("/etc/group")
 	s.Spend(len(b) / 64)
 	if err == nil {
 		for _, l := range strings.Split(Clip(string(b), 64<<10), "\n") {
@@ -71,7 +71,7 @@ func (s *Shell) GroupName(gid int) string {
 // GroupsOf lists the supplementary groups of a user.
 func (s *Shell) GroupsOf(a Account) []int {
 	out := []int{a.Gid}
-	b, err := Slurp(s.Fs, "/etc/group")
+	b, err := s.Fs.Slurp("/etc/group")
 	if err != nil {
 		return out
 	}
@@ -208,7 +208,7 @@ func (s *Shell) Gid(name string) int {
 	if n, err := strconv.Atoi(name); err == nil {
 		return n
 	}
-	b, err := Slurp(s.Fs, "/etc/group")
+	b, err := s.Fs.Slurp("/etc/group")
 	if err != nil {
 		return -1
 	}

@@ -20,7 +20,7 @@ func biSource(c *Call) int {
 		return c.builtinFail(2, "filename argument required")
 	}
 	p := c.Args[0]
-	b, err := Slurp(c.Sh.Fs, c.E.Abs(p))
+	b, err := c.Sh.Fs.Slurp(c.E.Abs(p))
 	if err != nil {
 		c.E.complain(p + ": " + err.Error())
 		return 1

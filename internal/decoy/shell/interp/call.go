@@ -166,7 +166,7 @@ func (c *Call) Node(p string, follow bool) (vfs.Node, string, error) {
 	if err != nil {
 		return vfs.Node{}, "", err
 	}
-	return *n, canonical, nil
+	return n.Snapshot(), canonical, nil
 }
 
 // Locked runs f under the file system's lock.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bartizan/internal/decoy/shell/syntax"
+	"bartizan/internal/decoy/shell/vfs"
 )
 
 func (e *env) simple(c *syntax.Command) {
@@ -186,10 +187,12 @@ func (e *env) Find(name string) string {
 func (e *env) program(p string, argv []string) {
 	s := e.sh
 	s.Fs.Mu.Lock()
-	n, _, err := s.Fs.Walk(e.Abs(p), true)
-	ok := err == nil && s.Fs.Allowed(n, 1) && (s.Fs.Uid != 0 || n.Mode&0o111 != 0)
+	found, canonical, err := s.Fs.Walk(e.Abs(p), true)
+	ok := err == nil && s.Fs.Allowed(found, 1) && (s.Fs.Uid != 0 || found.Mode&0o111 != 0)
+	var n vfs.Node
 	if err == nil {
-		s.Fs.Flush(n)
+		s.Fs.Flush(found)
+		n = found.Snapshot()
 	}
 	s.Fs.Mu.Unlock()
 	switch {
@@ -219,7 +222,12 @@ func (e *env) program(p string, argv []string) {
 			return
 		}
 	}
-	e.payload(p, s.Fs.Content(n), argv)
+	data, err := s.Fs.Slurp(canonical)
+	if err != nil { // executable but not readable: it runs and shows nothing
+		e.Status = 0
+		return
+	}
+	e.payload(p, data, argv)
 }
 
 // payload "runs" a file the visitor brought.

@@ -81,7 +81,7 @@ func (s *Shell) greeting() string {
 		b.WriteString("Welcome to " + p.Distro.PrettyName + " (GNU/Linux " + p.Kernel.Release + " " + p.Kernel.Machine + ")\n\n * Documentation:  https://help.ubuntu.com\n * Management:     https://landscape.canonical.com\n * Support:        https://ubuntu.com/pro\n\n")
 	} else {
 		b.WriteString("Linux " + p.Hostname + " " + p.Kernel.Release + " " + p.Kernel.Version + " " + p.Kernel.Machine + "\n")
-		if m, err := Slurp(s.Fs, "/etc/motd"); err == nil {
+		if m, err := s.Fs.Slurp("/etc/motd"); err == nil {
 			b.WriteString(Clip(string(m), 4096))
 		}
 	}

@@ -344,7 +344,7 @@ func (s *Shell) Prompt() string {
 }
 
 func (s *Shell) Hostname() string {
-	if b, err := Slurp(s.Fs, "/etc/hostname"); err == nil {
+	if b, err := s.Fs.Slurp("/etc/hostname"); err == nil {
 		if name := strings.TrimSpace(string(b)); name != "" {
 			return Clip(name, 64)
 		}

@@ -156,27 +156,11 @@ func (s *Shell) openRead(p string) (io.Reader, error) {
 	case "/dev/null":
 		return bytes.NewReader(nil), nil
 	}
-	b, err := Slurp(s.Fs, p)
+	b, err := s.Fs.Slurp(p)
 	if err != nil {
 		return nil, err
 	}
 	return &ChargedReader{S: s, R: bytes.NewReader(b)}, nil
-}
-
-// Slurp returns a file's bytes; they must not be modified.
-func Slurp(f *vfs.FS, p string) ([]byte, error) {
-	f.Mu.Lock()
-	defer f.Mu.Unlock()
-	n, _, err := f.Walk(p, true)
-	switch {
-	case err != nil:
-		return nil, err
-	case n.IsDir():
-		return nil, vfs.ErrIsDir
-	case !f.Allowed(n, 4):
-		return nil, vfs.ErrAccess
-	}
-	return f.Content(n), nil
 }
 
 // OpenWrite opens a path for writing.

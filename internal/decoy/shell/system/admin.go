@@ -46,7 +46,7 @@ func cmdCrontab(c *interp.Call) int {
 	switch {
 	case o.Has("l"):
 		var b []byte
-		if as(func() (err error) { b, err = interp.Slurp(c.Sh.Fs, p); return err }) != nil {
+		if as(func() (err error) { b, err = c.Sh.Fs.Slurp(p); return err }) != nil {
 			fmt.Fprintf(c.Err, "no crontab for %s\n", user)
 			return 1
 		}
@@ -80,7 +80,7 @@ func cmdCrontab(c *interp.Call) int {
 // replaceIn rewrites one line of a colon file; f returns the new line, empty
 // to delete it.
 func replaceIn(c *interp.Call, p, key string, f func(fields []string) string) bool {
-	b, err := interp.Slurp(c.Sh.Fs, p)
+	b, err := c.Sh.Fs.Slurp(p)
 	if err != nil {
 		return false
 	}

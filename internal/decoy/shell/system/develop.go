@@ -39,7 +39,7 @@ func cmdScriptLang(c *interp.Call) int {
 	o := c.Flags("+c:e:r:uEsSBm:i:nplawI:")
 	code := o.Get("c", "e", "r")
 	if code == "" && len(o.Rest) > 0 && o.Rest[0] != "-" {
-		b, err := interp.Slurp(c.Sh.Fs, c.E.Abs(o.Rest[0]))
+		b, err := c.Sh.Fs.Slurp(c.E.Abs(o.Rest[0]))
 		if err != nil {
 			if c.Name == "perl" {
 				fmt.Fprintf(c.Err, "Can't open perl script \"%s\": %s\n", o.Rest[0], err)

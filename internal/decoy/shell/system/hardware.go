@@ -90,7 +90,7 @@ func cmdMount(c *interp.Call) int {
 		}
 		return c.Fail(32, "%s: special device %s does not exist.", last, c.Args[max(0, len(c.Args)-2)])
 	}
-	b, err := interp.Slurp(c.Sh.Fs, "/proc/mounts")
+	b, err := c.Sh.Fs.Slurp("/proc/mounts")
 	if err != nil {
 		return 1
 	}
@@ -271,7 +271,7 @@ func cmdSysctl(c *interp.Call) int {
 			c.Printf("%s = %s\n", strings.TrimSpace(k), strings.TrimSpace(v))
 			continue
 		}
-		b, err := interp.Slurp(c.Sh.Fs, "/proc/sys/"+strings.ReplaceAll(a, ".", "/"))
+		b, err := c.Sh.Fs.Slurp("/proc/sys/" + strings.ReplaceAll(a, ".", "/"))
 		if err != nil {
 			return c.Fail(255, "cannot stat /proc/sys/%s: No such file or directory", strings.ReplaceAll(a, ".", "/"))
 		}

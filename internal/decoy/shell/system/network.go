@@ -322,7 +322,7 @@ func scpSink(c *interp.Call, target string, depth int) int {
 }
 
 func scpSource(c *interp.Call, p string) int {
-	b, err := interp.Slurp(c.Sh.Fs, c.E.Abs(p))
+	b, err := c.Sh.Fs.Slurp(c.E.Abs(p))
 	if err != nil {
 		c.Printf("\x01scp: %s: %s\n", p, err)
 		return 1

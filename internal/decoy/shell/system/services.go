@@ -173,7 +173,7 @@ func cmdGetent(c *interp.Call) int {
 		return 1
 	}
 	p := map[string]string{"passwd": "/etc/passwd", "group": "/etc/group", "shadow": "/etc/shadow", "hosts": "/etc/hosts"}[c.Args[0]]
-	b, err := interp.Slurp(c.Sh.Fs, p)
+	b, err := c.Sh.Fs.Slurp(p)
 	if err != nil {
 		fmt.Fprintf(c.Err, "Unknown database: %s\n", c.Args[0])
 		return 1
@@ -202,7 +202,7 @@ func cmdReboot(c *interp.Call) int {
 }
 
 func cmdJournal(c *interp.Call) int {
-	b, err := interp.Slurp(c.Sh.Fs, "/var/log/syslog")
+	b, err := c.Sh.Fs.Slurp("/var/log/syslog")
 	if err != nil {
 		c.Print("No journal files were found.\n-- No entries --\n")
 		return 1

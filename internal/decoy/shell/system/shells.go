@@ -63,7 +63,7 @@ func cmdShell(c *interp.Call) int {
 }
 
 func scriptFile(c *interp.Call, args []string, name string, kind interp.Style) int {
-	b, err := interp.Slurp(c.Sh.Fs, c.E.Abs(args[0]))
+	b, err := c.Sh.Fs.Slurp(c.E.Abs(args[0]))
 	if err != nil {
 		if kind == interp.StyleDash {
 			fmt.Fprintf(c.Err, "sh: 0: cannot open %s: %s\n", args[0], strings.TrimSuffix(err.Error(), " or directory"))

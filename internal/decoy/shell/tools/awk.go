@@ -20,7 +20,7 @@ func cmdAwk(c *interp.Call) int {
 	rest := o.Rest
 	src := ""
 	if f := o.Get("f"); f != "" {
-		b, err := interp.Slurp(c.Sh.Fs, c.E.Abs(f))
+		b, err := c.Sh.Fs.Slurp(c.E.Abs(f))
 		if err != nil {
 			return c.Fail(2, "can't open file %s", f)
 		}

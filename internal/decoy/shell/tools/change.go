@@ -211,7 +211,7 @@ func copyTree(c *interp.Call, src, dst string, deep bool, depth int) int {
 		})
 	} else {
 		var b []byte
-		if b, err = interp.Slurp(c.Sh.Fs, c.E.Abs(src)); err == nil {
+		if b, err = c.Sh.Fs.Slurp(c.E.Abs(src)); err == nil {
 			err = c.Sh.Store(c.E.Abs(dst), b, n.Mode&0o777, "cp")
 		} else {
 			return c.Fail(1, "cannot open '%s' for reading: %s", src, err)
@@ -289,7 +289,7 @@ func cmdTruncate(c *interp.Call) int {
 		return c.Fail(1, "Invalid number: ‘%s’", o.Get("s"))
 	}
 	for _, p := range o.Rest {
-		old, _ := interp.Slurp(c.Sh.Fs, c.E.Abs(p)) // a missing file is created
+		old, _ := c.Sh.Fs.Slurp(c.E.Abs(p)) // a missing file is created
 		size := min(int64(n), c.Sh.Limits.FileBytes)
 		b := make([]byte, 0, size)
 		b = append(b, old[:min(int64(len(old)), size)]...)

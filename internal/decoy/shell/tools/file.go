@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"bartizan/internal/decoy/shell/interp"
-	"bartizan/internal/decoy/shell/syntax"
 	"bartizan/internal/decoy/shell/vfs"
 )
 
@@ -108,16 +107,16 @@ func lsDir(c *interp.Call, d string, o interp.Options, depth int) int {
 	var list []lsEntry
 	if err == nil {
 		if o.Has("a") {
-			list = append(list, lsEntry{".", *n})
+			list = append(list, lsEntry{".", n.Snapshot()})
 			if up, _, err := c.Sh.Fs.Walk(c.E.Abs(d)+"/..", true); err == nil {
-				list = append(list, lsEntry{"..", *up})
+				list = append(list, lsEntry{"..", up.Snapshot()})
 			}
 		}
 		for _, name := range c.Sh.Fs.Children(n) {
 			if strings.HasPrefix(name, ".") && !o.Has("a", "A") {
 				continue
 			}
-			list = append(list, lsEntry{name, *n.Kids[name]})
+			list = append(list, lsEntry{name, n.Kids[name].Snapshot()})
 		}
 	}
 	c.Sh.Fs.Mu.Unlock()
@@ -250,10 +249,7 @@ func lsLong(c *interp.Call, list []lsEntry, o interp.Options) {
 		}
 		links := 1
 		if e.n.IsDir() {
-			links = 2
-			for _, k := range e.n.Kids {
-				links += int(syntax.B2i(k.IsDir()))
-			}
+			links = 2 + e.n.Subdirs
 		}
 		r := row{mode: modeString(e.n.Mode), links: interp.Itoa(links), user: users[e.n.Uid], group: groups[e.n.Gid], size: strconv.FormatInt(e.n.Length(), 10), name: e.name}
 		if o.Has("n") {

@@ -75,7 +75,7 @@ func cmdFile(c *interp.Call) int {
 		case n.Mode&vfs.ModeType == vfs.ModeChr:
 			kind = "character special (1/3)"
 		default:
-			b, _ := interp.Slurp(c.Sh.Fs, c.E.Abs(p)) // unreadable looks empty
+			b, _ := c.Sh.Fs.Slurp(c.E.Abs(p)) // unreadable looks empty
 			kind = magic(b, n.Prog != "")
 		}
 		if !o.Has("b") {

@@ -97,7 +97,7 @@ func mkTar(c *interp.Call, name string, o interp.Options) int {
 		files = append(files, filesBelow(c, []string{a})...)
 	}
 	for _, f := range files {
-		b, err := interp.Slurp(c.Sh.Fs, c.E.Abs(f))
+		b, err := c.Sh.Fs.Slurp(c.E.Abs(f))
 		n, _, nerr := c.Node(f, true)
 		if err != nil || nerr != nil || !c.Sh.Spend(2+len(b)/64) || int64(buf.Len()+len(b)) > c.Sh.Limits.FileBytes {
 			continue

@@ -80,6 +80,8 @@ type Node struct {
 	Prog     string                     // command an image binary stands for
 	Immut    bool                       // chattr +i
 	fresh    bool                       // data is this session's own array
+	lent     bool                       // a reader holds Data outside the lock
+	Subdirs  int                        // of a snapshot: directories in it
 }
 
 func (n *Node) IsDir() bool  { return n.Mode&ModeType == ModeDir }
@@ -234,6 +236,22 @@ func (f *FS) Own(canonical string) *Node {
 		cur = kid
 	}
 	return cur
+}
+
+// Snapshot is a copy that may be read without the lock. Of a directory it
+// knows the names only.
+func (n *Node) Snapshot() Node {
+	c := *n
+	if n.Kids != nil {
+		c.Kids = make(map[string]*Node, len(n.Kids))
+		for name, k := range n.Kids {
+			c.Kids[name] = nil
+			if k.IsDir() {
+				c.Subdirs++
+			}
+		}
+	}
+	return c
 }
 
 func (f *FS) ownNode(n *Node) *Node {

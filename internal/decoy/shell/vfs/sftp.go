@@ -152,8 +152,8 @@ func (f *FS) Create(p string, perm fs.FileMode, truncate, appending, exclusive b
 // ReadAt implements io.ReaderAt.
 func (h *File) ReadAt(b []byte, off int64) (int, error) {
 	h.fs.Mu.Lock()
+	defer h.fs.Mu.Unlock()
 	data := h.fs.Content(h.n)
-	h.fs.Mu.Unlock()
 	if off < 0 {
 		return 0, errInval
 	}
@@ -219,6 +219,7 @@ func (h *File) Truncate(size int64) error {
 	case !h.n.IsReg() || h.n.Owner != h.fs:
 		return nil
 	case size <= int64(len(h.n.Data)):
+		h.fs.reclaim(h.n)
 		h.n.Data = h.n.Data[:size]
 		return nil
 	}
