@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -123,7 +122,7 @@ func (v *service) Serve(_ context.Context, s *decoy.Session) error {
 	for heard := 0; heard < maxHeard; {
 		r, err := s.Reader()
 		if err != nil {
-			return farewell(err)
+			return nil // silence, or the end
 		}
 		n := r.Buffered()
 		if guessing {
@@ -145,13 +144,4 @@ func (v *service) Serve(_ context.Context, s *decoy.Session) error {
 	}
 	s.Linger() // it has more to say; hanging up on it would take our answer back
 	return nil
-}
-
-// farewell ends a conversation whose visitor fell silent or left.
-func farewell(err error) error {
-	var ne net.Error
-	if errors.As(err, &ne) && ne.Timeout() {
-		return nil
-	}
-	return err // the runner knows what is the visitor's doing
 }
