@@ -2,6 +2,7 @@ package detecttest_test
 
 import (
 	"math"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -45,9 +46,12 @@ func TestStories(t *testing.T) {
 	if len(stories) < 20 {
 		t.Fatalf("%d stories", len(stories))
 	}
-	for _, story := range stories {
+	e := all(t) // one for all: each story has an actor of its own
+	for i, story := range stories {
 		t.Run(story.Name, func(t *testing.T) {
-			e := all(t)
+			for k := range story.Steps {
+				story.Steps[k].Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)}), 40000)
+			}
 			var signals []model.Signal
 			e.Process(story.Steps, func(s model.Signal) { signals = append(signals, s) })
 			e.Flush(func(s model.Signal) { signals = append(signals, s) })

@@ -21,8 +21,8 @@ func fresh(t *testing.T) func() detect.Detector {
 func TestSuite(t *testing.T) {
 	var telling []observe.Observation
 	for _, o := range []observe.Observation{
-		{Service: "ssh", Forward: &observe.Forward{Kind: "direct-tcpip", Target: "mail.example:25"}},
 		{Service: "redis", Call: &observe.APICall{Operation: "SLAVEOF", Args: []string{"192.0.2.9", "6379"}}},
+		{Service: "ssh", Forward: &observe.Forward{Kind: "direct-tcpip", Target: "mail.example:25"}},
 	} {
 		telling = append(telling, detecttest.Observation(o))
 	}

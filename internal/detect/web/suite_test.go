@@ -22,6 +22,7 @@ func TestSuite(t *testing.T) {
 	var telling []observe.Observation
 	for _, o := range []observe.Observation{
 		{Service: "http", HTTP: &observe.HTTPRequest{Method: "GET", Target: "/.env", Status: 404}},
+		{Service: "http", HTTP: &observe.HTTPRequest{Method: "GET", Target: "/missing", Status: 404}},
 	} {
 		telling = append(telling, detecttest.Observation(o))
 	}

@@ -137,6 +137,10 @@ func (d *detector) match(o *observe.Observation, emit detect.Emit) bool {
 // related collects what a hostile request names.
 func (d *detector) related(texts []rule.Text) {
 	for i := range texts {
+		// Where a decoded reading follows, the form as sent would name it twice.
+		if i+1 < len(texts) && texts[i+1].Field == texts[i].Field && strings.Contains(texts[i].S, "%") {
+			continue
+		}
 		if texts[i].Field&(rule.FieldHost|rule.FieldMethod|rule.FieldReferer|rule.FieldService) == 0 {
 			d.rel = detect.AppendURLs(d.rel, texts[i].S, maxURLs-min(maxURLs, len(d.rel)))
 		}
