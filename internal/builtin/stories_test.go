@@ -1,4 +1,4 @@
-package detecttest_test
+package builtin_test
 
 import (
 	"math"
@@ -6,38 +6,21 @@ import (
 	"slices"
 	"testing"
 
+	"bartizan/internal/builtin"
 	"bartizan/internal/detect"
-	"bartizan/internal/detect/auth"
-	"bartizan/internal/detect/command"
-	"bartizan/internal/detect/contact"
 	"bartizan/internal/detect/detecttest"
-	"bartizan/internal/detect/prompt"
-	"bartizan/internal/detect/service"
-	"bartizan/internal/detect/web"
 	"bartizan/internal/model"
 	"bartizan/internal/observe"
 )
 
-func must(t testing.TB) func(d detect.Detector, err error) detect.Detector {
-	return func(d detect.Detector, err error) detect.Detector {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d
-	}
-}
-
+// all is an engine with every detector family as shipped.
 func all(t testing.TB) *detect.Engine {
-	m := must(t)
-	return detect.NewEngine([]detect.Named{
-		{Name: "contact", Detector: m(contact.New(contact.Default()))},
-		{Name: "auth", Detector: m(auth.New(auth.Default()))},
-		{Name: "command", Detector: m(command.New(command.Default()))},
-		{Name: "web", Detector: m(web.New(web.Default()))},
-		{Name: "service", Detector: m(service.New(service.Default()))},
-		{Name: "prompt", Detector: m(prompt.New(prompt.Default()))},
-	}, detect.Options{})
+	t.Helper()
+	named, err := builtin.BuildDetectors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return detect.NewEngine(named, detect.Options{})
 }
 
 // TestStories plays each story to all detectors together.
