@@ -24,8 +24,7 @@ func TestDiskFull(t *testing.T) {
 	l := newLab(t)
 	a, late := l.attacker(t), l.attacker(t)
 	n := l.prepare(t, enforcing(), withConfig("bus: {signal_bytes: 32MiB, evidence_bytes: 32MiB}"))
-	dir := filepath.Dir(n.data)
-	disk := filepath.Join(dir, "disk")
+	disk := filepath.Join(n.dir, "disk")
 	if err := os.Mkdir(disk, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +210,7 @@ func TestSlowEnforcer(t *testing.T) {
 	if err := os.Chmod(slow, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	n := l.up(t, enforcing(), withConfig("enforce:\n  nft: {}\n  exec: {program: "+slow+"}\n"))
+	n := l.up(t, enforcing(), withConfig("enforce:\n  nft: {}\n  exec: {program: ["+slow+", \"{change}\", \"{prefix}\"], dir: "+filepath.Join(dir, "journal")+"}\n"))
 	var worst time.Duration
 	for i := range 8 {
 		target := fmt.Sprintf("45.3.0.%d", 2*i+1)

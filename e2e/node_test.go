@@ -24,6 +24,7 @@ import (
 type node struct {
 	*process
 	lab    *lab
+	dir    string // of its configuration
 	data   string
 	config string
 	args   []string
@@ -52,7 +53,7 @@ func withPolicy(replace ...string) setting {
 			}
 			text = strings.Replace(text, replace[i], replace[i+1], 1)
 		}
-		file := filepath.Join(filepath.Dir(n.data), "policy.yaml")
+		file := filepath.Join(n.dir, "policy.yaml")
 		write(t, file, text)
 		n.config += "policy: " + file + "\n"
 	}
@@ -94,7 +95,8 @@ func shortDir(t *testing.T) string {
 // prepare makes a node that has not been started.
 func (l *lab) prepare(t *testing.T, settings ...setting) *node {
 	t.Helper()
-	n := &node{lab: l, data: filepath.Join(shortDir(t), "data")}
+	n := &node{lab: l, dir: shortDir(t)}
+	n.data = filepath.Join(n.dir, "data")
 	n.config = "name: bastion\n"
 	for _, s := range settings {
 		s(t, n)
@@ -116,7 +118,7 @@ func (l *lab) up(t *testing.T, settings ...setting) *node {
 // start starts the node's process, for the first time or again.
 func (n *node) start(t *testing.T) {
 	t.Helper()
-	file := filepath.Join(filepath.Dir(n.data), "bartizan.yaml")
+	file := filepath.Join(n.dir, "bartizan.yaml")
 	write(t, file, n.config)
 	words := slices.Concat(n.wrap, []string{program(), "up", "--data", n.data, "--config", file}, n.args)
 	n.before = n.lab.sockets(t)
