@@ -230,6 +230,27 @@ func TestRefusedTransactionIsRepairedAtOnce(t *testing.T) {
 	}
 }
 
+// When the clock was set, every end in the kernel is off: the next Apply must
+// look at all of them, not only at what changed.
+func TestClockJumpIsNoticed(t *testing.T) {
+	s := newScene(t, false)
+	s.block(1, "203.0.113.0/24", time.Hour)
+	s.apply(t)
+	s.victim.Run(t, "nft", "delete element inet bartizan block4 { 203.0.113.0/24 }; add element inet bartizan block4 { 203.0.113.0/24 timeout 3h }")
+	s.apply(t)
+	left := func() time.Duration {
+		return time.Until(time.UnixMilli(s.kernel(t, setBlock4)[0].until)).Round(time.Minute)
+	}
+	if left() != 3*time.Hour {
+		t.Fatalf("%s left: Apply without a change reads everything back", left())
+	}
+	s.e.skew -= 2 * time.Hour
+	s.apply(t)
+	if left() != time.Hour {
+		t.Errorf("%s left after the clock was set, want 1h", left())
+	}
+}
+
 // A read-back under way must not hold up a decision.
 func TestReadBackDelaysNoDecision(t *testing.T) {
 	s := newScene(t, false)

@@ -90,7 +90,8 @@ type Enforcer struct {
 	synced    bool            // the kernel holds exactly flats
 	commits   uint64          // transactions that succeeded
 	lag       time.Duration   // what the longest of them took
-	clock     time.Time       // of the last sync, with a monotonic reading
+	start     time.Time       // of the enforcer, with a monotonic reading
+	skew      time.Duration   // between wall clock and monotonic clock at the last sync
 
 	reader reader
 }
@@ -107,7 +108,7 @@ func Open(c Config) (*Enforcer, error) {
 		conf: c,
 		layout: layout{table: c.Table, names: firstNames(), hooks: slices.Clone(c.Hooks), priority: c.Priority,
 			rate: c.ThrottleRate, burst: c.ThrottleBurst},
-		tracker: enforce.NewTracker(), refused: make(map[model.ULID]struct{}),
+		start: time.Now(), tracker: enforce.NewTracker(), refused: make(map[model.ULID]struct{}),
 	}
 	for i := range e.flats {
 		e.flats[i].width = setSpecs[i].width
@@ -152,13 +153,15 @@ func (e *Enforcer) Apply(ctx context.Context, want enforce.State, receipt func(m
 	return nil
 }
 
-// clockMoved reports whether the wall clock was set since the last sync.
+// skewAt is how far the wall clock is ahead of the monotonic one.
+func (e *Enforcer) skewAt(now time.Time) time.Duration {
+	return time.Duration(now.UnixNano()) - now.Sub(e.start)
+}
+
+// clockMoved reports whether the wall clock was set since the last sync. Ends
+// are moments of the wall clock, the kernel counts down.
 func (e *Enforcer) clockMoved(now time.Time) bool {
-	if e.clock.IsZero() {
-		return false
-	}
-	moved := now.Round(0).Sub(e.clock.Round(0)) - now.Sub(e.clock)
-	return moved.Abs() > time.Second
+	return e.synced && (e.skewAt(now)-e.skew).Abs() > time.Second
 }
 
 // inParallel runs f for every set and waits; the two families keep two cores

@@ -84,6 +84,14 @@ func FuzzDump(f *testing.F) {
 	for _, b := range realAnswers(f) {
 		f.Add(b)
 	}
+	for set := range setSpecs { // without root: our own requests, which have the same form
+		b := newBatch(1)
+		l := layout{table: "t", names: firstNames(), hooks: []string{"input"}, rate: 1, burst: 1}
+		l.newSet(b, set)
+		l.newRules(b)
+		l.elements(b, unix.NFT_MSG_NEWSETELEM, set, []piece{{addr{0, 1}, addr{0, 9}, 5000}, {addr{0, 10}, addr{0, 10}, 9000}}, time.UnixMilli(1))
+		f.Add(b.b)
+	}
 	f.Add([]byte{20, 0, 0, 0, 12, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var starts []rangeOf

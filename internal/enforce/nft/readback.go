@@ -154,51 +154,76 @@ func compare(have []rangeOf, want []piece, late int64) (del, add []piece) {
 	return del, append(add, want[j:]...)
 }
 
+// deviation is what the kernel holds otherwise than wanted.
+type deviation struct {
+	standing bool // the table has its shape; if not, nothing else is known
+	names    [setCount]string
+	stale    []string
+	del, add [setCount][]piece
+}
+
+// deviates compares the kernel with the flats. e.mu is held.
+func (e *Enforcer) deviates(ctx context.Context) (d deviation, err error) {
+	if d.names, d.stale, d.standing, err = e.layout.standing(ctx, e.sock); err != nil || !d.standing {
+		return d, err
+	}
+	l := e.layout
+	l.names = d.names
+	now := time.Now()
+	for i := range setCount {
+		have, err := l.ranges(ctx, e.sock, i)
+		if err != nil {
+			return d, err
+		}
+		d.del[i], d.add[i] = compare(have, alive(e.flats[i].pieces, now), e.lag.Milliseconds())
+	}
+	return d, nil
+}
+
 // resync makes the kernel hold exactly the flats, whatever it holds now.
 // e.mu is held.
 func (e *Enforcer) resync(ctx context.Context) error {
-	if err := e.connect(); err != nil {
-		return err
-	}
-	names, stale, ok, err := e.layout.standing(ctx, e.sock)
-	if ok {
-		e.layout.names = names
-	}
-	var del, add [setCount][]piece
-	now := time.Now()
-	for i := 0; ok && err == nil && i < setCount; i++ {
-		var have []rangeOf
-		if have, err = e.layout.ranges(ctx, e.sock, i); err == nil {
-			del[i], add[i] = compare(have, alive(e.flats[i].pieces, now), e.lag.Milliseconds())
+	var d deviation
+	var err error
+	for range 5 { // others may be changing their rules while we read
+		if err = e.connect(); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		e.sock.close()
+		if d, err = e.deviates(ctx); err == nil {
+			break
+		}
+		e.sock.close() // answers may still be on their way
 		e.sock = nil
 		if !errors.Is(err, errDumpInterrupted) && !errors.Is(err, errNoTable) {
 			return err
 		}
-		// Somebody is changing rules this very moment: what was read cannot
-		// be trusted, replacing everything can.
-		if ok, err = false, e.connect(); err != nil {
-			return err
-		}
 	}
-	now = time.Now()
-	if ok {
-		err = e.send(del, add, stale)
+	now := time.Now()
+	if err == nil && d.standing {
+		e.layout.names = d.names
+		err = e.send(d.del, d.add, d.stale)
 	} else {
-		t := newBatch(e.sock.seq + 1)
-		next := e.layout.recreate(t)
-		for i := range e.flats {
-			next.elements(t, unix.NFT_MSG_NEWSETELEM, i, alive(e.flats[i].pieces, now), now)
-		}
-		if err = e.commit(t, now); err == nil {
-			e.layout = next
-		}
+		err = e.rebuild(now)
 	}
 	if err == nil {
-		e.synced, e.clock = true, now
+		e.synced, e.skew = true, e.skewAt(now)
+	}
+	return err
+}
+
+// rebuild replaces the whole table.
+func (e *Enforcer) rebuild(now time.Time) error {
+	if err := e.connect(); err != nil {
+		return err
+	}
+	t := newBatch(e.sock.seq + 1)
+	next := e.layout.recreate(t)
+	for i := range e.flats {
+		next.elements(t, unix.NFT_MSG_NEWSETELEM, i, alive(e.flats[i].pieces, now), now)
+	}
+	err := e.commit(t, now)
+	if err == nil {
+		e.layout = next
 	}
 	return err
 }
