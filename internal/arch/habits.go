@@ -25,8 +25,9 @@ func NoInit(t *Tree) (out []Violation) {
 	return out
 }
 
-// NoExit reports ways of ending the process outside cmd. A TestMain and the
-// functions it calls may exit: the helper processes of tests begin there.
+// NoExit reports ways of ending the process outside cmd. The main function of
+// a program under bench or scripts may exit, and a TestMain with the functions
+// it calls: the helper processes of tests begin there.
 func NoExit(t *Tree) (out []Violation) {
 	helpers := testMains(t)
 	for _, f := range t.Files {
@@ -37,13 +38,22 @@ func NoExit(t *Tree) (out []Violation) {
 			exits := p == "os" && name == "Exit" || p == "syscall" && name == "Exit" ||
 				p == "golang.org/x/sys/unix" && name == "Exit" || p == "runtime" && name == "Goexit" ||
 				p == "log" && (strings.HasPrefix(name, "Fatal") || strings.HasPrefix(name, "Panic"))
-			if !exits || f.Test && (p == "runtime" || helpers[f.Dir+"."+enclosingFunc(f.AST, call.Pos())]) {
+			if !exits {
+				return
+			}
+			in := enclosingFunc(f.AST, call.Pos())
+			if f.Test && (p == "runtime" || helpers[f.Dir+"."+in]) || isTool(f) && in == "main" {
 				return
 			}
 			out = append(out, t.violation(f, call.Pos(), "exit", whyExit, "%s.%s", p, name))
 		})
 	}
 	return out
+}
+
+// isTool says whether the file belongs to a program for developers.
+func isTool(f *File) bool {
+	return !f.Test && f.AST.Name.Name == "main" && (within(f.Dir, "bench") || within(f.Dir, "scripts"))
 }
 
 // testMains lists "folder.function" of every TestMain and what it calls by
@@ -81,11 +91,11 @@ func enclosingFunc(f *ast.File, pos token.Pos) string {
 
 // NoSleepInTests reports time.Sleep in tests, test tools and the folders
 // e2e and bench, unless it stands inside a synctest.Test call, where time
-// is not real.
+// is not real. A measuring program may let the measured thing rest.
 func NoSleepInTests(t *Tree) (out []Violation) {
 	for _, f := range t.Files {
 		p := classify(f.Dir)
-		if !f.Test && !p.isTestTool() && !p.free {
+		if isTool(f) || !f.Test && !p.isTestTool() && !p.free {
 			continue
 		}
 		var bubbles []ast.Node
@@ -135,7 +145,7 @@ func NoMutableGlobals(t *Tree) (out []Violation) {
 		}
 		writes(f.AST, func(target ast.Expr) {
 			id := root(target)
-			if id == nil || !globals[key{f.Dir, id.Name}] {
+			if id == nil || id.Name == "_" || !globals[key{f.Dir, id.Name}] { // _ = f() beside var _ T = x{}
 				return
 			}
 			// The parser resolves names inside one file. One that it could not

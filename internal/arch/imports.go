@@ -48,11 +48,11 @@ var kinds = []string{"decoy", "source", "detect", "intel", "enforce", "assess", 
 
 // detect/rule is the engine of content/rules, which several families bring rules for.
 var support = map[string][]string{
-	"decoy":   {"shell", "persona", "login", "decoytest"},
+	"decoy":   {"shell", "persona", "login", "httpd", "decoytest"},
 	"source":  {"transport", "sourcetest"},
 	"detect":  {"normal", "rule", "detecttest"},
 	"intel":   {"inteltest"},
-	"enforce": {"enforcetest"},
+	"enforce": {"verify", "enforcetest"},
 	"assess":  {"assesstest"},
 	"guard":   {"guardtest"},
 }
