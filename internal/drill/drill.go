@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"sync"
@@ -28,6 +29,9 @@ type Options struct {
 // the release can be watched too.
 const blockFor = model.Seconds(2)
 
+// maxStrangers bounds the search for an unused address; a cable has 4,090.
+const maxStrangers = 4090
+
 // drill is one drill under way.
 type drill struct {
 	Options
@@ -41,7 +45,7 @@ type drill struct {
 // Run attacks the node and reports. An error means that the drill could not be
 // held; a control that failed is in the report.
 func Run(ctx context.Context, o Options) (_ Report, err error) {
-	d := &drill{Options: o}
+	d := &drill{Options: o, next: rand.IntN(maxStrangers)}
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.prepare(ctx); err != nil {
 		return Report{}, err
@@ -134,9 +138,11 @@ type part struct {
 func (d *drill) run(ctx context.Context, n int) ([]outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
+	var strange error
 	attacker := func(six bool) netip.Addr {
-		d.next++
-		return d.link.attacker(d.next, six)
+		a, err := d.stranger(ctx, six)
+		strange = errors.Join(strange, err)
+		return a
 	}
 	var parts []part
 	for _, name := range ControlNames() {
@@ -153,6 +159,9 @@ func (d *drill) run(ctx context.Context, n int) ([]outcome, error) {
 		default:
 			parts = append(parts, part{name, attacker(false), d.story})
 		}
+	}
+	if strange != nil {
+		return nil, fmt.Errorf("choose attackers: %w", strange)
 	}
 	var leased []string
 	for _, p := range parts {
@@ -176,6 +185,25 @@ func (d *drill) run(ctx context.Context, n int) ([]outcome, error) {
 		out = append(out, r...)
 	}
 	return append(out, released(out)), nil
+}
+
+// stranger is an address that the node knows nothing about: one of an earlier
+// drill would be judged by what it did then.
+func (d *drill) stranger(ctx context.Context, six bool) (netip.Addr, error) {
+	for range maxStrangers {
+		d.next++
+		a := d.link.attacker(d.next, six)
+		who := model.AddrEntity(a).Value()
+		known, err := d.Node.Intel(ctx, api.IntelQuery{Value: who})
+		if err != nil {
+			return a, err
+		}
+		decided, err := d.Node.Decisions(ctx, api.DecisionQuery{Target: who, All: true, Limit: 1})
+		if err != nil || len(known)+len(decided) == 0 {
+			return a, err
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("the node knows all %d addresses that were tried from earlier drills: wait an hour, or drill with --self", maxStrangers)
 }
 
 // released is the control about all the blocks of a run: each ended in time,
