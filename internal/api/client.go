@@ -61,6 +61,11 @@ func (c *Client) Change(ctx context.Context, ch DecisionChange) (out Decision, e
 	return out, c.post(ctx, "/v1/decisions", ch, &out)
 }
 
+// Verified reports that a decision's effect was seen from outside.
+func (c *Client) Verified(ctx context.Context, v Verification) (out Decision, err error) {
+	return out, c.post(ctx, "/v1/verified", v, &out)
+}
+
 // Intel lists indicators.
 func (c *Client) Intel(ctx context.Context, q IntelQuery) (out []model.Indicator, err error) {
 	v := url.Values{}

@@ -163,6 +163,14 @@ func (n Node) routes(mux *http.ServeMux) {
 		out, err := n.Change(r.Context(), c, who(r))
 		reply(w, out, err)
 	})
+	mux.HandleFunc("POST /v1/verified", func(w http.ResponseWriter, r *http.Request) {
+		var v Verification
+		if !body(w, r, &v) {
+			return
+		}
+		out, err := n.Verified(r.Context(), v, who(r))
+		reply(w, out, err)
+	})
 	mux.HandleFunc("GET /v1/intel", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		least, _ := strconv.ParseFloat(q.Get("min"), 64)

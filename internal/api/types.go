@@ -22,6 +22,8 @@ type Node struct {
 	Evidence  func(ctx context.Context, sha256 string) ([]byte, error)
 	Signals   func(context.Context, SignalQuery) ([]model.Signal, error)
 	Replay    func(context.Context, ReplayRequest) (Replay, error)
+	// Verified writes down that somebody saw a decision's effect from outside.
+	Verified func(ctx context.Context, v Verification, who string) (Decision, error)
 	// Lease puts a drill lease into the ledger; the returned function ends it.
 	Lease   func(ctx context.Context, r LeaseRequest, who string) (model.Lease, func(reason string), error)
 	Metrics http.Handler
@@ -147,6 +149,14 @@ type DecisionChange struct {
 	Seconds  float64      `json:"seconds,omitempty"`
 	Reason   string       `json:"reason,omitempty"`
 	Enforced bool         `json:"enforced,omitempty"` // add: in force although the node observes
+}
+
+// Verification is the word of whoever probed an enforcement from outside and
+// read the device; it becomes a receipt.
+type Verification struct {
+	ID       string `json:"id"`       // of the decision
+	Enforcer string `json:"enforcer"` // whose effect was seen
+	Detail   string `json:"detail"`   // how
 }
 
 // IntelQuery selects indicators.

@@ -21,7 +21,7 @@ import (
 func (n *Node) api() api.Node {
 	return api.Node{
 		Status: n.status, Decisions: n.decisions, Change: n.change, Intel: n.intel, Why: n.why, Evidence: n.evidenceOf,
-		Signals: n.signals, Replay: n.replay, Lease: n.hub.lease,
+		Signals: n.signals, Replay: n.replay, Lease: n.hub.lease, Verified: n.verified,
 		Metrics: n.metrics.Handler(), Health: obs.Handler(n.metrics, n.health),
 	}
 }
@@ -308,6 +308,30 @@ func (n *Node) judge(now time.Time, c api.DecisionChange, id model.ULID, length 
 		return nil, fmt.Errorf("%w: %w", api.ErrRefused, err)
 	}
 	return []model.Entry{entry}, nil
+}
+
+// verified stores a receipt of somebody who saw an enforcement from outside.
+func (n *Node) verified(ctx context.Context, v api.Verification, who string) (api.Decision, error) {
+	id, err := model.ParseULID(v.ID)
+	if err != nil {
+		return api.Decision{}, fmt.Errorf("%w: %w", api.ErrInput, err)
+	}
+	d, ok := n.hub.ledger.Get(id)
+	if !ok {
+		return api.Decision{}, fmt.Errorf("%w: no decision %s", api.ErrNotFound, id)
+	}
+	if !slices.ContainsFunc(n.enforcing.devices, func(x device) bool { return x.name == v.Enforcer }) {
+		return api.Decision{}, fmt.Errorf("%w: no enforcer %.32q", api.ErrInput, v.Enforcer)
+	}
+	if len(v.Detail) > 256 {
+		return api.Decision{}, fmt.Errorf("%w: detail longer than 256 bytes", api.ErrInput)
+	}
+	now := time.Now()
+	r := model.Receipt{ID: model.NewULID(now), Decision: id, Enforcer: v.Enforcer, Status: model.Verified, Time: now, Detail: v.Detail + " (" + who + ")"}
+	if err := n.receipts.add(ctx, r); err != nil {
+		return api.Decision{}, err
+	}
+	return n.receiptsOf(d), nil
 }
 
 // goodPeers is how many peers of real services are connected, and whether that

@@ -87,7 +87,12 @@ func (d *drill) blockStory(ctx context.Context, p part, story string, during fun
 			o.ok, o.verified, o.detail = false, false, err.Error()
 		}
 	}
-	if !inSet {
+	if inSet {
+		seen := fmt.Sprintf("no connection of %s was answered from %s on; the kernel's set holds %s–%s", p.src, shut.Time.Format("15:04:05.000"), s.entry.first, s.entry.last)
+		if _, err := d.Node.Verified(ctx, api.Verification{ID: s.decision.ID.String(), Enforcer: "nft", Detail: seen}); err != nil {
+			o.ok, o.verified, o.detail = false, false, fmt.Sprintf("write the receipt: %v", err)
+		}
+	} else {
 		o.ok, o.detail = false, "connections failed, but the kernel's set does not hold the address"
 	}
 	open, err := d.crew.await(ctx, ear, "open", openWithin, nil)
