@@ -6,6 +6,13 @@ import (
 	"fmt"
 
 	"bartizan/internal/decoy"
+	"bartizan/internal/decoy/docker"
+	"bartizan/internal/decoy/llm"
+	"bartizan/internal/decoy/redis"
+	"bartizan/internal/decoy/ssh"
+	"bartizan/internal/decoy/tcp"
+	"bartizan/internal/decoy/telnet"
+	"bartizan/internal/decoy/web"
 	"bartizan/internal/detect"
 	"bartizan/internal/detect/auth"
 	"bartizan/internal/detect/command"
@@ -14,6 +21,7 @@ import (
 	"bartizan/internal/detect/service"
 	detectweb "bartizan/internal/detect/web"
 	"bartizan/internal/enforce"
+	"bartizan/internal/enforce/exec"
 	"bartizan/internal/enforce/nft"
 	"bartizan/internal/plug"
 )
@@ -21,6 +29,14 @@ import (
 // Decoys are the services a decoy can play.
 func Decoys() plug.Table[decoy.Service] {
 	return plug.NewTable[decoy.Service]("decoy",
+		plug.Of("ssh", ssh.Default, ssh.New),
+		plug.Of("telnet", telnet.Default, telnet.New),
+		plug.Of("http", web.Default, web.New),
+		plug.Of("https", web.DefaultTLS, web.New),
+		plug.Of("redis", redis.Default, redis.New),
+		plug.Of("docker", docker.Default, docker.New),
+		plug.Of("llm", llm.Default, llm.New),
+		plug.Of("tcp", tcp.Default, tcp.New),
 	)
 }
 
@@ -40,6 +56,7 @@ func Detectors() plug.Table[detect.Detector] {
 func Enforcers() plug.Table[enforce.Enforcer] {
 	return plug.NewTable("enforcer",
 		plug.Of("nft", nft.Default, nft.New),
+		plug.Of("exec", exec.Default, exec.New),
 	)
 }
 
