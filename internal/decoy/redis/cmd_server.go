@@ -17,7 +17,7 @@ func serverCommands() []command {
 		{"bgsave", -1, v50, telling, func(c *conversation, _ []string) { c.saved(); c.simple("Background saving started") }},
 		{"bgrewriteaof", 1, v50, telling, func(c *conversation, _ []string) { c.simple("Background append only file rewriting started") }},
 		{"lastsave", 1, v50, 0, func(c *conversation, _ []string) { c.integer(c.lastSave().Unix()) }},
-		{"shutdown", -1, v50, telling, func(c *conversation, _ []string) { c.over = true }},
+		{"shutdown", -1, v50, telling, (*conversation).shutdown},
 		{"slaveof", 3, v50, telling, (*conversation).follow},
 		{"replicaof", 3, v50, telling, (*conversation).follow},
 		{"role", 1, v50, 0, (*conversation).roleReply},
@@ -40,6 +40,17 @@ func serverCommands() []command {
 }
 
 func (c *conversation) sortedCommands() []string { return slices.Sorted(maps.Keys(c.commands)) }
+
+// shutdown hangs up as a server that ends.
+func (c *conversation) shutdown(a []string) {
+	for _, w := range a[1:] {
+		if !slices.Contains([]string{"save", "nosave", "now", "force", "abort"}, strings.ToLower(w)) {
+			c.fail(syntaxError)
+			return
+		}
+	}
+	c.over = true
+}
 
 // lastSave looks like the default rule of one change in an hour.
 func (c *conversation) lastSave() time.Time {
