@@ -24,7 +24,7 @@ func SystemCommands() map[string]interp.CommandFunc {
 		"fdisk": cmdLsblk, "blkid": cmdLsblk, "nvidia-smi": cmdNvidia, "lsmod": cmdLsmod, "modprobe": quiet, "insmod": quiet,
 		"env": cmdEnv, "printenv": cmdEnv, "tty": cmdTTY, "stty": quiet, "clear": cmdClear, "reset": cmdClear, "pgrep": cmdPkill, "pkill": cmdPkill,
 		"killall": cmdPkill, "pidof": cmdPkill, "vmstat": cmdVmstat, "iostat": cmdVmstat, "lsof": cmdLsof, "sysctl": cmdSysctl, "cal": cmdDate,
-		"nice": cmdNice, "ionice": cmdNice, "setsid": cmdNice, "stdbuf": cmdNice, "nohup": cmdNice, "watch": cmdNice, "taskset": cmdNice,
+		"nice": cmdNice, "ionice": cmdNice, "setsid": cmdNice, "stdbuf": cmdNice, "nohup": cmdNice, "watch": cmdNice, "taskset": cmdNice, "chroot": cmdChroot, "nsenter": cmdNsenter,
 		"locale": cmdLocale, "getconf": cmdGetconf, "dmidecode": cmdDmidecode, "swapon": quiet, "swapoff": quiet, "loginctl": cmdW,
 	}
 }
