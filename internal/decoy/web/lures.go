@@ -1,107 +1,250 @@
 package web
 
 import (
-	"encoding/base64"
-	"fmt"
 	"strings"
 
+	"bartizan/internal/decoy/httpd"
 	"bartizan/internal/decoy/persona"
+	"bartizan/internal/observe"
 )
 
-// What the lures say. Every secret in here is the persona's own, so where it is
-// used later tells which install it was taken from.
-
-func dotenv(p *persona.Persona) string {
-	s := p.Secrets
-	return fmt.Sprintf("APP_NAME=%q\nAPP_ENV=production\nAPP_KEY=%s\nAPP_DEBUG=false\nAPP_URL=https://%s.%s\n\nDB_CONNECTION=mysql\nDB_HOST=127.0.0.1\nDB_PORT=3306\nDB_DATABASE=%s\nDB_USERNAME=%s\nDB_PASSWORD=%s\n\n"+
-		"REDIS_HOST=127.0.0.1\nREDIS_PASSWORD=%s\n\nMAIL_MAILER=smtp\nMAIL_USERNAME=noreply@%s\nMAIL_PASSWORD=%s\n\nAWS_ACCESS_KEY_ID=%s\nAWS_SECRET_ACCESS_KEY=%s\nAWS_DEFAULT_REGION=eu-central-1\n\nOPENAI_API_KEY=%s\nSTRIPE_SECRET=%s\nJWT_SECRET=%s\n",
-		p.SiteName, s.AppKey, p.Hostname, p.Domain, s.DBName, s.DBUser, s.DBPassword, s.RedisPassword, p.Domain, s.SMTPPassword, s.AWSAccessKeyID, s.AWSSecretAccessKey, s.OpenAIKey, s.StripeKey, s.JWTSecret)
+// bait is a file that should not be served.
+type bait struct {
+	path, lure string
+	below      bool // also below other folders ("/app/.env", "/laravel/.env")
+	kind       string
+	body       func(*persona.Persona) string
 }
 
-func gitConfig(p *persona.Persona) string {
-	return fmt.Sprintf("[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n[remote \"origin\"]\n\turl = https://deploy:%s@github.com/%s/site.git\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n[branch \"main\"]\n\tremote = origin\n\tmerge = refs/heads/main\n",
-		p.Secrets.GitHubToken, strings.SplitN(p.Domain, ".", 2)[0])
+func text(s string) func(*persona.Persona) string { return func(*persona.Persona) string { return s } }
+
+// baits are looked up without case and without a trailing slash; the first that
+// fits wins. Dot-env files of every name are found before.
+var baits = []bait{
+	{"/.git/config", "git", true, octet, gitConfig},
+	{"/.git/head", "git", true, octet, text("ref: refs/heads/main\n")},
+	{"/.git/logs/head", "git", true, octet, gitLog},
+	{"/.git/refs/heads/main", "git", true, octet, gitRef},
+	{"/.git/description", "git", true, octet, text("Unnamed repository; edit this file 'description' to name the repository.\n")},
+	{"/.git/packed-refs", "git", true, octet, func(p *persona.Persona) string {
+		return "# pack-refs with: peeled fully-peeled sorted \n" + strings.TrimSpace(gitRef(p)) + " refs/remotes/origin/main\n"
+	}},
+	{"/.git-credentials", "git", true, octet, gitCredentials},
+	{"/.gitconfig", "git", true, octet, gitUser},
+	{"/.aws/credentials", "aws", true, octet, awsCredentials},
+	{"/.aws/config", "aws", true, octet, text("[default]\nregion = eu-central-1\noutput = json\n")},
+	{"/.ssh/id_rsa", "ssh-key", true, octet, sshKey},
+	{"/.ssh/id_ed25519", "ssh-key", true, octet, sshKey},
+	{"/id_rsa", "ssh-key", true, octet, sshKey},
+	{"/.ssh/config", "ssh-key", true, octet, sshConfig},
+	{"/.ssh/known_hosts", "ssh-key", true, octet, sshHosts},
+	{"/config.json", "config", true, js, configJSON},
+	{"/secrets.json", "config", true, js, configJSON},
+	{"/credentials.json", "config", true, js, configJSON},
+	{"/appsettings.json", "config", true, js, appSettings},
+	{"/appsettings.production.json", "config", true, js, appSettings},
+	{"/application.properties", "config", true, octet, springProperties},
+	{"/application.yml", "config", true, octet, springYAML},
+	{"/config.yml", "config", true, octet, springYAML},
+	{"/config/database.yml", "config", true, octet, railsDatabase},
+	{"/config.php.bak", "config", true, octet, wpConfig},
+	{"/config.php.old", "config", true, octet, wpConfig},
+	{"/config.inc.php.bak", "config", true, octet, wpConfig},
+	{"/wp-config.php.bak", "wp-config", true, octet, wpConfig},
+	{"/wp-config.php.old", "wp-config", true, octet, wpConfig},
+	{"/wp-config.php.save", "wp-config", true, octet, wpConfig},
+	{"/wp-config.php.swp", "wp-config", true, octet, wpConfig},
+	{"/.wp-config.php.swp", "wp-config", true, octet, wpConfig},
+	{"/wp-config.php~", "wp-config", true, octet, wpConfig},
+	{"/wp-config.bak", "wp-config", true, octet, wpConfig},
+	{"/wp-config.txt", "wp-config", true, plain, wpConfig},
+	{"/backup.sql", "backup", true, octet, sqlDump},
+	{"/dump.sql", "backup", true, octet, sqlDump},
+	{"/database.sql", "backup", true, octet, sqlDump},
+	{"/db.sql", "backup", true, octet, sqlDump},
+	{"/db_backup.sql", "backup", true, octet, sqlDump},
+	{"/mysql.sql", "backup", true, octet, sqlDump},
+	{"/backup.sql.gz", "backup", true, "application/gzip", gzipDump},
+	{"/backup.tar.gz", "backup", true, "application/gzip", tarBackup},
+	{"/backup.tgz", "backup", true, "application/gzip", tarBackup},
+	{"/www.tar.gz", "backup", true, "application/gzip", tarBackup},
+	{"/backup.zip", "backup", true, "application/zip", zipBackup},
+	{"/www.zip", "backup", true, "application/zip", zipBackup},
+	{"/site.zip", "backup", true, "application/zip", zipBackup},
+	{"/docker-compose.yml", "compose", true, octet, compose},
+	{"/docker-compose.yaml", "compose", true, octet, compose},
+	{"/docker-compose.prod.yml", "compose", true, octet, compose},
+	{"/.docker/config.json", "docker", true, js, dockerConfig},
+	{"/.dockercfg", "docker", true, octet, dockerConfig},
+	{"/.npmrc", "npmrc", true, octet, npmrc},
+	{"/.htpasswd", "htpasswd", true, octet, htpasswd},
+	{"/.netrc", "netrc", true, octet, netrc},
+	{"/.pgpass", "pgpass", true, octet, pgpass},
+	{"/.my.cnf", "mycnf", true, octet, mycnf},
+	{"/.bash_history", "history", true, octet, history},
+	{"/.kube/config", "kube", true, octet, kubeConfig},
+	{"/.vscode/sftp.json", "sftp", true, js, sftpJSON},
+	{"/sftp-config.json", "sftp", true, js, sftpJSON},
+	{"/.svn/wc.db", "svn", true, octet, text("SQLite format 3\x00\x10\x00\x01\x01\x00\x40\x20\x20")},
+	{"/.ds_store", "ds-store", true, octet, text("\x00\x00\x00\x01Bud1\x00\x00\x10\x00\x00\x00\x08\x00\x00\x00\x10\x00")},
+	{"/terraform.tfstate", "terraform", true, octet, tfstate},
+	{"/storage/logs/laravel.log", "log", true, octet, laravelLog},
+	{"/debug.log", "log", true, octet, laravelLog},
+	{"/error.log", "log", true, octet, laravelLog},
 }
 
-func awsCredentials(p *persona.Persona) string {
-	return fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", p.Secrets.AWSAccessKeyID, p.Secrets.AWSSecretAccessKey)
-}
-
-// sshKey has the form of a key and opens nothing: its bytes are not a key.
-func sshKey(p *persona.Persona) string {
-	seed := []byte(p.MachineID + p.Secrets.JWTSecret + p.Secrets.AppKey)
-	blob := []byte("openssh-key-v1\x00\x00\x00\x00\x04none\x00\x00\x00\x04none\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x33\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20")
-	for len(blob) < 330 {
-		blob = append(blob, seed...)
+// findBait looks a path up; path is in lower case without a trailing slash.
+func findBait(path string) *bait {
+	base := path[strings.LastIndexByte(path, '/')+1:]
+	if strings.HasPrefix(base, ".env") {
+		return &dotEnv
 	}
-	text := base64.StdEncoding.EncodeToString(blob[:330])
-	var b strings.Builder
-	b.WriteString("-----BEGIN OPENSSH PRIVATE KEY-----\n")
-	for len(text) > 70 {
-		b.WriteString(text[:70] + "\n")
-		text = text[70:]
+	for i := range baits {
+		b := &baits[i]
+		if path == b.path || b.below && strings.HasSuffix(path, b.path) {
+			return b
+		}
 	}
-	b.WriteString(text + "\n-----END OPENSSH PRIVATE KEY-----\n")
-	return b.String()
+	return nil
 }
 
-func configJSON(p *persona.Persona) string {
-	return fmt.Sprintf("{\n  \"env\": \"production\",\n  \"database\": {\"host\": \"127.0.0.1\", \"name\": %q, \"user\": %q, \"password\": %q},\n  \"jwt\": %q,\n  \"aws\": {\"accessKeyId\": %q, \"secretAccessKey\": %q}\n}\n",
-		p.Secrets.DBName, p.Secrets.DBUser, p.Secrets.DBPassword, p.Secrets.JWTSecret, p.Secrets.AWSAccessKeyID, p.Secrets.AWSSecretAccessKey)
-}
+var dotEnv = bait{"/.env", "env", true, octet, dotenv}
 
-func wpConfig(p *persona.Persona) string {
-	return fmt.Sprintf("<?php\ndefine( 'DB_NAME', '%s' );\ndefine( 'DB_USER', '%s' );\ndefine( 'DB_PASSWORD', '%s' );\ndefine( 'DB_HOST', 'localhost' );\ndefine( 'AUTH_KEY', '%s' );\n$table_prefix = 'wp_';\n",
-		p.Secrets.DBName, p.Secrets.DBUser, p.Secrets.DBPassword, p.Secrets.JWTSecret)
-}
-
-func sqlDump(p *persona.Persona) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "-- MySQL dump 10.19  Distrib 10.3.39-MariaDB\n-- Host: localhost    Database: %s\n\nDROP TABLE IF EXISTS `users`;\nCREATE TABLE `users` (\n  `id` int(11) NOT NULL AUTO_INCREMENT,\n  `email` varchar(190) NOT NULL,\n  `password` varchar(255) NOT NULL,\n  PRIMARY KEY (`id`)\n);\n", p.Secrets.DBName)
-	for i, u := range p.Users {
-		fmt.Fprintf(&b, "INSERT INTO `users` VALUES (%d,'%s@%s','$2y$10$%s');\n", i+1, u.Name, p.Domain, p.MachineID+p.MachineID[:21])
+// find picks the answer to a request for anything but the front page.
+func (x *visit) find(climbed bool) page {
+	h := x.site
+	if p, ok := x.stolen(climbed); ok {
+		return p
 	}
-	return b.String()
-}
-
-func actuator(p *persona.Persona) string {
-	base := fmt.Sprintf("http://%s.%s/actuator", p.Hostname, p.Domain)
-	return fmt.Sprintf(`{"_links":{"self":{"href":%q,"templated":false},"env":{"href":%q,"templated":false},"health":{"href":%q,"templated":false},"heapdump":{"href":%q,"templated":false}}}`,
-		base, base+"/env", base+"/health", base+"/heapdump")
-}
-
-func actuatorEnv(p *persona.Persona) string {
-	return fmt.Sprintf(`{"activeProfiles":["prod"],"propertySources":[{"name":"systemEnvironment","properties":{"SPRING_DATASOURCE_USERNAME":{"value":%q},"SPRING_DATASOURCE_PASSWORD":{"value":"******"},"AWS_ACCESS_KEY_ID":{"value":%q},"HOSTNAME":{"value":%q}}}]}`,
-		p.Secrets.DBUser, p.Secrets.AWSAccessKeyID, p.Hostname)
-}
-
-func serverStatus(p *persona.Persona) string {
-	return fmt.Sprintf("<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 3.2 Final//EN\">\n<html><head>\n<title>Apache Status</title>\n</head><body>\n<h1>Apache Server Status for %s</h1>\n<dl><dt>Server Version: %s</dt>\n<dt>Server Built: %s</dt></dl>\n</body></html>\n",
-		p.Hostname, p.Web.Header, p.InstalledAt.UTC().Format("2006-01-02T15:04:05"))
-}
-
-func phpinfo(p *persona.Persona) string {
-	version := strings.TrimPrefix(p.Web.PHP, "PHP/")
-	if version == "" {
-		version = "8.2.7"
+	path := trim(x.path)
+	if p, ok := x.method(path); ok {
+		return p
 	}
-	return fmt.Sprintf("<!DOCTYPE html>\n<html><head><title>PHP %s - phpinfo()</title></head>\n<body><h1 class=\"p\">PHP Version %s</h1>\n<table><tr><td class=\"e\">System </td><td class=\"v\">Linux %s %s %s %s </td></tr>\n<tr><td class=\"e\">Server API </td><td class=\"v\">FPM/FastCGI </td></tr></table></body></html>\n",
-		version, version, p.Hostname, p.Kernel.Release, p.Kernel.Version, p.Kernel.Machine)
-}
-
-func compose(p *persona.Persona) string {
-	return fmt.Sprintf("services:\n  db:\n    image: mariadb:10.6\n    environment:\n      MYSQL_DATABASE: %s\n      MYSQL_USER: %s\n      MYSQL_PASSWORD: %s\n  cache:\n    image: redis:%s\n", p.Secrets.DBName, p.Secrets.DBUser, p.Secrets.DBPassword, p.Versions.Redis)
-}
-
-func dockerConfig(p *persona.Persona) string {
-	auth := base64.StdEncoding.EncodeToString([]byte("deploy:" + p.Secrets.GitHubToken))
-	return fmt.Sprintf("{\n\t\"auths\": {\n\t\t\"ghcr.io\": {\n\t\t\t\"auth\": %q\n\t\t}\n\t}\n}\n", auth)
-}
-
-func apiUsers(p *persona.Persona) string {
-	var rows []string
-	for i, u := range p.Users {
-		rows = append(rows, fmt.Sprintf(`{"id":%d,"username":%q,"email":%q,"role":%q}`, i+1, u.Name, u.Name+"@"+p.Domain, map[bool]string{true: "admin", false: "user"}[i == 0]))
+	switch path {
+	case "/", "/index.html", "/index.php", "/index.htm":
+		return x.home()
+	case "/robots.txt":
+		p := h.file("", "robots.txt", plain, []byte(robots(h.p)))
+		return p
+	case "/favicon.ico":
+		kind := "image/x-icon"
+		if !h.style.Nginx {
+			kind = "image/vnd.microsoft.icon"
+		}
+		return h.file("", "favicon.ico", kind, h.icon)
+	case "/phpinfo.php", "/info.php", "/php.php", "/i.php", "/test.php", "/_profiler/phpinfo", "/pinfo.php":
+		return h.dynamic("phpinfo", phpinfo(h.p))
+	case "/server-status":
+		if h.style.Nginx {
+			return status("", 404)
+		}
+		return h.file("server-status", "server-status", markup, []byte(serverStatus(h.p)))
+	case "/nginx_status", "/stub_status":
+		if !h.style.Nginx {
+			return status("", 404)
+		}
+		return page{lure: "server-status", Response: httpd.Response{Status: 200, Type: plain, Body: []byte(nginxStatus(h.p, x.s.Now()))}}
+	case "/upload", "/upload.php", "/uploads", "/admin/upload", "/upload.html", "/fileupload", "/uploader.php", "/admin/upload.php", "/api/upload":
+		return x.upload()
+	case "/.git", "/.svn", "/.aws", "/.ssh":
+		return status(strings.TrimPrefix(path, "/."), 403)
 	}
-	return "[" + strings.Join(rows, ",") + "]"
+	if b := findBait(path); b != nil {
+		return h.file(b.lure, b.path, b.kind, []byte(b.body(h.p)))
+	}
+	return x.application(path)
 }
+
+// method answers methods that ask for nothing.
+func (x *visit) method(path string) (page, bool) {
+	switch x.r.Method {
+	case "GET", "HEAD", "POST":
+		return page{}, false
+	case "PUT", "MOVE", "MKCOL":
+		if x.r.Method == "PUT" { // as WebDAV answers: see what comes
+			return page{lure: "upload", Response: httpd.Response{Status: 201, Type: markup, Body: []byte{}, Headers: []observe.Field{{Name: "Location", Value: "http://" + x.site.p.Domain + httpPath(x.path)}}}}, true
+		}
+	case "OPTIONS":
+		if !x.site.style.Nginx {
+			return page{Response: httpd.Response{Status: 200, Type: markup, Body: []byte{}, Headers: []observe.Field{{Name: "Allow", Value: "GET,POST,OPTIONS,HEAD"}}}}, true
+		}
+	default:
+		if !x.site.style.Nginx && strings.ToUpper(x.r.Method) != x.r.Method {
+			return status("", 501), true
+		}
+	}
+	return status("", 405), true
+}
+
+// httpPath is a path as it may stand in a header.
+func httpPath(path string) string {
+	return strings.Map(func(c rune) rune {
+		if c <= ' ' || c >= 0x7f {
+			return '_'
+		}
+		return c
+	}, clip(path, 256))
+}
+
+// stolen answers attempts to read files of the host or the cloud's metadata
+// through the site.
+func (x *visit) stolen(climbed bool) (page, bool) {
+	p := x.site.p
+	said := x.r.Target
+	if len(x.r.Body) > 0 {
+		said += "\n" + string(x.r.Body[:min(len(x.r.Body), 8<<10)])
+	}
+	if !climbed && !strings.ContainsAny(said, "%.") {
+		return page{}, false
+	}
+	said = strings.ToLower(httpd.Unescape(httpd.Unescape(said, true), true)) // scanners encode twice
+	answer := func(lure, body string) (page, bool) {
+		return page{lure: lure, Response: httpd.Response{Status: 200, Type: markup, Body: []byte(body)}}, true
+	}
+	if i := strings.Index(said, "169.254.169.254"); i >= 0 {
+		return answer("metadata", metadata(p, said[i+len("169.254.169.254"):]))
+	}
+	if strings.HasPrefix(said, "/latest/meta-data") || strings.HasPrefix(said, "/latest/dynamic") {
+		return answer("metadata", metadata(p, said))
+	}
+	if !climbed && !strings.Contains(said, "../") && !strings.Contains(said, "..\\") && !strings.Contains(said, "=/etc/") && !strings.Contains(said, "file://") && !strings.Contains(said, "=/proc/") {
+		return page{}, false
+	}
+	switch {
+	case strings.Contains(said, "etc/passwd"):
+		return answer("traversal", passwd(p))
+	case strings.Contains(said, "etc/hosts"):
+		return answer("traversal", "127.0.0.1\tlocalhost\n127.0.1.1\t"+p.FQDN()+"\t"+p.Hostname+"\n")
+	case strings.Contains(said, "proc/self/environ"):
+		return answer("traversal", strings.ReplaceAll(dotenv(p), "\n", "\x00"))
+	case strings.Contains(said, ".env"):
+		return answer("traversal", dotenv(p))
+	case strings.Contains(said, "etc/shadow"):
+		return status("traversal", 403), true
+	case climbed:
+		return status("traversal", 400), true
+	}
+	return page{}, false
+}
+
+// upload answers an upload form; what was brought is reported elsewhere.
+func (x *visit) upload() page {
+	if x.r.Method == "POST" {
+		return x.site.json("upload", `{"success":true,"message":"File uploaded"}`)
+	}
+	return x.site.dynamic("upload", "<!DOCTYPE html>\n<html>\n<head><title>Upload - "+x.site.p.SiteName+"</title></head>\n<body>\n<form method=\"post\" enctype=\"multipart/form-data\">\n<input type=\"file\" name=\"file\">\n<button type=\"submit\">Upload</button>\n</form>\n</body>\n</html>\n")
+}
+
+// trim makes a path comparable.
+func trim(path string) string {
+	path = strings.ToLower(path)
+	if len(path) > 1 {
+		path = strings.TrimRight(path, "/")
+	}
+	if path == "" {
+		path = "/"
+	}
+	return path
+}
+
+func unescape(s string) string { return httpd.Unescape(s, true) }

@@ -2,32 +2,31 @@
 // usual mistakes on it: files that should not be served, admin panels, an
 // upload form. Everything it shows comes from the persona, so secrets in its
 // lures are unique to the install and their later use names it.
+//
+// It serves no real file, runs nothing, relays nothing and fetches nothing.
 package web
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"encoding/base64"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
-	"mime"
-	"mime/multipart"
-	"net"
-	"net/netip"
 	"strings"
-	"time"
+	"sync/atomic"
 
 	"bartizan/internal/conf"
 	"bartizan/internal/decoy"
 	"bartizan/internal/decoy/httpd"
 	"bartizan/internal/observe"
-	"bartizan/internal/observe/fingerprint"
 )
 
 // Config of the decoy.
 type Config struct {
 	TLS     bool       `yaml:"tls"`      // speak TLS with the persona's certificate
-	MaxBody conf.Bytes `yaml:"max_body"` // bytes of a request body that are kept
+	MaxBody conf.Bytes `yaml:"max_body"` // bytes of a request body that are kept; eight times as many are read
+	// AcceptLogins is the share of credentials, in percent, that a login form
+	// takes. Which ones the persona decides, so an answer never changes.
+	AcceptLogins int `yaml:"accept_logins"`
 }
 
 // Default is plain HTTP.
@@ -45,6 +44,9 @@ func (c Config) Validate() error {
 	if c.MaxBody < 1<<10 || c.MaxBody > 10<<20 {
 		return errors.New("max_body must be between 1KiB and 10MiB")
 	}
+	if c.AcceptLogins < 0 || c.AcceptLogins > 100 {
+		return errors.New("accept_logins is a percentage: from 0 (none) to 100")
+	}
 	return nil
 }
 
@@ -56,189 +58,158 @@ func New(c Config) (decoy.Service, error) {
 	return &service{conf: c}, nil
 }
 
-type service struct{ conf Config }
+type service struct {
+	conf Config
+	site atomic.Pointer[site] // of the persona seen last; a process plays one
+}
+
+// siteOf is what the persona's server shows, made once.
+func (v *service) siteOf(s *decoy.Session) *site {
+	h := v.site.Load()
+	if h == nil || h.p != s.Persona() {
+		h = newSite(s.Persona())
+		v.site.Store(h)
+	}
+	return h
+}
 
 // Serve implements decoy.Service.
-func (v *service) Serve(_ context.Context, s *decoy.Session) error {
+func (v *service) Serve(ctx context.Context, s *decoy.Session) error {
+	h := v.siteOf(s)
 	if v.conf.TLS {
-		if ok, err := v.shake(s); !ok {
+		if ok, err := v.shake(ctx, s, h); !ok {
 			return err
 		}
 	}
-	p := s.Persona()
-	st := httpd.Style{Server: p.Web.Header, Nginx: p.Web.Server == "nginx"}
+	served := 0
 	return httpd.Serve(s, int(v.conf.MaxBody), func(r *httpd.Request) (bool, error) {
-		return v.answer(s, st, r)
-	}, func(m *httpd.Malformed) { v.refuse(s, st, m) })
+		served++
+		return v.answer(s, h, r, served)
+	}, func(m *httpd.Malformed) { v.refuse(s, h, m) })
 }
 
-// shake does the TLS handshake; ok is false when there is nobody to talk to.
-// Whatever the client sent is fingerprinted, also when no handshake follows.
-func (v *service) shake(s *decoy.Session) (ok bool, err error) {
-	head, _ := s.Peek(5)
-	if len(head) < 5 || head[0] != 0x16 {
-		if len(head) > 0 { // plain HTTP on the TLS port, as nginx answers it
-			p := s.Persona()
-			st := httpd.Style{Server: p.Web.Header, Nginx: p.Web.Server == "nginx"}
-			r, rerr := httpd.Read(s, int(v.conf.MaxBody))
-			if rerr == nil {
-				if err := s.HTTP(r.Observation(400, "plain-on-tls", false), nil); err != nil {
-					return false, err
-				}
-			}
-			return false, st.Write(s, &httpd.Request{Proto: "HTTP/1.1", Method: "GET"}, errorPage(p, 400, true))
-		}
-		return false, nil
+// maxRequests of one connection: the default of nginx (keepalive_requests).
+const maxRequests = 1000
+
+// refuse reports a malformed request and answers it as the server does.
+func (v *service) refuse(s *decoy.Session, h *site, m *httpd.Malformed) {
+	r := m.Request
+	if r.Method != "" && m.Why != "no method" {
+		_ = s.HTTP(r.Observation(m.Status, "malformed", v.conf.TLS), r.Raw()) // over the limit the visit ends anyway
+	} // else the first bytes of the interaction tell the rest: there is no request to report
+	if r.Proto == "" {
+		r.Proto = "HTTP/1.1"
 	}
-	cert := s.Persona().Certificate()
-	var hello []byte
-	err = s.Upgrade(func(c net.Conn) (net.Conn, error) {
-		tap := &tapped{Conn: c}
-		t := tls.Server(tap, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS10, NextProtos: []string{"http/1.1"}, SessionTicketsDisabled: true})
-		_ = t.SetDeadline(time.Now().Add(15 * time.Second))
-		err := t.Handshake()
-		hello = tap.first
-		_ = t.SetDeadline(time.Time{}) // back to the runner's limits
-		return t, err
-	})
-	if h, herr := fingerprint.ParseClientHello(hello); herr == nil {
-		s.Identify("", observe.Fingerprints{JA3: h.JA3(), JA4: h.JA4(), SNI: h.ServerName, ALPN: strings.Join(h.ALPN, ",")})
-	}
-	return err == nil, nil
-}
-
-// tapped keeps the first bytes a client sends: its ClientHello.
-type tapped struct {
-	net.Conn
-	first []byte
-}
-
-func (t *tapped) Read(p []byte) (int, error) {
-	n, err := t.Conn.Read(p)
-	if room := 16<<10 - len(t.first); room > 0 && n > 0 {
-		t.first = append(t.first, p[:min(n, room)]...)
-	}
-	return n, err
-}
-
-func (v *service) refuse(s *decoy.Session, st httpd.Style, m *httpd.Malformed) {
-	// The interaction's first bytes tell the rest; a malformed request has no parts to report.
-	_ = st.Write(s, &httpd.Request{Proto: "HTTP/1.1", Method: "GET"}, errorPage(s.Persona(), 400, false)) // the visitor may have gone
+	_ = h.style.Write(s, r, h.errorPage(m.Status, r, s.Local().Port())) // the visitor may have gone
 }
 
 // answer reports a request and answers it.
-func (v *service) answer(s *decoy.Session, st httpd.Style, r *httpd.Request) (more bool, err error) {
-	if r.Method == "CONNECT" || strings.Contains(cutTo(r.Target, 8), "://") {
-		return v.proxy(s, st, r)
+func (v *service) answer(s *decoy.Session, h *site, r *httpd.Request, served int) (more bool, err error) {
+	x := &visit{svc: v, s: s, site: h, r: r}
+	page := x.respond()
+	if r.TooLarge {
+		page.Response = h.errorPage(413, r, s.Local().Port())
 	}
-	page := find(s.Persona(), r)
-	v.credentials(s, r)
-	if err := v.uploads(s, r); err != nil {
+	if page.Status >= 300 && page.Body == nil && page.Status != 304 {
+		headers, end := page.Headers, page.Close
+		page.Response = h.errorPage(page.Status, r, s.Local().Port())
+		page.Headers, page.Close = headers, page.Close || end
+	}
+	// First the report, then the answer: who does not read it is told about too.
+	if err := x.report(page); err != nil {
 		return false, err
 	}
-	var raw []byte
-	if page.lure != "" || len(r.Body) > 0 || len(r.Target) > 256 {
-		raw = r.Raw()
+	if served >= maxRequests {
+		page.Close = true
 	}
-	if err := s.HTTP(r.Observation(page.Status, page.lure, v.conf.TLS), raw); err != nil {
-		return false, err
-	}
-	return true, st.Write(s, r, page.Response)
+	return !page.Close, h.style.Write(s, r, page.Response)
 }
 
-// proxy records a wish to be relayed and refuses it as a plain web server does.
-func (v *service) proxy(s *decoy.Session, st httpd.Style, r *httpd.Request) (bool, error) {
-	kind, target := "http-absolute", r.Target
-	status := 404
+// visit is one request while it is answered.
+type visit struct {
+	svc  *service
+	s    *decoy.Session
+	site *site
+	r    *httpd.Request
+	path string // without empty and dot segments
+
+	auth     []observe.AuthAttempt
+	accepted bool // one of them
+	forward  *observe.Forward
+}
+
+// respond picks the answer.
+func (x *visit) respond() page {
+	r := x.r
 	if r.Method == "CONNECT" {
-		kind, status = "http-connect", 405
-	} else if own(s, r.Target) {
-		kind = ""
+		x.forward = &observe.Forward{Kind: "http-connect", Target: withPort(r.Target, "443")}
+		return page{lure: "proxy", Response: httpd.Response{Status: 405, Close: true}}
 	}
-	if kind != "" {
-		if err := s.Forward(kind, target); err != nil {
-			return false, err
+	if r.Authority != "" && !x.site.own(r.Authority, x.s.Local().Addr()) {
+		x.forward = &observe.Forward{Kind: "http-absolute", Target: withPort(r.Authority, "80")}
+		return page{lure: "proxy", Response: httpd.Response{Status: 403}}
+	}
+	x.credentials()
+	var climbed bool
+	x.path, climbed = r.Resolve()
+	if x.path == "/" && r.Query == "" && r.Method == "GET" {
+		return x.home()
+	}
+	return x.find(climbed)
+}
+
+// report tells what the request was and what it brought.
+func (x *visit) report(p page) error {
+	var raw []byte
+	if p.interesting(x.r) {
+		raw = x.r.Raw()
+	}
+	if err := x.s.HTTP(x.r.Observation(p.Status, p.lure, x.svc.conf.TLS), raw); err != nil {
+		return err
+	}
+	for _, a := range x.auth {
+		if err := x.s.Auth(a); err != nil {
+			return err
 		}
 	}
-	if err := s.HTTP(r.Observation(status, "", v.conf.TLS), nil); err != nil {
-		return false, err
+	if err := x.uploads(); err != nil {
+		return err
 	}
-	return true, st.Write(s, r, errorPage(s.Persona(), status, false))
+	if x.forward != nil {
+		return x.s.Forward(x.forward.Kind, x.forward.Target)
+	}
+	return x.fetches()
 }
 
-// own tells whether an absolute target is this very host, which is legal.
-func own(s *decoy.Session, target string) bool {
-	_, rest, _ := strings.Cut(target, "://")
-	host, _, _ := strings.Cut(rest, "/")
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && a.Unmap() == s.Local().Addr().Unmap()
-}
-
-// credentials reports what a visitor offers to get in with. Nothing opens.
-func (v *service) credentials(s *decoy.Session, r *httpd.Request) {
-	if scheme, value, ok := strings.Cut(r.Header("Authorization"), " "); ok {
-		switch strings.ToLower(scheme) {
-		case "basic":
-			if b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value)); err == nil {
-				user, pass, _ := strings.Cut(string(b), ":")
-				_ = s.Auth(observe.AuthAttempt{Method: "basic", User: user, Password: pass}) // over a limit the next report ends the visit
-			}
-		case "bearer":
-			_ = s.Auth(observe.AuthAttempt{Method: "token", Key: observe.KeyID(value)})
-		}
-	}
-	if r.Method != "POST" || !loginPath(r.Path) {
-		return
-	}
-	f := r.Form()
-	user, pass := first(f, "log", "username", "user", "email", "login", "pma_username", "usr", "name", "userName"), first(f, "pwd", "password", "pass", "passwd", "pma_password", "psw")
-	if user != "" || pass != "" {
-		_ = s.Auth(observe.AuthAttempt{Method: "form", User: user, Password: pass})
-	}
-}
-
-func first(f map[string][]string, names ...string) string {
-	for _, n := range names {
-		if v := f[n]; len(v) > 0 && v[0] != "" {
-			return v[0]
-		}
-	}
-	return ""
-}
-
-// uploads reports files of a form and bodies that are files by themselves.
-func (v *service) uploads(s *decoy.Session, r *httpd.Request) error {
-	if len(r.Body) == 0 || r.Method != "POST" && r.Method != "PUT" {
+// fetches reports downloads that the request wants a command to make.
+func (x *visit) fetches() error {
+	body := string(x.r.Body[:min(len(x.r.Body), 16<<10)])
+	if !mayFetch(x.r.Head()) && !mayFetch(body) {
 		return nil
 	}
-	kind, params, err := mime.ParseMediaType(r.Header("Content-Type"))
-	if err == nil && kind == "multipart/form-data" && params["boundary"] != "" {
-		form := multipart.NewReader(bytes.NewReader(r.Body), params["boundary"])
-		for range 16 {
-			part, err := form.NextRawPart()
-			if err != nil {
-				return nil // the rest is no form
-			}
-			name := part.FileName()
-			var content bytes.Buffer
-			_, _ = content.ReadFrom(part) // what was cut off is reported as far as it came
-			if name == "" {
-				continue
-			}
-			if err := s.File(observe.FileEvent{Path: name, How: "http-upload", Size: int64(content.Len()), Capped: r.Cut}, content.Bytes()); err != nil {
-				return err
-			}
+	text := httpd.Unescape(x.r.Target, true) + "\n" + x.r.Head() + "\n" + httpd.Unescape(body, true)
+	for _, f := range decoy.Downloads(text) {
+		if strings.HasPrefix(x.r.Header("User-Agent"), f.Tool) && strings.Contains(x.r.Header("User-Agent"), f.URL) {
+			continue // how a client describes itself
 		}
-		return nil
-	}
-	t := decoy.FileType(r.Body)
-	if r.Method == "PUT" || t == "elf" || t == "pe" || t == "php" || t == "java" || t == "zip" {
-		return s.File(observe.FileEvent{Path: r.Path, How: "http-upload", Size: r.BodyLen, Type: t, Capped: r.Cut}, r.Body)
+		if err := x.s.Fetch(f.URL, f.Tool); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func cutTo(s string, n int) string { return s[:min(len(s), n)] }
+func mayFetch(s string) bool {
+	return strings.Contains(s, "wget") || strings.Contains(s, "curl") || strings.Contains(s, "tftp")
+}
+
+// accepts is the login policy: a fixed share of all credentials, different for
+// every persona, the same at every try.
+func (x *visit) accepts(user, password string) bool {
+	share := x.svc.conf.AcceptLogins
+	if share == 0 || user == "" || password == "" {
+		return false
+	}
+	sum := sha256.Sum256(append(x.site.p.Derive("web logins", 16), user+"\x00"+password...))
+	return int(binary.BigEndian.Uint32(sum[:])%100) < share
+}
