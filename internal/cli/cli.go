@@ -126,7 +126,7 @@ func newRoot(env Env) *cobra.Command {
 			"safe to do about it (policy and guardrails), acts (firewall) and proves it (receipts).\n\n" +
 			"Exit codes: 0 clean · 1 something is wrong · 2 wrong usage or configuration · 3 could not look.",
 		SilenceUsage: true, SilenceErrors: true,
-		Args: cobra.NoArgs,
+		Args: knownVerb,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(env.Stdin)
@@ -146,6 +146,19 @@ func newRoot(env Env) *cobra.Command {
 	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
 		evidenceCmd(g), replayCmd(g), rulesCmd(g), configCmd(g), versionCmd(g))
 	return root
+}
+
+// knownVerb refuses words that are no verb and names the nearest that is.
+func knownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	hint := "\"bartizan help\" lists them"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usage(fmt.Errorf("unknown command %q: %s", oneLine(args[0], 60), hint))
 }
 
 // settings reads the configuration and applies the global flags.
