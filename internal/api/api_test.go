@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -33,9 +34,9 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root to become another user")
 	}
-	asked := false
+	var asked atomic.Bool
 	n := fakeNode()
-	n.Status = func(context.Context) Status { asked = true; return Status{Name: "secret"} }
+	n.Status = func(context.Context) Status { asked.Store(true); return Status{Name: "secret"} }
 	c := serveNode(t, n)
 	for dir := c.data; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o755); err != nil {
@@ -55,10 +56,10 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	if out := ask(65534); out == "<nil>" || asked {
+	if out := ask(65534); out == "<nil>" || asked.Load() {
 		t.Errorf("another user was answered: %s", out)
 	}
-	if out := ask(0); out != "<nil>" || !asked {
+	if out := ask(0); out != "<nil>" || !asked.Load() {
 		t.Errorf("root was not answered: %s", out)
 	}
 }

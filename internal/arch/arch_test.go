@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -23,9 +24,12 @@ const (
 	minModules   = 10
 )
 
+// loaded reads the repository once for all tests.
+var loaded = sync.OnceValues(func() (*Tree, error) { return Load("../..") })
+
 func repository(t *testing.T) *Tree {
 	t.Helper()
-	tree, err := Load("../..")
+	tree, err := loaded()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,200 @@
+// Command testreport turns `go test -json` on its standard input into go
+// test's usual lines, adds up what passed and failed, and names every test
+// that did not run: a test that is skipped because a program is missing looks
+// exactly like one that passes. It is for scripts/test.sh only.
+//
+//	go test -json ./... | go run ./scripts/testreport [-strict] [-total FILE]
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// event is one line of `go test -json` (go doc test2json).
+type event struct {
+	Action, Package, ImportPath, Test, Output string
+}
+
+// excused are the reasons for which a test may be left out where everything
+// else must run: none of them is a missing program or privilege.
+var excused = []*regexp.Regexp{
+	regexp.MustCompile(`run with -update`),                                        // writes golden files
+	regexp.MustCompile(`race detector's own memory`),                              // runs again without it, in the step "plain"
+	regexp.MustCompile(`test data not found beside the repository|is not here: `), // third-party data are not part of the repository
+	regexp.MustCompile(`only in the long form`),                                   // make soak
+}
+
+// maxLines is how much of one test's output is kept; a dump of all goroutines
+// fits, an endless loop of messages does not.
+const maxLines = 3000
+
+type line struct{ test, text string }
+
+type counts struct{ Passed, Failed, Skipped int }
+
+type report struct {
+	out    io.Writer
+	strict bool
+	total  counts
+	lines  map[string][]line // package → what was said by tests that have not passed
+	kept   map[string]int    // package/test → lines kept
+	done   map[string]bool   // package/test
+	failed map[string]int    // package → failed tests
+	skips  []string          // not excused
+}
+
+func newReport(out io.Writer, strict bool) *report {
+	return &report{out: out, strict: strict, lines: map[string][]line{}, kept: map[string]int{}, done: map[string]bool{}, failed: map[string]int{}}
+}
+
+// read consumes the stream to its end. What is not JSON is passed on.
+func (r *report) read(in io.Reader) error {
+	sc := bufio.NewScanner(in)
+	sc.Buffer(make([]byte, 1<<20), 16<<20)
+	for sc.Scan() {
+		var e event
+		if err := json.Unmarshal(sc.Bytes(), &e); err != nil {
+			fmt.Fprintln(r.out, sc.Text())
+			continue
+		}
+		r.take(e)
+	}
+	if err := sc.Err(); err != nil {
+		return fmt.Errorf("read test events: %w", err)
+	}
+	return nil
+}
+
+func (r *report) take(e event) {
+	id := e.Package + "." + e.Test
+	switch {
+	case e.Action == "build-output":
+		fmt.Fprint(r.out, e.Output)
+	case e.Action == "output":
+		if r.kept[id]++; r.kept[id] <= maxLines {
+			r.lines[e.Package] = append(r.lines[e.Package], line{e.Test, e.Output})
+		}
+	case e.Test == "" && (e.Action == "pass" || e.Action == "fail" || e.Action == "skip"):
+		r.endPackage(e)
+	case e.Action == "pass":
+		r.total.Passed++
+		r.drop(e)
+	case e.Action == "fail":
+		r.failed[e.Package]++
+		r.done[id] = true
+	case e.Action == "skip":
+		r.total.Skipped++
+		r.noteSkip(e)
+		r.drop(e)
+	case e.Action == "run":
+		r.done[id] = false
+	}
+}
+
+// drop forgets what a test said.
+func (r *report) drop(e event) {
+	r.done[e.Package+"."+e.Test] = true
+	kept := r.lines[e.Package][:0]
+	for _, l := range r.lines[e.Package] {
+		if l.test != e.Test {
+			kept = append(kept, l)
+		}
+	}
+	r.lines[e.Package] = kept
+}
+
+func (r *report) noteSkip(e event) {
+	reason := ""
+	for _, l := range r.lines[e.Package] {
+		text := strings.TrimSpace(l.text)
+		if l.test == e.Test && !strings.HasPrefix(text, "===") && !strings.HasPrefix(text, "--- ") {
+			reason += " " + text
+		}
+	}
+	for _, re := range excused {
+		if re.MatchString(reason) {
+			return
+		}
+	}
+	r.skips = append(r.skips, fmt.Sprintf("%s %s:%s", e.Package, e.Test, reason))
+}
+
+// endPackage prints go test's own line, and before it all that the tests said
+// that did not pass. A test without an end died with its process.
+func (r *report) endPackage(e event) {
+	for _, l := range r.lines[e.Package] {
+		switch {
+		case strings.HasPrefix(l.text, "=== "), l.text == "PASS\n":
+		case e.Action == "fail", strings.HasPrefix(l.text, "ok  \t"):
+			fmt.Fprint(r.out, l.text)
+		}
+	}
+	for id, ended := range r.done {
+		if !ended && strings.HasPrefix(id, e.Package+".") {
+			if e.Action == "fail" {
+				r.failed[e.Package]++
+			} else {
+				r.total.Passed++ // its end was swallowed by something printed without a line break
+			}
+			r.done[id] = true
+		}
+	}
+	if e.Action == "fail" {
+		r.failed[e.Package] = max(1, r.failed[e.Package]) // it did not build, or TestMain failed
+	}
+	r.total.Failed += r.failed[e.Package]
+	delete(r.lines, e.Package)
+}
+
+// finish prints the sums and says whether all is well.
+func (r *report) finish() bool {
+	for _, s := range r.skips {
+		word := "skipped"
+		if r.strict {
+			word = "FAIL: skipped, although everything must run here:"
+		}
+		fmt.Fprintln(r.out, word, s)
+	}
+	fmt.Fprintf(r.out, "%d passed, %d failed, %d skipped\n", r.total.Passed, r.total.Failed, r.total.Skipped)
+	return r.total.Failed == 0 && (!r.strict || len(r.skips) == 0)
+}
+
+// addTo adds the sums to those in the file, for the last line of a run of several steps.
+func (c counts) addTo(file string) error {
+	var sum counts
+	if b, err := os.ReadFile(file); err == nil {
+		if err := json.Unmarshal(b, &sum); err != nil {
+			return fmt.Errorf("read sums: %w", err)
+		}
+	}
+	sum.Passed, sum.Failed, sum.Skipped = sum.Passed+c.Passed, sum.Failed+c.Failed, sum.Skipped+c.Skipped
+	b, err := json.Marshal(sum)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, b, 0o600)
+}
+
+func main() {
+	strict := flag.Bool("strict", os.Getenv("BARTIZAN_REQUIRE_TOOLS") == "1", "a test that is skipped for want of something is a failure")
+	total := flag.String("total", "", "file in which the sums of several runs are added up")
+	flag.Parse()
+	r := newReport(os.Stdout, *strict)
+	err := r.read(os.Stdin)
+	if err == nil && *total != "" {
+		err = r.total.addTo(*total)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testreport:", err)
+	}
+	if ok := r.finish(); !ok || err != nil {
+		os.Exit(1)
+	}
+}
