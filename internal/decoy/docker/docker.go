@@ -87,7 +87,9 @@ type call struct {
 	parts []string // of the path, without the version
 	minor int      // of the API version asked for
 	args  []string // of the observation
-	sent  bool     // an answer has begun
+
+	hijacked bool // the connection belongs to a stream now
+	deaf     bool // and the visitor sends no more
 }
 
 // serve finds the operation, reports it and answers it.
@@ -200,7 +202,6 @@ func (c *call) headers() []observe.Field {
 
 func (c *call) write(w httpd.Response) error {
 	w.Headers = append(w.Headers, c.headers()...)
-	c.sent = true
 	return c.st.Write(c.s, c.r, w)
 }
 
@@ -227,7 +228,6 @@ type problem struct {
 
 // stream begins an answer of unknown length.
 func (c *call) stream(contentType string) (*httpd.Stream, error) {
-	c.sent = true
 	return c.st.Start(c.s, c.r, httpd.Response{Status: 200, Type: contentType, Headers: c.headers()})
 }
 

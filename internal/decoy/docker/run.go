@@ -31,7 +31,7 @@ func (c *call) until(happened func() bool) error {
 			return errOver
 		}
 		step := pulse(waited)
-		if c.s.Buffered() > 0 { // input, or the next request: it waits as well
+		if c.deaf || c.s.Buffered() > 0 { // nothing more, or input, or the next request: it waits as well
 			if !sleep(c.ctx, step) {
 				return c.ctx.Err()
 			}
@@ -39,9 +39,15 @@ func (c *call) until(happened func() bool) error {
 		}
 		c.s.Pause(step)
 		at := time.Now()
-		if _, err := c.s.Peek(1); err != nil && !timedOut(err) {
+		_, err := c.s.Peek(1)
+		if c.hijacked && errors.Is(err, io.EOF) {
+			c.deaf = true // clients without input half-close their side at once
+			continue
+		}
+		if err != nil && !timedOut(err) {
 			return err
-		} else if err != nil && time.Since(at) < step/2 {
+		}
+		if err != nil && time.Since(at) < step/2 {
 			return err // not our pause but the end of the conversation
 		}
 		if c.ctx.Err() != nil {
