@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -117,6 +118,7 @@ func runDecoys(ctx context.Context, s setup, files []*os.File, conn net.Conn) er
 		}
 		g.Go("decoy "+in.Name+" "+l.Addr().String(), func(ctx context.Context) error { return runner.Serve(ctx, in, l) })
 	}
+	debug.FreeOSMemory() // what building the services left over
 	err = g.Wait(ctx, 5*time.Second)
 	if errors.Is(err, errNodeGone) {
 		return nil

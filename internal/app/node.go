@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -183,6 +184,7 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go("metrics", func(ctx context.Context) error { return api.ServePublic(ctx, n.public, node) })
 	}
 	n.greet()
+	debug.FreeOSMemory() // what folding and compiling left over; an idle node should be small
 	return g.Wait(ctx, 20*time.Second)
 }
 
