@@ -163,4 +163,12 @@ func human(d time.Duration) string {
 }
 
 // command is what docker ps shows of the command line.
-func (c *container) command() string { return strings.Join(c.argv(), " ") }
+func (c *container) command() string {
+	argv := c.argv()
+	for i, a := range argv {
+		if strings.Contains(a, " ") {
+			argv[i] = "'" + a + "'"
+		}
+	}
+	return strings.Join(argv, " ")
+}

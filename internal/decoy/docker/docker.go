@@ -41,8 +41,8 @@ func (c Config) Validate() error {
 		return errors.New("check docker decoy: max_body must be between 4KiB and 10MiB")
 	case c.Visitors < 1 || c.Visitors > 65536:
 		return errors.New("check docker decoy: visitors must be 1 to 65536")
-	case c.Hold < time.Second || c.Hold > time.Hour:
-		return errors.New("check docker decoy: hold must be between 1s and 1h")
+	case c.Hold < 100*time.Millisecond || c.Hold > time.Hour:
+		return errors.New("check docker decoy: hold must be between 100ms and 1h")
 	}
 	return nil
 }

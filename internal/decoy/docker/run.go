@@ -259,7 +259,8 @@ func (c *call) perform(x *container, argv []string, in io.Reader, out, errs io.W
 			io.Reader
 			io.Writer
 		}{in, out}, tty) // an error says that the visitor left
-		return 0
+		exit, _ = sh.Run(c.ctx, "", nil, io.Discard, io.Discard) // the status of what was last
+		return exit
 	}
 	if tty {
 		out, errs = crlf{out}, crlf{errs}

@@ -121,10 +121,22 @@ func (e *engine) furnish(p *persona.Persona) {
 	for _, c := range p.Containers {
 		x := &container{engine: e, id: c.ID, name: c.Name, imageID: c.ImageID, created: c.Created, started: c.Created.Add(time.Second), state: "running", resident: true, ports: c.Ports}
 		x.spec.Image = c.Image
-		x.spec.Entrypoint = []string{strings.TrimSuffix(c.Command, "…")}
+		x.spec.Entrypoint = strings.Fields(whole(c.Command))
 		e.containers = append(e.containers, x)
 		e.images = append(e.images, imageOf(p, c.Image, c.ImageID))
 	}
+}
+
+// whole completes a command line that the persona has as docker ps cuts it.
+func whole(cut string) string {
+	for _, w := range [...]string{"docker-entrypoint.sh", "/docker-entrypoint.sh"} {
+		for n := len(w) - 1; n > len(w)/2; n-- {
+			if head, ok := strings.CutSuffix(cut, w[:n]+"…"); ok {
+				return head + w
+			}
+		}
+	}
+	return strings.TrimSuffix(cut, "…")
 }
 
 // imageOf invents what an image would look like.
