@@ -214,6 +214,7 @@ func Squeeze(s string) string {
 		return s
 	}
 	b := make([]byte, 0, len(s))
+	open := true // whether a */ may still follow: asked once, or "/*/*/*…" costs its square
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		switch {
@@ -224,8 +225,12 @@ func Squeeze(s string) string {
 			}
 			b = appendBlank(b)
 		case c == '/' && i+1 < len(s) && s[i+1] == '*':
-			end := strings.Index(s[i+2:], "*/")
+			end := -1
+			if open {
+				end = strings.Index(s[i+2:], "*/")
+			}
 			if end < 0 {
+				open = false
 				b = append(b, "/*"...)
 				i++
 				continue

@@ -46,9 +46,6 @@ func (c *condition) possible(s string) bool {
 // in returns where in s the condition holds, -1 where it does not.
 func (c *condition) in(s string) int {
 	if c.op == opRegex {
-		if !c.possible(s) {
-			return -1
-		}
 		if loc := c.re.FindStringIndex(s); loc != nil {
 			return loc[0]
 		}
@@ -84,6 +81,7 @@ type Set struct {
 	spans   []span       // where each rule's conditions are
 	conds   []*condition // of all rules, in order
 	always  []int32      // conditions without necessary literals
+	limit   int          // bytes given to regular expressions for one observation
 	scanner *scanner
 	uses    [][]int32 // literal → conditions it can make true
 }
@@ -93,7 +91,7 @@ type span struct{ all, any, not, end int32 }
 
 // NewSet compiles rules to be tried together.
 func NewSet(rules []*Rule) *Set {
-	s := &Set{rules: rules}
+	s := &Set{rules: rules, limit: maxWork}
 	ids := map[string]int{}
 	var literals []string
 	add := func(conds []condition) int32 {
@@ -143,7 +141,11 @@ type Scratch struct {
 	mark      []uint32
 	round     uint32
 	field     Field
-	onLiteral func(int32)
+	long      bool
+	where     [][maxPlaces]int32 // in a long text: places of a condition's literals
+	places    []uint8
+	spent     int
+	onLiteral func(int32, int)
 
 	// Texts in which no condition of set holds, by keyed hash. Most texts are
 	// said again and again: agents, accepted types, banners.
@@ -155,6 +157,15 @@ type quiet struct {
 	hash  uint64
 	field Field
 }
+
+// Linear time is not enough when a visitor chooses both the length of a text and
+// how many expressions it interests: 64 KB of keywords would cost a second.
+const (
+	longText  = 4096    // longer texts are looked at around literals only
+	window    = 384     // bytes before and after a literal's end
+	maxPlaces = 3       // per condition: the first ones and the last
+	maxWork   = 1 << 20 // bytes given to regular expressions for one observation
+)
 
 const (
 	maxQuiet    = 8192 // texts remembered; when full, all are forgotten
@@ -172,10 +183,13 @@ func (sc *Scratch) prepare(s *Set) {
 		sc.set = s
 		sc.found = make([]place, len(s.conds))
 		sc.mark = make([]uint32, len(s.conds))
+		sc.where = make([][maxPlaces]int32, len(s.conds))
+		sc.places = make([]uint8, len(s.conds))
 		sc.round = 0
 		sc.seed, sc.quiet = maphash.MakeSeed(), map[quiet]struct{}{}
 	}
 	clear(sc.found)
+	sc.spent = 0
 }
 
 // Match calls hit for every rule that holds for texts, with the text around the
@@ -203,16 +217,6 @@ func (s *Set) Match(texts []Text, sc *Scratch, hit func(r *Rule, excerpt string)
 	s.conclude(texts, sc, hit)
 }
 
-// literal notes the conditions that a literal found in the current text allows.
-func (sc *Scratch) literal(id int32) {
-	for _, n := range sc.set.uses[id] {
-		if sc.mark[n] != sc.round && sc.set.conds[n].fields&sc.field != 0 {
-			sc.mark[n] = sc.round
-			sc.flagged = append(sc.flagged, n)
-		}
-	}
-}
-
 // text tries on one text the conditions its literals allow; false when none of
 // them holds there, whatever the other texts are.
 func (sc *Scratch) text(i int, t Text) (any bool) {
@@ -220,29 +224,83 @@ func (sc *Scratch) text(i int, t Text) (any bool) {
 		clear(sc.mark)
 		sc.round = 1
 	}
-	sc.field, sc.flagged = t.Field, sc.flagged[:0]
+	sc.field, sc.flagged, sc.long = t.Field, sc.flagged[:0], len(t.S) > longText
 	sc.set.scanner.scan(t.S, sc.onLiteral)
 	for _, n := range sc.flagged {
 		any = sc.try(n, i, t.S) || any
 	}
 	for _, n := range sc.set.always {
 		if sc.set.conds[n].fields&t.Field != 0 {
-			any = sc.try(n, i, t.S) || any
+			any = sc.at(n, i, t.S, 0, min(len(t.S), longText)) || any
 		}
 	}
 	return any
 }
 
-// try tries condition n unless it is known to hold already.
+// literal notes the conditions that a literal found in the current text allows.
+func (sc *Scratch) literal(id int32, end int) {
+	for _, n := range sc.set.uses[id] {
+		if sc.set.conds[n].fields&sc.field == 0 {
+			continue
+		}
+		if sc.mark[n] != sc.round {
+			sc.mark[n] = sc.round
+			sc.flagged = append(sc.flagged, n)
+			sc.places[n] = 0
+		}
+		if sc.long {
+			sc.place(n, int32(end))
+		}
+	}
+}
+
+// place keeps the first places far enough apart, and the last of all: a payload
+// behind padding is found, wherever its author put keywords before it.
+func (sc *Scratch) place(n, end int32) {
+	k := sc.places[n]
+	if k > 0 && end-sc.where[n][k-1] < window && k < maxPlaces {
+		return
+	}
+	if k < maxPlaces {
+		sc.places[n]++
+	} else {
+		k--
+	}
+	sc.where[n][k] = end
+}
+
+// try tries condition n on a text unless it is known to hold already.
 func (sc *Scratch) try(n int32, text int, s string) bool {
-	if sc.found[n].text != 0 {
+	if !sc.long || sc.set.conds[n].op != opRegex {
+		return sc.at(n, text, s, 0, len(s))
+	}
+	for _, end := range sc.where[n][:sc.places[n]] {
+		if sc.at(n, text, s, max(0, int(end)-window), min(len(s), int(end)+window)) {
+			return true
+		}
+	}
+	return false
+}
+
+// at tries condition n on s[from:to]. When the work allowed is done it says
+// true, which means no more than "not known to be quiet".
+func (sc *Scratch) at(n int32, text int, s string, from, to int) bool {
+	c := sc.set.conds[n]
+	if sc.found[n].text != 0 || sc.spent > sc.set.limit {
 		return true
 	}
-	at := sc.set.conds[n].in(s)
-	if at >= 0 {
-		sc.found[n] = place{int32(text) + 1, int32(at)}
+	if c.op == opRegex {
+		if !c.possible(s[from:to]) {
+			return false
+		}
+		sc.spent += to - from
 	}
-	return at >= 0
+	at := c.in(s[from:to])
+	if at < 0 || at == 0 && from > 0 { // ^ would match where the window begins
+		return false
+	}
+	sc.found[n] = place{int32(text) + 1, int32(from + at)}
+	return true
 }
 
 // MatchAll is Match without the shortcut: every condition is tried on every
@@ -252,9 +310,7 @@ func (s *Set) MatchAll(texts []Text, sc *Scratch, hit func(r *Rule, excerpt stri
 	for i := range texts {
 		for n, c := range s.conds {
 			if c.fields&texts[i].Field != 0 {
-				bare := *c
-				bare.also = nil
-				if at := bare.in(texts[i].S); at >= 0 && sc.found[n].text == 0 {
+				if at := c.in(texts[i].S); at >= 0 && sc.found[n].text == 0 {
 					sc.found[n] = place{int32(i) + 1, int32(at)}
 				}
 			}

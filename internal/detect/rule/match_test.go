@@ -17,6 +17,7 @@ func shipped(t testing.TB, g Group) *Set {
 	if err != nil {
 		t.Fatal(err)
 	}
+	set.limit = 1 << 40 // the definition knows no limit
 	return set
 }
 
@@ -121,7 +122,12 @@ func TestScanner(t *testing.T) {
 	s := newScanner(literals)
 	for _, text := range []string{"", "ushers", "shis", "x\xff\x00y", "hershe", "u", strings.Repeat("sh", 50) + "e"} {
 		got := map[string]int{}
-		s.scan(text, func(id int32) { got[literals[id]]++ })
+		s.scan(text, func(id int32, end int) {
+			got[literals[id]]++
+			if !strings.HasSuffix(text[:end], literals[id]) {
+				t.Errorf("scan %q: %q does not end at %d", text, literals[id], end)
+			}
+		})
 		for _, l := range literals {
 			want := 0
 			for i := range len(text) {
@@ -192,5 +198,56 @@ func BenchmarkLoad(b *testing.B) {
 		for g := range groupFields {
 			shipped(b, g)
 		}
+	}
+}
+
+// TestLongTexts: the work for one observation is bounded whatever is in it, and
+// a payload behind padding is still found.
+func TestLongTexts(t *testing.T) {
+	set, err := Source{}.Load(content.Rules(), Web)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sc Scratch
+	run := func(body string) (ids []string) {
+		o := &observe.Observation{Service: "http", HTTP: &observe.HTTPRequest{Method: "POST", Target: "/a", Body: []byte(body[:min(len(body), observe.MaxBody)])}}
+		set.Match(Web.Texts(o, &sc), &sc, func(r *Rule, _ string) { ids = append(ids, r.ID) })
+		return ids
+	}
+	for _, pad := range []string{strings.Repeat("A", 60_000), strings.Repeat("and or select from ' ", 2900)} {
+		if ids := fmt.Sprint(run("x=" + pad + "&y=<script>alert(1)</script>")); !strings.Contains(ids, "web.xss") {
+			t.Errorf("behind padding: %s", ids)
+		}
+	}
+	var words strings.Builder // every literal of every rule: all expressions are interested
+	for _, c := range set.conds {
+		for _, l := range append(c.literals(), "zz") {
+			words.WriteString(l + " ")
+		}
+		for _, l := range c.also {
+			words.WriteString(l[0])
+		}
+	}
+	run(strings.Repeat(words.String(), 8))
+	if sc.spent > set.limit+longText {
+		t.Errorf("%d bytes given to expressions, at most %d", sc.spent, set.limit)
+	}
+	t.Logf("%d bytes given to expressions", sc.spent)
+}
+
+func BenchmarkMatchHostileBody(b *testing.B) {
+	set, err := Source{}.Load(content.Rules(), Web)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var words strings.Builder
+	for _, c := range set.conds {
+		words.WriteString(strings.Join(c.literals(), " ") + " ")
+	}
+	body := []byte(strings.Repeat(words.String(), 8))[:observe.MaxBody]
+	o := &observe.Observation{Service: "http", HTTP: &observe.HTTPRequest{Method: "POST", Target: "/a", Body: body}}
+	var sc Scratch
+	for b.Loop() {
+		set.Match(Web.Texts(o, &sc), &sc, func(*Rule, string) {})
 	}
 }

@@ -74,14 +74,15 @@ func (s *scanner) expand() {
 	}
 }
 
-// scan calls hit with the id of every literal found in text, once per place.
-func (s *scanner) scan(text string, hit func(id int32)) {
+// scan calls hit with the id of every literal found in text and the place
+// where it ends, once per place.
+func (s *scanner) scan(text string, hit func(id int32, end int)) {
 	at := int32(0)
 	for i := range len(text) {
 		at = s.next[int(at)*s.width+int(s.class[text[i]])]
 		if out := s.output[at]; out != nil {
 			for _, id := range out {
-				hit(id)
+				hit(id, i+1)
 			}
 		}
 	}
