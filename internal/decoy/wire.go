@@ -64,6 +64,9 @@ func (w *wire) await() (*bufio.Reader, error) {
 }
 
 func (w *wire) Read(p []byte) (n int, err error) {
+	if w.in > w.s.run.Limits.In {
+		return 0, ErrLimit // a reader that was given back may have forgotten it
+	}
 	if w.direct {
 		n, err = readNow(w.fd, p)
 	} else {
