@@ -179,15 +179,11 @@ func (h *channel) sftp() int {
 // Read takes what the visitor types or sends.
 func (h *channel) Read(p []byte) (int, error) {
 	n, err := h.ch.Read(p)
-	h.c.wire.consumed.Add(int64(n) + overhead)
 	if n > 0 && !h.quiet {
 		h.c.s.Note('<', p[:n])
 	}
 	return n, err
 }
-
-// overhead is about what a packet costs on the wire beside its data.
-const overhead = 64
 
 // Write shows the visitor something.
 func (h *channel) Write(p []byte) (int, error) { return noted{h, h.ch}.Write(p) }

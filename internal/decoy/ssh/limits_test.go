@@ -79,7 +79,7 @@ func TestStopWhileBusy(t *testing.T) {
 	}
 }
 
-// unread is a service that lets the library's side pile up.
+// unread is a service that only takes what comes.
 type unread struct{ held chan int64 }
 
 func (u unread) Serve(_ context.Context, s *decoy.Session) error {
@@ -94,9 +94,9 @@ func (u unread) Serve(_ context.Context, s *decoy.Session) error {
 	return nil
 }
 
-// TestUnreadDataIsCharged: data that waits in the library counts against the
-// memory all visitors share.
-func TestUnreadDataIsCharged(t *testing.T) {
+// TestBulkIsCharged: what a visitor sends in bulk counts against the memory
+// all visitors share, whether it waits unread or has become a file.
+func TestBulkIsCharged(t *testing.T) {
 	p, err := host()
 	if err != nil {
 		t.Fatal(err)

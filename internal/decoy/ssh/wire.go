@@ -24,9 +24,8 @@ type wire struct {
 	hello    *hello // reading along; nil when done
 	handed   bool   // the library has it
 
-	arrived  atomic.Int64 // bytes read from the visitor
-	consumed atomic.Int64 // of channel data that found its reader
-	held     int64        // bytes of shared memory taken for the difference
+	arrived int64 // bytes read from the visitor
+	held    int64 // bytes of shared memory taken for them
 
 	reading, writing sync.Mutex
 	gone             atomic.Bool
@@ -37,7 +36,7 @@ var errGone = errors.New("visit is over")
 
 const (
 	maxVersion = 255 // RFC 4253, section 4.2, with CR LF
-	// slack is how much may wait unread in the library before it is charged.
+	// slack is how much a visitor may send before it is charged.
 	slack    = 256 << 10
 	holdStep = 128 << 10
 )
@@ -91,7 +90,7 @@ func (w *wire) readVersion() (line []byte, ok bool) {
 	for {
 		n, err := w.Conn.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		w.arrived.Add(int64(n))
+		w.arrived += int64(n)
 		if i := bytes.IndexByte(buf, '\n'); i >= 0 && i < maxVersion {
 			w.rest = buf[i+1:]
 			return bytes.Clone(buf[:i+1]), true
@@ -122,9 +121,9 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.hello.see(p[:n])
 		w.learn()
 	}
-	waiting := w.arrived.Add(int64(n)) - w.consumed.Load()
-	for waiting-slack > w.held {
-		// A visitor fills channels that nobody reads: that memory counts.
+	w.arrived += int64(n)
+	for w.arrived-slack > w.held {
+		// What arrives in bulk stays: as files, or in channels that nobody reads.
 		if !w.s.Hold(holdStep) {
 			return n, decoy.ErrLimit
 		}

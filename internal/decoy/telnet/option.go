@@ -24,6 +24,7 @@ const (
 	optTTYPE  = 24 // RFC 1091
 	optNAWS   = 31 // RFC 1073
 	optTSPEED = 32 // RFC 1079
+	optLINE   = 34 // RFC 1184
 	optXDISP  = 35 // RFC 1096
 	optENV    = 39 // RFC 1572
 )

@@ -138,7 +138,9 @@ func (t *terminal) option(verb, opt byte) {
 				t.theirs[opt] = true
 				t.ask(opt)
 			}
-		case opt == optNAWS:
+		case opt == optNAWS || opt == optLINE:
+			// Without a mode from us, line mode changes nothing; but tools that are
+			// refused it guess at when to send the next letter.
 			t.theirs[opt] = true
 			t.send(do, opt)
 		default:
