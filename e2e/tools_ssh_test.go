@@ -181,7 +181,7 @@ func sshForward(t *testing.T, n *node, a *attacker) {
 func wordlist(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "words")
-	write(t, file, strings.Join([]string{"letmein", "dragon", "master", "sunshine", "shadow", "princess", "football", "monkey", "123456", "root", "admin", "password"}, "\n")+"\n")
+	write(t, file, strings.Join([]string{"letmein", "dragon", "master", "sunshine", "shadow", "princess", "123456", "root", "admin", "password"}, "\n")+"\n")
 	return file
 }
 
