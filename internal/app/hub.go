@@ -35,6 +35,7 @@ type hub struct {
 	ledger *decide.Ledger
 	policy *decide.Policy
 	watch  *decide.Watch
+	todo   map[model.Entity]time.Time // changed and not decided yet → when its newest signal was stored
 }
 
 // horizon is how far back signals are folded again at a start: by then the
@@ -119,44 +120,21 @@ func (h *hub) note(e model.Entry) {
 // onSignals is the handler of the hub's durable consumer: fold, decide, write,
 // and only then acknowledge.
 func (h *hub) onSignals(ctx context.Context, batch []bus.Message[model.Signal]) error {
-	stored := map[model.Entity]*bus.Message[model.Signal]{}
-	var changed []model.Entity
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for i := range batch {
 		m := &batch[i]
 		if err := m.Value.Check(); err != nil {
 			h.log.Warn("signal ignored", "seq", m.Seq, "error", err)
 			continue
 		}
+		// What changed is remembered until it is decided: when the ledger cannot
+		// be written the same batch comes again, and then changes nothing.
 		for _, e := range h.store.Fold(&m.Value) {
-			if stored[e] == nil {
-				changed = append(changed, e)
-			}
-			stored[e] = m
+			h.todo[e] = m.Time
 		}
 	}
-	folded := time.Now()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, e := range changed {
-		ind, ok := h.store.Get(e, folded)
-		if !ok {
-			continue
-		}
-		entries, err := decide.Evaluate(time.Now(), ind, h.ledger, h.policy, h.around.snapshot())
-		if err != nil {
-			h.log.Error("cannot decide", "entity", e.Type(), "error", err)
-			h.health.Set("policy", obs.StateDegraded, err.Error())
-		}
-		for i := range entries {
-			if d := entries[i].Decision; d != nil {
-				d.Because.Seen, d.Because.Stored, d.Because.Folded = ind.LastSeen, stored[e].Time, folded
-			}
-		}
-		if err := h.append(ctx, entries); err != nil {
-			return err
-		}
-	}
-	return nil
+	return h.decide(ctx, time.Now())
 }
 
 // reconsider looks at everything that is known, once after a start: a kill
@@ -165,18 +143,38 @@ func (h *hub) reconsider(ctx context.Context, now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, ind := range h.store.List(now, intel.Filter{Types: []model.EntityType{model.TypeIP}, MinConfidence: 0.5, Limit: intel.MaxList}) {
-		entries, err := decide.Evaluate(now, ind, h.ledger, h.policy, h.around.snapshot())
+		h.todo[ind.Entity] = ind.LastSeen
+	}
+	return h.decide(ctx, now)
+}
+
+// decide evaluates what has changed since it was last decided; what could not
+// be written down stays to be done. The caller holds mu.
+func (h *hub) decide(ctx context.Context, folded time.Time) error {
+	facts := h.around.snapshot()
+	for e, stored := range h.todo {
+		ind, ok := h.store.Get(e, folded)
+		if !ok {
+			delete(h.todo, e)
+			continue
+		}
+		entries, err := decide.Evaluate(time.Now(), ind, h.ledger, h.policy, facts)
 		if err != nil {
-			h.log.Error("cannot decide", "error", err)
+			h.log.Error("cannot decide", "entity", e.Type(), "error", err)
+			h.health.Set("policy", obs.StateDegraded, err.Error())
 		}
 		for i := range entries {
 			if d := entries[i].Decision; d != nil {
-				d.Because.Seen, d.Because.Stored, d.Because.Folded = ind.LastSeen, ind.LastSeen, now
+				d.Because.Seen, d.Because.Stored, d.Because.Folded = ind.LastProof, stored, folded
+				if d.Because.Seen.IsZero() {
+					d.Because.Seen = ind.LastSeen
+				}
 			}
 		}
 		if err := h.append(ctx, entries); err != nil {
 			return err
 		}
+		delete(h.todo, e)
 	}
 	return nil
 }

@@ -53,17 +53,16 @@ type sensor struct {
 }
 
 func newSensor(c *Config, id identity, log *slog.Logger, health *obs.Health, m *obs.Metrics) (*sensor, error) {
-	detectors, err := builtin.BuildDetectors()
-	if err != nil {
-		return nil, fmt.Errorf("build detectors: %w", err)
-	}
-	s := &sensor{conf: c, log: log, health: health, engine: detect.NewEngine(detectors, detect.Options{}), metrics: newSensorMetrics(m)}
-	s.setup.Persona = id.persona
 	who, err := persona.FromState(id.persona)
 	if err != nil {
 		return nil, fmt.Errorf("read persona: %w", err)
 	}
-	s.hostName = who.Hostname
+	detectors, err := builtin.BuildDetectors(lures(who))
+	if err != nil {
+		return nil, fmt.Errorf("build detectors: %w", err)
+	}
+	s := &sensor{conf: c, log: log, health: health, engine: detect.NewEngine(detectors, detect.Options{}), metrics: newSensorMetrics(m), hostName: who.Hostname}
+	s.setup.Persona = id.persona
 	table := builtin.Decoys()
 	for name, in := range c.Decoys.Instances {
 		if in.Disabled {
@@ -89,6 +88,17 @@ func newSensor(c *Config, id identity, log *slog.Logger, health *obs.Health, m *
 	return s, nil
 }
 
+// lures are the identifiers of the keys that the decoys hand out, as they are
+// reported when somebody comes back with one.
+func lures(p *persona.Persona) []string {
+	s := p.Secrets
+	out := []string{s.AWSAccessKeyID}
+	for _, key := range []string{s.OpenAIKey, s.GitHubToken, s.StripeKey, s.JWTSecret} {
+		out = append(out, observe.KeyID(key))
+	}
+	return out
+}
+
 // close gives the decoys' ports back.
 func (s *sensor) close(context.Context) error {
 	var errs []error
@@ -106,7 +116,7 @@ func (s *sensor) run(ctx context.Context) error {
 		began := time.Now()
 		err := s.once(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return s.flush()
 		}
 		s.mu.Lock()
 		s.restarts++
@@ -119,11 +129,20 @@ func (s *sensor) run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return s.flush()
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, 10*time.Second)
 	}
+}
+
+// flush stores what the detectors were still summing up.
+func (s *sensor) flush() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var signals []model.Signal
+	s.engine.Flush(func(m model.Signal) { signals = append(signals, m) })
+	return s.publish(ctx, signals)
 }
 
 // once is one life of the decoys' process.

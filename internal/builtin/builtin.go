@@ -5,6 +5,7 @@ package builtin
 import (
 	"fmt"
 
+	"bartizan/internal/conf"
 	"bartizan/internal/decoy"
 	"bartizan/internal/decoy/docker"
 	"bartizan/internal/decoy/llm"
@@ -60,12 +61,25 @@ func Enforcers() plug.Table[enforce.Enforcer] {
 	)
 }
 
-// BuildDetectors builds every detector family from its defaults.
-func BuildDetectors() ([]detect.Named, error) {
+// BuildDetectors builds every detector family from its defaults. lures are
+// identifiers of keys that exist nowhere but in this install's lures.
+func BuildDetectors(lures []string) ([]detect.Named, error) {
 	table := Detectors()
 	var out []detect.Named
 	for _, name := range table.Names() {
-		d, err := table.Build(name, nil)
+		var options conf.Raw
+		if name == "auth" && len(lures) > 0 {
+			text, err := conf.Dump(struct {
+				Lures []string `yaml:"lures"`
+			}{lures})
+			if err == nil {
+				options, err = conf.Parse("lures", text)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("detector %s: %w", name, err)
+			}
+		}
+		d, err := table.Build(name, options)
 		if err != nil {
 			return nil, fmt.Errorf("detector %s: %w", name, err)
 		}

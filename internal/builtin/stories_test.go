@@ -16,7 +16,7 @@ import (
 // all is an engine with every detector family as shipped.
 func all(t testing.TB) *detect.Engine {
 	t.Helper()
-	named, err := builtin.BuildDetectors()
+	named, err := builtin.BuildDetectors(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
