@@ -121,6 +121,8 @@ func translation(_ speaker, _ *question, raw, low string) string {
 	return strings.Join(parts, " ")
 }
 
+var storyWord = regexp.MustCompile(`\b(story|fairy tale|tale)\b`)
+
 func creative(sp speaker, _ *question, raw, low string) string {
 	switch {
 	case has(low, "joke"):
@@ -134,7 +136,7 @@ func creative(sp speaker, _ *question, raw, low string) string {
 		t := topics(raw, 2)
 		about := t[len(t)-1]
 		return "In quiet hours when the day is done,\nI think of " + about + " in the setting sun.\nThe world moves on, the shadows grow,\nAnd still there's more that we could know.\n\nSo let the evening softly fall,\nAnd " + about + " be the heart of all."
-	case has(low, "story"):
+	case storyWord.MatchString(low):
 		return "Once upon a time, in a small town by the sea, there lived an old lighthouse keeper named Elias. Every evening he climbed the spiral stairs to light the lamp, and every morning he came down again to a world that had changed a little without him.\n\nOne night a storm came up that was stronger than any he could remember. Through the rain he saw a single lantern, swinging wildly, far out on the water. He stayed at the lamp until dawn, turning it by hand when the mechanism failed.\n\nIn the morning a fishing boat lay safely in the harbor, and on his doorstep stood a basket of fresh bread with a note: \"We saw your light.\" Elias smiled, and that evening the stairs did not seem so steep."
 	}
 	return ""

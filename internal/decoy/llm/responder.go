@@ -50,7 +50,7 @@ func has(low string, words ...string) bool {
 	return false
 }
 
-var harm = regexp.MustCompile(`\b(bomb|explosive|ransomware|malware|keylogger|rootkit|botnet|phishing|meth(amphetamine)?|nerve agent|bioweapon|ddos|exploit for|steal (passwords?|credit)|credit card numbers|carding|child|suicide|hack into|backdoor|undetectable)\b`)
+var harm = regexp.MustCompile(`\b(bomb|explosive|ransomware|malware|keylogger|rootkit|botnet|phishing|meth(amphetamine)?|nerve agent|bioweapon|ddos|exploit for|steal (passwords?|credit)|credit card numbers|carding|hack into|backdoor|undetectable)\b`)
 
 func harmful(sp speaker, _ *question, raw, low string) string {
 	if !harm.MatchString(low) || !has(low, "how", "write", "make", "create", "build", "give", "generate", "code", "show", "help", "steps", "instructions", "tell") {
@@ -130,8 +130,8 @@ func echo(_ speaker, _ *question, raw, low string) string {
 var (
 	counts   = regexp.MustCompile(`\bcount (?:(?:from )?(-?\d{1,6}) )?(up |down )?to (\d{1,6}|five|ten|twenty)\b`)
 	howMany  = regexp.MustCompile(`how many (?:letters? |times (?:does )?)?["']?(\w)["']?'?s? (?:are |is |letters? |appear |occur )*(?:there )?in (?:the )?(?:word )?["']?([a-z]{2,40})`)
-	reversed = regexp.MustCompile(`(?:reverse|backwards?)(?: the)?(?: (?:word|string|text|letters of))?:? ["']?([A-Za-z0-9]{2,40})["']?[.?]?$`)
-	spelled  = regexp.MustCompile(`^(?:how do you )?spell(?: the word)? ["']?([A-Za-z]{2,40})["']?[.?]?$`)
+	reversed = regexp.MustCompile(`(?i)(?:reverse|backwards?)(?: the)?(?: (?:word|string|text|letters of))?:? ["']?([A-Za-z0-9]{2,40})["']?[.?]?$`)
+	spelled  = regexp.MustCompile(`(?i)^(?:how do you )?spell(?: the word)? ["']?([A-Za-z]{2,40})["']?[.?]?$`)
 )
 
 func counting(_ speaker, _ *question, raw, low string) string {
@@ -265,8 +265,10 @@ func general(sp speaker, raw string) string {
 		return "How can I help you today?"
 	}
 	t := topics(raw, 4)
-	for len(t) < 3 {
-		t = append(t, t[len(t)-1])
+	for _, more := range [...]string{"the context", "the details"} {
+		if len(t) < 3 {
+			t = append(t, more)
+		}
 	}
 	opening := sp.one(raw, "That's a good question.", "Sure, here is an overview.", "There are a few things to consider here.", "Let me break this down.")
 	return opening + "\n\n1. **" + title(t[0]) + "**: The first thing to look at is " + t[0] + " itself: what it means in your context, and what you want to get out of it.\n" +
