@@ -16,8 +16,11 @@ import (
 // that what is read. Errors are a *Malformed, or those of the connection.
 func Read(s *decoy.Session, maxBody int) (*Request, error) {
 	r := &Request{}
-	if bad := r.readHead(s); bad != nil {
-		return nil, bad
+	if err := r.readHead(s); err != nil {
+		if m, bad := errors.AsType[*Malformed](err); bad && m.Why != noMethod {
+			_, _ = r.parse() // as far as it goes
+		}
+		return nil, err
 	}
 	why, status := r.parse()
 	if status == 0 && r.Proto != "" {
@@ -53,7 +56,7 @@ func (r *Request) readHead(s *decoy.Session) error {
 			// No server waits for more of what cannot become a request.
 			r.head = string(b[:min(len(b), 512)])
 			s.Linger()
-			return r.malformed("no method", 400)
+			return r.malformed(noMethod, 400)
 		}
 		all := b
 		if long != nil {
@@ -88,6 +91,9 @@ func (r *Request) readHead(s *decoy.Session) error {
 		}
 	}
 }
+
+// noMethod is why bytes are not even the beginning of a request.
+const noMethod = "no method"
 
 // skipEmpty waits for a byte that is not of an empty line (RFC 9112 §2.2).
 func skipEmpty(s *decoy.Session) (*bufio.Reader, error) {
@@ -190,7 +196,7 @@ func (r *Request) requestLine(line string) (why string, status int) {
 	r.Method = method
 	for i := range len(method) {
 		if !methodByte(method[i]) {
-			return "no method", 400
+			return noMethod, 400
 		}
 	}
 	i := strings.LastIndexByte(rest, ' ')

@@ -18,8 +18,8 @@ type bait struct {
 
 func text(s string) func(*persona.Persona) string { return func(*persona.Persona) string { return s } }
 
-// baits are looked up without case and without a trailing slash; the first that
-// fits wins. Dot-env files of every name are found before.
+// baits are looked up without case and without a trailing slash; the longest
+// that fits wins. Dot-env files of every name are found before.
 var baits = []bait{
 	{"/.git/config", "git", true, octet, gitConfig},
 	{"/.git/head", "git", true, octet, text("ref: refs/heads/main\n")},
@@ -99,13 +99,14 @@ func findBait(path string) *bait {
 	if strings.HasPrefix(base, ".env") {
 		return &dotEnv
 	}
+	var best *bait
 	for i := range baits {
 		b := &baits[i]
-		if path == b.path || b.below && strings.HasSuffix(path, b.path) {
-			return b
+		if (path == b.path || b.below && strings.HasSuffix(path, b.path)) && (best == nil || len(b.path) > len(best.path)) {
+			best = b
 		}
 	}
-	return nil
+	return best
 }
 
 var dotEnv = bait{"/.env", "env", true, octet, dotenv}

@@ -22,7 +22,7 @@ func suite(t *testing.T, c Config, options ...decoytest.Option) {
 }
 
 func TestSuite(t *testing.T) {
-	suite(t, Default(), decoytest.Hello("GET /.env HTTP/1.1\r\nHost: x\r\nUser-Agent: suite\r\n\r\n"))
+	suite(t, Default(), decoytest.Hello("GET /.env HTTP/1.1\r\nHost: x\r\nUser-Agent: suite\r\n\r\n"), decoytest.Dialogues(25))
 }
 
 func TestSuiteTLS(t *testing.T) {

@@ -94,7 +94,7 @@ const maxRequests = 1000
 // refuse reports a malformed request and answers it as the server does.
 func (v *service) refuse(s *decoy.Session, h *site, m *httpd.Malformed) {
 	r := m.Request
-	if r.Method != "" && m.Why != "no method" {
+	if r.Target != "" {
 		_ = s.HTTP(r.Observation(m.Status, "malformed", v.conf.TLS), r.Raw()) // over the limit the visit ends anyway
 	} // else the first bytes of the interaction tell the rest: there is no request to report
 	if r.Proto == "" {
@@ -187,11 +187,16 @@ func (x *visit) fetches() error {
 	if !mayFetch(x.r.Head()) && !mayFetch(body) {
 		return nil
 	}
-	text := httpd.Unescape(x.r.Target, true) + "\n" + x.r.Head() + "\n" + httpd.Unescape(body, true)
-	for _, f := range decoy.Downloads(text) {
-		if strings.HasPrefix(x.r.Header("User-Agent"), f.Tool) && strings.Contains(x.r.Header("User-Agent"), f.URL) {
-			continue // how a client describes itself
+	var text strings.Builder
+	text.WriteString(httpd.Unescape(x.r.Target, true) + "\n")
+	for _, f := range x.r.Headers {
+		if v := strings.ToLower(f.Value); strings.HasPrefix(v, "wget/") || strings.HasPrefix(v, "curl/") {
+			continue // what the client calls itself
 		}
+		text.WriteString(f.Value + "\n")
+	}
+	text.WriteString(httpd.Unescape(body, true))
+	for _, f := range decoy.Downloads(text.String()) {
 		if err := x.s.Fetch(f.URL, f.Tool); err != nil {
 			return err
 		}
