@@ -87,26 +87,37 @@ func (r *reader) using(netns string, f func(*socket) error) error {
 
 // rangeOf is a range as read from the kernel.
 type rangeOf struct {
-	piece
-	count enforce.Counter
+	piece        // until is the earliest moment its end can be
+	spread int64 // milliseconds its end may be later than that
+	count  enforce.Counter
 }
 
 // ranges reads a set. Dumps come in no promised order, and an element that
 // expired during the dump may leave its end behind; so starts and ends are
 // sorted apart and each start takes the nearest end after it.
+//
+// The kernel says how long an element has left. It fills one answer ahead, so
+// that was said at some moment between the last answer and now, which on a
+// machine that was paused is a long time.
 func (l layout) ranges(ctx context.Context, s *socket, set int) ([]rangeOf, error) {
 	var starts []rangeOf
 	var ends []addr
-	err := l.dump(ctx, s, set, func(e element) {
+	since, now := time.Now().UnixMilli(), int64(0)
+	err := l.dump(ctx, s, set, func() {
+		if now != 0 {
+			since = now
+		}
+		now = time.Now().UnixMilli()
+	}, func(e element) {
 		if e.end {
 			ends = append(ends, e.at)
 			return
 		}
-		until := int64(math.MaxInt64)
+		until := int64(math.MaxInt64 / 2)
 		if e.left > 0 {
-			until = time.Now().UnixMilli() + int64(min(e.left, 1<<50))
+			until = since + int64(min(e.left, 1<<50))
 		}
-		starts = append(starts, rangeOf{piece{lo: e.at, until: until}, enforce.Counter{Packets: e.packets, Bytes: e.bytes}})
+		starts = append(starts, rangeOf{piece{lo: e.at, until: until}, now - since, enforce.Counter{Packets: e.packets, Bytes: e.bytes}})
 	})
 	if err != nil {
 		return nil, err
@@ -138,7 +149,7 @@ func compare(have []rangeOf, want []piece, late int64) (del, add []piece) {
 		switch c := have[i].lo.compare(want[j].lo); {
 		case c == 0:
 			off := have[i].until - want[j].until
-			if have[i].hi != want[j].hi || off < -tolerance || off > tolerance+late {
+			if have[i].hi != want[j].hi || off+have[i].spread < -tolerance || off > tolerance+late {
 				del, add = append(del, have[i].piece), append(add, want[j])
 			}
 			i, j = i+1, j+1

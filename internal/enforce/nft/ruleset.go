@@ -379,13 +379,16 @@ func (l layout) matches(f found) (names [setCount]string, stale []string, ok boo
 	return names, stale, true
 }
 
-// dump reads all elements of a set.
-func (l layout) dump(ctx context.Context, s *socket, set int, each func(element)) error {
+// dump reads all elements of a set; next is called before those of one message.
+func (l layout) dump(ctx context.Context, s *socket, set int, next func(), each func(element)) error {
 	spec := setSpecs[set]
 	err := s.query(ctx, unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, "read set "+l.names[set], func(t *batch) {
 		t.str(unix.NFTA_SET_ELEM_LIST_TABLE, l.table)
 		t.str(unix.NFTA_SET_ELEM_LIST_SET, l.names[set])
-	}, func(b []byte) error { return parseElements(b, spec.width, each) })
+	}, func(b []byte) error {
+		next()
+		return parseElements(b, spec.width, each)
+	})
 	if errors.Is(err, unix.ENOENT) {
 		return errNoTable
 	}
