@@ -1,0 +1,137 @@
+package app
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"bartizan/internal/decide"
+	"bartizan/internal/model"
+)
+
+func freePort(t *testing.T) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
+func TestListeningFallsBackOrRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port, second := uint16(taken.Addr().(*net.TCPAddr).Port), freePort(t)
+	c := DecoysConfig{Listen: "fallback", Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
+		Instances: map[string]InstanceConfig{"ssh": {Service: "ssh", Port: port, Fallback: second}, "off": {Service: "tcp", Port: port, Disabled: true}}}
+	files, lines, err := openListeners(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		defer f.file.Close()
+	}
+	if len(lines) != 1 || lines[0].Standard || !strings.Contains(lines[0].Note, "taken") || netip.MustParseAddrPort(lines[0].Address).Port() != second {
+		t.Errorf("lines %+v, want one on the second port %d that says why", lines, second)
+	}
+	if conn, err := net.Dial("tcp", lines[0].Address); err != nil {
+		t.Errorf("nothing listens there: %v", err)
+	} else {
+		conn.Close()
+	}
+	c.Listen = "strict"
+	if _, _, err := openListeners(&c); err == nil || !strings.Contains(err.Error(), "strict") {
+		t.Errorf("strict: %v, want an error that names the setting", err)
+	}
+}
+
+func TestConfigMistakes(t *testing.T) {
+	cases := []struct{ text, want string }{
+		{"decoys:\n  lissten: strict\n", `:2: unknown key "lissten"`},
+		{"decoys: {listen: maybe}\n", "neither fallback nor strict"},
+		{"decoys: {instances: {shh: {port: 22}}}\n", `unknown decoy "shh"`},
+		{"decoys: {instances: {ssh: {port: 22}, other: {service: tcp, port: 22}}}\n", "port 22 is already"},
+		{"decoys: {instances: {ssh: {options: {maxtries: 3}}}}\n", `unknown key "maxtries"`},
+		{"decoys: {instances: {x: {service: tcp}}}\n", "port is missing"},
+		{"enforce: {nftables: {}}\n", `unknown enforcer "nftables"`},
+		{"protect: {never: [10.0.0.0/33]}\n", "never[0]"},
+	}
+	for _, c := range cases {
+		file := filepath.Join(t.TempDir(), "config.yaml")
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadConfig(file); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), file) {
+			t.Errorf("%q: %v, want %q and the file's name", c.text, err, c.want)
+		}
+	}
+	if _, err := LoadConfig(""); err != nil {
+		t.Errorf("the defaults are wrong: %v", err)
+	}
+}
+
+func TestIdentityIsStable(t *testing.T) {
+	dir := t.TempDir()
+	one, err := loadIdentity(dir, time.Now())
+	if err != nil || !one.first {
+		t.Fatalf("first start: %v", err)
+	}
+	two, err := loadIdentity(dir, time.Now())
+	if err != nil || two.first || !two.key.Equal(one.key) || two.persona.Keys.RSA != one.persona.Keys.RSA {
+		t.Fatalf("second start is another node: %v", err)
+	}
+	for _, name := range []string{"persona.json", "node.key"} {
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v; want mode 0600", name, st.Mode(), err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "persona.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadIdentity(dir, time.Now()); err == nil || !strings.Contains(err.Error(), "backup") {
+		t.Errorf("a damaged persona: %v, want an error that says what to do", err)
+	}
+}
+
+func TestUnknownFactsHold(t *testing.T) {
+	got := unknownFacts([]string{"host name: x", "addresses: y", "routes: z", "resolvers: r", "weather: w"})
+	want := []string{decide.FactOwn, decide.FactGateways, decide.FactOwn, decide.FactResolvers, "weather"}
+	if len(got) != len(want) {
+		t.Fatalf("%v", got)
+	}
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("%q, want it about %s", got[i], want[i])
+		}
+	}
+}
+
+func TestBenignFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "benign.txt")
+	if err := os.WriteFile(file, []byte("# crawlers\n192.0.2.0/24 # one\n\n2001:db8::1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := loadPrefixes(file)
+	if err != nil || l.Verdict != model.GuardHold {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	for text, want := range map[string]bool{"192.0.2.7/32": true, "192.0.0.0/16": true, "198.51.100.1/32": false, "2001:db8::/64": true} {
+		if got := l.List.OverlapsPrefix(netip.MustParsePrefix(text)); got != want {
+			t.Errorf("overlap with %s is %v", text, got)
+		}
+	}
+	if err := os.WriteFile(file, []byte("ok\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadPrefixes(file); err == nil || !strings.Contains(err.Error(), ":1:") {
+		t.Errorf("a wrong line: %v, want file and line", err)
+	}
+}
