@@ -3,9 +3,7 @@ package llm
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"bartizan/internal/decoy"
 	"bartizan/internal/decoy/decoytest"
 	"bartizan/internal/observe"
 )
@@ -261,36 +258,3 @@ func TestOpenAIPackage(t *testing.T) {
 		t.Errorf("exchange %+v", x)
 	}
 }
-
-func FuzzRequests(f *testing.F) {
-	for _, s := range []string{
-		"GET /api/tags HTTP/1.1\r\n\r\n",
-		"POST /api/generate HTTP/1.1\r\nContent-Length: 33\r\n\r\n{\"model\":\"nope\",\"prompt\":\"hello\"}",
-		"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 65\r\n\r\n{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}",
-		"POST /v1/responses HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-		"POST /v1/embeddings HTTP/1.0\r\nContent-Length: 40\r\n\r\n{\"model\":\"qwen2.5-coder:14b\",\"input\":\"x\"}",
-		"POST /api/pull HTTP/1.1\r\nContent-Length: 30\r\n\r\n{\"model\":\"http://a.b/c/d:e\"}\r\n",
-		"POST /api/chat HTTP/1.1\r\nContent-Length: 90\r\n\r\n{\"model\":\"qwen2.5-coder:14b\",\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"1+1\"}]}]}",
-	} {
-		f.Add([]byte(s))
-	}
-	r := start(f, func(c *Config) { c.Pace = 0 })
-	f.Fuzz(func(t *testing.T, data []byte) {
-		conn, err := net.Dial("tcp", r.Addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(decoytest.Patience))
-		_, _ = conn.Write(data) // the decoy may hang up in the middle
-		_ = conn.(*net.TCPConn).CloseWrite()
-		if _, err := io.Copy(io.Discard, conn); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("no end after %q", data)
-		}
-		if st := r.Runner.Stats(); st.Panics+st.Errors > 0 {
-			t.Fatalf("%+v after %q", st, data)
-		}
-	})
-}
-
-var _ decoy.Service = (*service)(nil)
