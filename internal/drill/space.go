@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -150,6 +151,9 @@ func newLink(node, attackers *space, lane uint8) (_ *link, err error) {
 	if err := attackers.do(func() error { return up(peer, l.peer4, l.peer6) }); err != nil {
 		return l, err
 	}
+	if err := errors.Join(node.do(func() error { return plugged(l.nodeName) }), attackers.do(func() error { return plugged(peer) })); err != nil {
+		return l, err
+	}
 	if err := node.do(func() error {
 		return errors.Join(route(l.nodeName, l.net4, l.peer4), route(l.nodeName, l.net6, l.peer6))
 	}); err != nil {
@@ -224,6 +228,26 @@ func up(name string, a4, a6 netip.Addr) error {
 		return fmt.Errorf("add %s: %w", a6, err)
 	}
 	return netlink.LinkSetUp(dev)
+}
+
+// plugged waits until the kernel has noticed that both ends are up. It looks
+// at such events at most once a second, and until then the IPv6 side is deaf:
+// a question for a neighbour is lost, and asked again only a second later.
+func plugged(name string) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(5 * time.Second); ; <-tick.C {
+		dev, err := netlink.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		if dev.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("device %s has no carrier after 5 s", name)
+		}
+	}
 }
 
 func route(name string, to netip.Prefix, via netip.Addr) error {
