@@ -21,6 +21,8 @@ type Config struct {
 	Data    string              `yaml:"data"` // the one folder everything is kept in
 	Log     LogConfig           `yaml:"log"`
 	Decoys  DecoysConfig        `yaml:"decoys"`
+	Rules   string              `yaml:"rules"`   // folder with detection rules of your own, <folder>/<group>/*.yaml
+	Detect  map[string]conf.Raw `yaml:"detect"`  // detector family → its options, instead of the shipped ones
 	Policy  string              `yaml:"policy"`  // file; empty: the built-in policy, which observes
 	Protect ProtectConfig       `yaml:"protect"` // what must never be blocked
 	Enforce map[string]conf.Raw `yaml:"enforce"` // enforcer name → its options
@@ -172,6 +174,10 @@ func LoadConfig(file string) (Config, error) {
 	return c, nil
 }
 
+func (c *Config) detectors(lures []string) builtin.DetectorOptions {
+	return builtin.DetectorOptions{Families: c.Detect, Rules: c.Rules, Lures: lures}
+}
+
 var instanceName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
 // check finds what types alone cannot: names, ports, and options of plugins.
@@ -208,6 +214,11 @@ func (c *Config) check() error {
 		ports[in.Port] = name
 		if err := decoys.Check(in.Service, in.Options); err != nil {
 			return fmt.Errorf("decoys.instances.%s: %w", name, err)
+		}
+	}
+	if c.Rules != "" {
+		if st, err := os.Stat(c.Rules); err != nil || !st.IsDir() {
+			return fmt.Errorf("rules: %q is not a folder that can be read", c.Rules)
 		}
 	}
 	for name, raw := range c.Enforce {

@@ -57,7 +57,7 @@ func newSensor(c *Config, id identity, log *slog.Logger, health *obs.Health, m *
 	if err != nil {
 		return nil, fmt.Errorf("read persona: %w", err)
 	}
-	detectors, err := builtin.BuildDetectors(lures(who))
+	detectors, err := builtin.BuildDetectors(c.detectors(lures(who)))
 	if err != nil {
 		return nil, fmt.Errorf("build detectors: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -133,5 +134,37 @@ func TestBenignFiles(t *testing.T) {
 	}
 	if _, err := loadPrefixes(file); err == nil || !strings.Contains(err.Error(), ":1:") {
 		t.Errorf("a wrong line: %v, want file and line", err)
+	}
+}
+
+// What config dump prints is a configuration that means the same.
+func TestDumpReadsBack(t *testing.T) {
+	first, err := LoadConfig("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := DumpConfig(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "dump.yaml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second, err := LoadConfig(file)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	again, err := DumpConfig(second)
+	if err != nil || string(again) != string(text) {
+		t.Errorf("dumped again it differs: %v\n%s", err, again)
+	}
+	if !strings.Contains(string(text), "fail_delay") {
+		t.Error("the options of decoys are missing")
+	}
+	for i := range reflect.TypeFor[Config]().NumField() {
+		if key := reflect.TypeFor[Config]().Field(i).Tag.Get("yaml"); !strings.Contains("\n"+string(text), "\n"+key+":") {
+			t.Errorf("key %q is missing", key)
+		}
 	}
 }

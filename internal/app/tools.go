@@ -9,7 +9,7 @@ import (
 
 	"bartizan/content"
 	"bartizan/content/policies"
-	"bartizan/internal/conf"
+	"bartizan/internal/builtin"
 	"bartizan/internal/decide"
 	"bartizan/internal/detect/rule"
 	"bartizan/internal/safe"
@@ -49,9 +49,13 @@ func (c *Config) loadPolicy() (*decide.Policy, error) {
 	return decide.LoadPolicy(name, text)
 }
 
-// CheckPolicy says what is wrong with the policy of a configuration.
-func CheckPolicy(c Config) error {
-	_, err := c.loadPolicy()
+// Check says what is wrong with the files a configuration names: its policy,
+// and its detection rules.
+func Check(c Config) error {
+	if _, err := c.loadPolicy(); err != nil {
+		return err
+	}
+	_, err := builtin.BuildDetectors(c.detectors(nil))
 	return err
 }
 
@@ -60,9 +64,6 @@ func PolicyText(c Config) ([]byte, error) {
 	_, text, err := c.policyText()
 	return text, err
 }
-
-// DumpConfig prints the complete effective configuration; secrets are hidden.
-func DumpConfig(c Config) ([]byte, error) { return conf.Dump(c) }
 
 // RuleReport is the outcome of checking detection rules.
 type RuleReport struct {

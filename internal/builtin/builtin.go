@@ -61,29 +61,58 @@ func Enforcers() plug.Table[enforce.Enforcer] {
 	)
 }
 
-// BuildDetectors builds every detector family from its defaults. lures are
-// identifiers of keys that exist nowhere but in this install's lures.
-func BuildDetectors(lures []string) ([]detect.Named, error) {
+// DetectorOptions is what the detector families are told besides their defaults.
+type DetectorOptions struct {
+	Families map[string]conf.Raw // options by family; a family named here gets nothing else
+	Rules    string              // folder with more rules for the families that have rules
+	Lures    []string            // identifiers of keys that exist nowhere but in this install's lures
+}
+
+// BuildDetectors builds every detector family.
+func BuildDetectors(o DetectorOptions) ([]detect.Named, error) {
 	table := Detectors()
 	var out []detect.Named
+	for name := range o.Families {
+		if !table.Has(name) {
+			return nil, table.Check(name, nil)
+		}
+	}
 	for _, name := range table.Names() {
-		var options conf.Raw
-		if name == "auth" && len(lures) > 0 {
-			text, err := conf.Dump(struct {
-				Lures []string `yaml:"lures"`
-			}{lures})
-			if err == nil {
-				options, err = conf.Parse("lures", text)
-			}
-			if err != nil {
+		raw, given := o.Families[name]
+		if !given {
+			var err error
+			if raw, err = o.shared(name); err != nil {
 				return nil, fmt.Errorf("detector %s: %w", name, err)
 			}
 		}
-		d, err := table.Build(name, options)
+		d, err := table.Build(name, raw)
 		if err != nil {
 			return nil, fmt.Errorf("detector %s: %w", name, err)
 		}
 		out = append(out, detect.Named{Name: name, Detector: d})
 	}
 	return out, nil
+}
+
+// shared is the part of the options that concerns a family.
+func (o DetectorOptions) shared(name string) (conf.Raw, error) {
+	if name == "auth" {
+		return tree(struct {
+			Lures []string `yaml:"lures"`
+		}{o.Lures})
+	}
+	if o.Rules == "" {
+		return nil, nil
+	}
+	return tree(struct {
+		Extra string `yaml:"extra_rules"`
+	}{o.Rules})
+}
+
+func tree(v any) (conf.Raw, error) {
+	text, err := conf.Dump(v)
+	if err != nil {
+		return nil, err
+	}
+	return conf.Parse("built-in options", text)
 }

@@ -16,7 +16,7 @@ import (
 // all is an engine with every detector family as shipped.
 func all(t testing.TB) *detect.Engine {
 	t.Helper()
-	named, err := builtin.BuildDetectors(nil)
+	named, err := builtin.BuildDetectors(builtin.DetectorOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,10 +75,10 @@ func configCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := app.CheckPolicy(c); err != nil {
+			if err := app.Check(c); err != nil {
 				return usage(err)
 			}
-			_, err = fmt.Fprintln(g.env.Stdout, "configuration and policy are valid")
+			_, err = fmt.Fprintln(g.env.Stdout, "configuration, policy and rules are valid")
 			return err
 		},
 	}

@@ -106,6 +106,9 @@ func (d *drill) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := d.link.settle(ctx); err != nil {
+		return err
+	}
 	d.crew, err = hire(d.outside)
 	return err
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 )
 
 // kernelEntry is an element of the firewall's set, as the kernel holds it.
@@ -28,22 +30,43 @@ func inKernel(node *space, table string, addr netip.Addr) (found kernelEntry, ok
 		if err != nil {
 			return fmt.Errorf("read table %s: %w", table, err)
 		}
-		name := "block4"
-		if addr.Is6() {
-			name = "block6"
-		}
-		set, err := conn.GetSetByName(t, name)
+		set, err := activeSet(conn, t, addr)
 		if err != nil {
-			return fmt.Errorf("read set %s: %w", name, err)
+			return err
 		}
 		elements, err := conn.GetSetElements(set)
 		if err != nil {
-			return fmt.Errorf("read elements of %s: %w", name, err)
+			return fmt.Errorf("read elements of %s: %w", set.Name, err)
 		}
 		found, ok = covering(elements, addr)
 		return nil
 	})
 	return found, ok, err
+}
+
+// activeSet finds the set that the rules of the input chain drop by: the
+// enforcer may keep another one aside while it exchanges long lists.
+func activeSet(conn *nftables.Conn, t *nftables.Table, addr netip.Addr) (*nftables.Set, error) {
+	want := "block4"
+	if addr.Is6() {
+		want = "block6"
+	}
+	rules, err := conn.GetRules(t, &nftables.Chain{Name: "input", Table: t})
+	if err != nil {
+		return nil, fmt.Errorf("read rules of %s: %w", t.Name, err)
+	}
+	for _, r := range rules {
+		for _, e := range r.Exprs {
+			if l, ok := e.(*expr.Lookup); ok && strings.HasPrefix(l.SetName, want) {
+				set, err := conn.GetSetByName(t, l.SetName)
+				if err != nil {
+					return nil, fmt.Errorf("read set %s: %w", l.SetName, err)
+				}
+				return set, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("no rule of table %s drops by a set %s", t.Name, want)
 }
 
 // covering finds the interval that holds an address. The kernel lists an

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -167,6 +168,39 @@ func newLink(node, attackers *space, lane uint8) (_ *link, err error) {
 		}
 		return errors.Join(local(l.net4), local(l.net6))
 	})
+}
+
+// settleWithin is how long a new cable may take to carry both families: the
+// kernel announces a carrier to IPv6 at most once a second.
+const settleWithin = 8 * time.Second
+
+// settle waits until the node can be reached over the cable. A refusal is an
+// answer: it knocks at port 1, where nobody listens.
+func (l *link) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	for _, to := range []netip.Addr{l.node4, l.node6} {
+		for {
+			var err error
+			if serr := l.attackers.do(func() error {
+				d := net.Dialer{Timeout: 250 * time.Millisecond}
+				var c net.Conn
+				if c, err = d.DialContext(ctx, "tcp", netip.AddrPortFrom(to, 1).String()); err == nil {
+					return c.Close()
+				}
+				return nil
+			}); serr != nil {
+				return serr
+			}
+			if err == nil || errors.Is(err, syscall.ECONNREFUSED) {
+				break
+			}
+			if ctx.Err() != nil {
+				return fmt.Errorf("reach the node at %s over the drill's cable: %w; does a firewall drop what comes in on %s?", to, err, l.nodeName)
+			}
+		}
+	}
+	return nil
 }
 
 // attacker is the n-th attacker's address: its own address of the IPv4 range,

@@ -1,0 +1,79 @@
+package app
+
+import (
+	"fmt"
+	"net/netip"
+
+	"bartizan/internal/builtin"
+	"bartizan/internal/conf"
+)
+
+// The effective configuration as it is printed: Config with the options of
+// plugins decoded over their defaults. A new key of Config belongs here too;
+// TestDumpReadsBack fails without it.
+type dumped struct {
+	Name    string         `yaml:"name"`
+	Data    string         `yaml:"data"`
+	Log     LogConfig      `yaml:"log"`
+	Decoys  dumpedDecoys   `yaml:"decoys"`
+	Rules   string         `yaml:"rules"`
+	Detect  map[string]any `yaml:"detect"`
+	Policy  string         `yaml:"policy"`
+	Protect ProtectConfig  `yaml:"protect"`
+	Enforce map[string]any `yaml:"enforce"`
+	Metrics string         `yaml:"metrics"`
+	Bus     BusConfig      `yaml:"bus"`
+}
+
+type dumpedDecoys struct {
+	Listen    string                    `yaml:"listen"`
+	Addresses []netip.Addr              `yaml:"addresses"`
+	User      int                       `yaml:"uid"`
+	Require   bool                      `yaml:"require_jail"`
+	Memory    conf.Bytes                `yaml:"memory"`
+	Instances map[string]dumpedInstance `yaml:"instances"`
+}
+
+type dumpedInstance struct {
+	Service   string         `yaml:"service"`
+	Port      uint16         `yaml:"port"`
+	Fallback  uint16         `yaml:"fallback"`
+	Disabled  bool           `yaml:"disabled"`
+	ProxyFrom []netip.Prefix `yaml:"proxy_from"`
+	Limits    LimitsConfig   `yaml:"limits"`
+	Options   any            `yaml:"options"`
+}
+
+// DumpConfig prints the complete effective configuration; secrets are hidden.
+func DumpConfig(c Config) ([]byte, error) {
+	out := dumped{Name: c.Name, Data: c.Data, Log: c.Log, Rules: c.Rules, Policy: c.Policy, Protect: c.Protect, Metrics: c.Metrics, Bus: c.Bus,
+		Detect: map[string]any{}, Enforce: map[string]any{},
+		Decoys: dumpedDecoys{Listen: c.Decoys.Listen, Addresses: c.Decoys.Addresses, User: c.Decoys.User, Require: c.Decoys.Require, Memory: c.Decoys.Memory,
+			Instances: map[string]dumpedInstance{}}}
+	decoys, detectors, enforcers := builtin.Decoys(), builtin.Detectors(), builtin.Enforcers()
+	for name, in := range c.Decoys.Instances {
+		options, err := decoys.Effective(in.Service, in.Options)
+		if err != nil {
+			return nil, fmt.Errorf("decoys.instances.%s: %w", name, err)
+		}
+		l := in.Limits.limits()
+		out.Decoys.Instances[name] = dumpedInstance{Service: in.Service, Port: in.Port, Fallback: in.Fallback, Disabled: in.Disabled, ProxyFrom: in.ProxyFrom, Options: options,
+			Limits: LimitsConfig{Connections: l.Connections, PerSource: l.PerSource, Idle: conf.Duration(l.Idle), Total: conf.Duration(l.Total),
+				Transcript: conf.Bytes(l.Transcript), File: conf.Bytes(l.File), Events: l.Events}}
+	}
+	for name, raw := range c.Detect {
+		options, err := detectors.Effective(name, raw)
+		if err != nil {
+			return nil, fmt.Errorf("detect.%s: %w", name, err)
+		}
+		out.Detect[name] = options
+	}
+	for name, raw := range c.Enforce {
+		options, err := enforcers.Effective(name, raw)
+		if err != nil {
+			return nil, fmt.Errorf("enforce.%s: %w", name, err)
+		}
+		out.Enforce[name] = options
+	}
+	return conf.Dump(out)
+}
