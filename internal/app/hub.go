@@ -142,7 +142,7 @@ func (h *hub) onSignals(ctx context.Context, batch []bus.Message[model.Signal]) 
 func (h *hub) reconsider(ctx context.Context, now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, ind := range h.store.List(now, intel.Filter{Types: []model.EntityType{model.TypeIP}, MinConfidence: 0.5, Limit: intel.MaxList}) {
+	for _, ind := range h.store.List(now, intel.Filter{Types: []model.EntityType{model.TypeIP}, Limit: intel.MaxList}) {
 		h.todo[ind.Entity] = ind.LastSeen
 	}
 	return h.decide(ctx, now)
