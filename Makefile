@@ -9,6 +9,8 @@ GO       ?= go
 BIN      := bin/bartizan
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -X main.version=$(VERSION)
+# Nothing in the program needs C; without it the file runs on every Linux of its architecture.
+CGO      ?= 0
 JOBS     ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 8 ? n : 8 )))
 GO_DIRS  := $(wildcard cmd internal content e2e bench web scripts)
 
@@ -26,8 +28,8 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build bin/bartizan
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/bartizan
+build: ## build bin/bartizan, one static file
+	CGO_ENABLED=$(CGO) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/bartizan
 
 .PHONY: up
 up: build ## build and start a node on this machine (observe mode)
@@ -80,12 +82,18 @@ fuzz: ## every fuzz target for FUZZTIME (10m)
 	FUZZTIME=$${FUZZTIME:-10m} scripts/fuzz.sh
 
 .PHONY: bench
-bench: ## the side-by-side benchmarks under bench/, as ratios
-	$(GO) test -run '^$$' -bench . -benchtime $${BENCHTIME:-2s} -timeout 60m ./bench/...
+bench: build ## figures of the node, the enforcer, the decoys and the whole loop (DRILLS), as root
+	@code=0; \
+	echo '=== node: start and memory'; $(GO) run ./bench/node -bin $(BIN) || code=1; \
+	echo '=== nft: ratios to what it may take'; $(GO) test -run '^$$' -bench . -benchtime $${BENCHTIME:-3x} -timeout 30m ./bench/nft || code=1; \
+	echo '=== decoys: ratio to a minimal loop'; $(GO) run ./bench/decoy || code=1; \
+	echo '=== drill: sensor to dropped packet, release'; ./$(BIN) drill --self --runs $${DRILLS:-20} || code=1; \
+	exit $$code
 
 .PHONY: soak
-soak: ## the long forms of the end-to-end tests: 200 kills, long drill (SOAKTIME, BARTIZAN_KILLS)
+soak: build ## the long forms: 200 kills, 200 drills, an hour of traffic (SOAKTIME, BARTIZAN_KILLS, DRILLS)
 	BARTIZAN_SOAK=1 BARTIZAN_KILLS=$${BARTIZAN_KILLS:-200} SOAKTIME=$${SOAKTIME:-1h} $(GO) test -count=1 -v -timeout 4h ./e2e/...
+	./$(BIN) drill --self --runs $${DRILLS:-200}
 
 .PHONY: accuracy
 accuracy: ## what the detectors find and miss on labelled data (skips what is not there)

@@ -9,8 +9,8 @@ mkdir -p "$cache/bin"
 export PATH="$cache/bin:$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive
 
 # program=package
-tools=(nft=nftables ip=iproute2 nmap=nmap hydra=hydra medusa=medusa redis-cli=redis-tools ssh=openssh-client
-  sshpass=sshpass curl=curl telnet=inetutils-telnet tftp=tftp wrk=wrk jq=jq)
+tools=(nft=nftables ip=iproute2 ps=procps nmap=nmap hydra=hydra medusa=medusa redis-cli=redis-tools ssh=openssh-client
+  scp=openssh-client sftp=openssh-client sshpass=sshpass curl=curl wget=wget telnet=inetutils-telnet tftp=tftp-hpa jq=jq)
 missing=()
 for t in "${tools[@]}"; do command -v "${t%%=*}" >/dev/null || missing+=("${t#*=}"); done
 need_docker=
