@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"bartizan/internal/builtin"
@@ -33,6 +34,9 @@ type enforcing struct {
 	latest   enforce.Latest
 	devices  []device
 	unseen   int // ledger entries that changed nothing
+
+	neverMu sync.Mutex
+	never   []netip.Prefix // as given to the devices last
 }
 
 type device struct {
@@ -151,11 +155,21 @@ func (e *enforcing) cut(ctx context.Context, p netip.Prefix) {
 	}
 }
 
-// protect gives the devices their last line of defence.
+// protect gives the devices their last line of defence, and has them judge
+// what they hold by it: an address may become ours while it is blocked.
 func (e *enforcing) protect(never []netip.Prefix) {
+	slices.SortFunc(never, netip.Prefix.Compare)
+	never = slices.Compact(never)
+	e.neverMu.Lock()
+	defer e.neverMu.Unlock()
+	if e.never != nil && slices.Equal(e.never, never) {
+		return
+	}
+	e.never = never
 	for _, d := range e.devices {
 		if p, ok := d.enforcer.(enforce.Protected); ok {
 			p.Protect(never)
+			d.reconciler.Again()
 		}
 	}
 }

@@ -215,6 +215,15 @@ func (r *Reconciler) apply(ctx context.Context, state State) error {
 	return err
 }
 
+// Again makes Run apply the newest state once more although it has not changed,
+// because what it is judged by has: the list of what must never be hit.
+func (r *Reconciler) Again() {
+	select {
+	case r.drift <- struct{}{}:
+	default: // it is about to anyway
+	}
+}
+
 // audit compares the device with what it should hold, beside the decisions.
 func (r *Reconciler) audit(ctx context.Context, a Auditor) {
 	ticker := time.NewTicker(r.opts.ReadBack)
@@ -235,10 +244,7 @@ func (r *Reconciler) audit(ctx context.Context, a Auditor) {
 		}
 		if drift {
 			r.opts.Log.Warn("device was changed by others, repairing", "enforcer", r.name)
-			select {
-			case r.drift <- struct{}{}:
-			default:
-			}
+			r.Again()
 		}
 		r.update(func(h *Health) {
 			h.Audits++
