@@ -153,8 +153,8 @@ func leasedWeb(t *testing.T, n *node, a *attacker, src string) {
 		t.Fatalf("before the attack: %v", err)
 	}
 	sent, _ := a.attackWeb(src, "80") // being cut off is the point
-	if sent < 2 {
-		t.Errorf("blocked after %d requests: that is not enough evidence", sent)
+	if sent < 1 {
+		t.Error("blocked before it did anything")
 	}
 	d := n.awaitBlock(t, src)
 	eventually(t, 2*time.Second, "the block in the kernel", func() error {

@@ -96,6 +96,8 @@ func (l *lab) attacker(t *testing.T) *attacker {
 		fmt.Sprintf("link set %s up", cable),
 	)
 	a.wire(t, n)
+	plugged(t, l.node, cable)
+	plugged(t, a.space, "up0")
 	l.node.iproute(t,
 		fmt.Sprintf("route add 198.18.%d.0/24 via 10.200.%d.2", n, n),
 		fmt.Sprintf("route add 2001:db8:0:%x::/64 via fd42:%x::2", n, n),
@@ -118,6 +120,21 @@ func (a *attacker) wire(t *testing.T, n int) {
 		fmt.Sprintf("route add default via 10.200.%d.1 src %s", n, a.ip),
 		fmt.Sprintf("route add default via fd42:%x::1 src %s", n, a.ip6),
 	)
+}
+
+// plugged waits until the kernel has noticed that the cable is in: until then
+// questions for IPv6 neighbours are lost, and asked again only after a second.
+func plugged(t *testing.T, s *space, device string) {
+	t.Helper()
+	eventually(t, 5*time.Second, device+" has a carrier", func() error {
+		return s.do(func() error {
+			dev, err := netlink.LinkByName(device)
+			if err == nil && dev.Attrs().OperState != netlink.OperUp {
+				err = fmt.Errorf("state %s", dev.Attrs().OperState)
+			}
+			return err
+		})
+	})
 }
 
 // reach reports whether the kernel would send to the addresses: an IPv6 address
