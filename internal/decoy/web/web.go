@@ -7,6 +7,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -183,25 +184,35 @@ func (x *visit) report(p page) error {
 
 // fetches reports downloads that the request wants a command to make.
 func (x *visit) fetches() error {
-	body := string(x.r.Body[:min(len(x.r.Body), 16<<10)])
-	if !mayFetch(x.r.Head()) && !mayFetch(body) {
+	const most = 16 << 10
+	body := x.r.Body[:min(len(x.r.Body), most)]
+	suspect := mayFetch(x.r.Target) || bytes.Contains(body, []byte("wget")) || bytes.Contains(body, []byte("curl")) || bytes.Contains(body, []byte("tftp"))
+	for i := range x.r.Headers {
+		v := x.r.Headers[i].Value
+		suspect = suspect || !itself(v) && mayFetch(v)
+	}
+	if !suspect {
 		return nil
 	}
 	var text strings.Builder
 	text.WriteString(httpd.Unescape(x.r.Target, true) + "\n")
 	for _, f := range x.r.Headers {
-		if v := strings.ToLower(f.Value); strings.HasPrefix(v, "wget/") || strings.HasPrefix(v, "curl/") {
-			continue // what the client calls itself
+		if !itself(f.Value) {
+			text.WriteString(f.Value + "\n")
 		}
-		text.WriteString(f.Value + "\n")
 	}
-	text.WriteString(httpd.Unescape(body, true))
+	text.WriteString(httpd.Unescape(string(body), true))
 	for _, f := range decoy.Downloads(text.String()) {
 		if err := x.s.Fetch(f.URL, f.Tool); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// itself says whether a header is what an honest client calls itself.
+func itself(v string) bool {
+	return len(v) > 5 && v[4] == '/' && (strings.EqualFold(v[:4], "curl") || strings.EqualFold(v[:4], "wget"))
 }
 
 func mayFetch(s string) bool {
