@@ -225,6 +225,7 @@ func TestDependenciesDocumented(t *testing.T) {
 		"github.com/goccy/go-yaml is listed as v1.0.0, go.mod has v1.19.2",
 		"github.com/nats-io/nats.go lacks a licence or a reason",
 		"github.com/gone/gone is not in go.mod: remove the row",
+		"github.com/unused/indirect is only needed by other modules: remove the row",
 		"github.com/single/line has two rows",
 		"row missing: | github.com/spf13/cobra | v1.10.2 | LICENCE | what it is used for and why not by ourselves |",
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -37,6 +38,9 @@ func Dependencies(t *Tree) (out []Violation, compared int, err error) {
 	fail := func(line int, format string, args ...any) {
 		out = append(out, Violation{Rule: "dependency", File: doc, Line: line, Msg: fmt.Sprintf(format, args...), Reason: whyDeps})
 	}
+	direct := t.directModules(required, func(f *File, path string) {
+		out = append(out, Violation{Rule: "dependency", File: f.Path, Msg: "imports " + path + ", which no module of go.mod holds", Reason: whyDeps})
+	})
 	listed := map[string]bool{}
 	for _, r := range rows {
 		req, known := required[r.Module]
@@ -45,6 +49,8 @@ func Dependencies(t *Tree) (out []Violation, compared int, err error) {
 			fail(r.Line, "%s has two rows", r.Module)
 		case !known:
 			fail(r.Line, "%s is not in go.mod: remove the row", r.Module)
+		case !slices.Contains(direct, r.Module):
+			fail(r.Line, "%s is only needed by other modules: remove the row", r.Module)
 		case req.Version != r.Version:
 			fail(r.Line, "%s is listed as %s, go.mod has %s", r.Module, r.Version, req.Version)
 		case r.Licence == "" || len(r.Reason) < 15:
@@ -52,9 +58,6 @@ func Dependencies(t *Tree) (out []Violation, compared int, err error) {
 		}
 		listed[r.Module] = true
 	}
-	direct := t.directModules(required, func(f *File, path string) {
-		out = append(out, Violation{Rule: "dependency", File: f.Path, Msg: "imports " + path + ", which no module of go.mod holds", Reason: whyDeps})
-	})
 	for _, m := range direct {
 		if !listed[m] {
 			fail(0, "row missing: | %s | %s | LICENCE | what it is used for and why not by ourselves |", m, required[m].Version)
