@@ -66,11 +66,17 @@ func (v *service) Serve(ctx context.Context, s *decoy.Session) error {
 	return httpd.Serve(s, int(v.conf.MaxBody), func(r *httpd.Request) (bool, error) {
 		c := &call{service: v, ctx: ctx, s: s, r: r, st: st, engine: v.store.engine(s), began: time.Now()}
 		return c.serve()
-	}, func(*httpd.Malformed) {
-		// What net/http answers to what it cannot read; the interaction's first bytes tell the rest.
-		_, _ = s.WriteString("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request")
-		s.Linger()
-	})
+	}, func(m *httpd.Malformed) { refuse(s, m) })
+}
+
+// refuse reports what was understood of a malformed request and answers it.
+func refuse(s *decoy.Session, m *httpd.Malformed) {
+	if m.Request.Method != "" && m.Request.Target != "" {
+		if err := s.HTTP(m.Request.Observation(m.Status, "", false), nil); err != nil {
+			return
+		}
+	}
+	_ = httpd.GoRefusal(s, m) // the visitor may have gone
 }
 
 // call is one request.

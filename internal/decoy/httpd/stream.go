@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"bartizan/internal/decoy"
@@ -113,4 +114,22 @@ func Upgrade(s *decoy.Session, r *Request, proto, contentType string, more ...ob
 		return err
 	}
 	return s.Flush()
+}
+
+// GoRefusal answers what is not a request as Go's net/http does, which tells
+// less than other servers do, and ends the conversation.
+func GoRefusal(s *decoy.Session, m *Malformed) error {
+	status := "400 Bad Request"
+	switch m.Status {
+	case 431, 414: // one limit for the whole head
+		status = "431 Request Header Fields Too Large"
+	case 501:
+		status = "501 Not Implemented: unsupported transfer encoding"
+	case 505:
+		status = "505 HTTP Version Not Supported: unsupported protocol version"
+	}
+	s.Linger()
+	head, _, _ := strings.Cut(status, ":")
+	_, err := s.WriteString("HTTP/1.1 " + head + "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" + status)
+	return err
 }

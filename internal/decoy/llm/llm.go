@@ -63,11 +63,17 @@ func (v *service) Serve(ctx context.Context, s *decoy.Session) error {
 	return httpd.Serve(s, int(v.conf.MaxBody), func(r *httpd.Request) (bool, error) {
 		c := &call{service: v, ctx: ctx, s: s, r: r, p: s.Persona(), began: time.Now()}
 		return c.serve()
-	}, func(*httpd.Malformed) {
-		// What net/http answers to what it cannot read; the interaction's first bytes tell the rest.
-		_, _ = s.WriteString("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request")
-		s.Linger()
-	})
+	}, func(m *httpd.Malformed) { refuse(s, m) })
+}
+
+// refuse reports what was understood of a malformed request and answers it.
+func refuse(s *decoy.Session, m *httpd.Malformed) {
+	if m.Request.Method != "" && m.Request.Target != "" {
+		if err := s.HTTP(redacted(m.Request, m.Status), nil); err != nil {
+			return
+		}
+	}
+	_ = httpd.GoRefusal(s, m) // the visitor may have gone
 }
 
 // call is one request.
@@ -89,7 +95,7 @@ func (c *call) serve() (more bool, err error) {
 	c.s.Identify(c.r.Header("User-Agent"), observe.Fingerprints{})
 	do, status := find(c.r.Method, c.r.Path)
 	c.key = observe.KeyID(offered(c.r))
-	if err := c.s.HTTP(c.request(status), nil); err != nil {
+	if err := c.s.HTTP(redacted(c.r, status), nil); err != nil {
 		return false, err
 	}
 	if do == nil {
@@ -101,10 +107,10 @@ func (c *call) serve() (more bool, err error) {
 	return true, nil
 }
 
-// request is the request as an observation, without its body (the exchange
+// redacted is the request as an observation, without its body (the exchange
 // has that) and with keys by their identifiers.
-func (c *call) request(status int) observe.HTTPRequest {
-	h := c.r.Observation(status, "", false)
+func redacted(r *httpd.Request, status int) observe.HTTPRequest {
+	h := r.Observation(status, "", false)
 	if status == 200 {
 		h.Body = nil
 	}
