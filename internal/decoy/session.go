@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -304,16 +305,23 @@ func (s *Session) Identify(client string, f observe.Fingerprints) {
 	set(&s.prints.ALPN, f.ALPN, 64)
 }
 
-// Auth reports an offered credential.
+// Auth reports an offered credential. It is kept as evidence too: signals name
+// no passwords, and many protocols do not show them in a transcript.
 func (s *Session) Auth(a observe.AuthAttempt) error {
 	a.User, a.Password, a.Key = clip(a.User, 512), clip(a.Password, 512), clip(a.Key, 512)
-	return s.emit(observe.Observation{Kind: observe.KindAuth, Auth: &a})
+	secret := a.Password
+	if secret == "" {
+		secret = a.Key
+	}
+	kept := fmt.Sprintf("%s %q %q\n", a.Method, a.User, secret)
+	return s.emit(observe.Observation{Kind: observe.KindAuth, Auth: &a, Evidence: blobs("credential", []byte(kept))})
 }
 
-// Command reports an executed command line.
+// Command reports an executed command line, and keeps it as evidence: a signal
+// quotes only the beginning.
 func (s *Session) Command(user, line string) error {
 	c := observe.Command{User: clip(user, 64), Line: clip(line, observe.MaxText)}
-	return s.emit(observe.Observation{Kind: observe.KindCommand, Command: &c})
+	return s.emit(observe.Observation{Kind: observe.KindCommand, Command: &c, Evidence: blobs("command", []byte(c.Line))})
 }
 
 // HTTP reports a request; raw, when given, is kept as evidence.
