@@ -103,10 +103,6 @@ func (c *conversation) fields() []string {
 	vary := func(i, span int) int { return int(binary.BigEndian.Uint16(seed[2*i:])) % span }
 	booted := p.BootedAt.Add(time.Duration(9+vary(0, 20)) * time.Second)
 	up := max(int(now.Sub(booted).Seconds()), 1)
-	used := 870_000 + 64*vary(1, 9000)
-	rss, peak := used*3+4096*vary(2, 2000)+5_000_000, used+64*vary(3, 4000)
-	startup := 800_000 + 64*vary(4, 1000)
-	total := p.Hardware.MemKB * 1024
 	commands := up/5 + vary(5, 1000)
 	out := []string{}
 	set := func(name string, v any) { out = append(out, "{"+name+"}", fmt.Sprint(v)) }
@@ -123,34 +119,7 @@ func (c *conversation) fields() []string {
 	set("lru", now.Unix()&0xffffff)
 	set("clients", 1+vary(6, 4))
 	set("inbuf", 8+vary(7, 2)*20480)
-	set("used", used)
-	set("used_h", human(int64(used)))
-	set("rss", rss)
-	set("rss_h", human(int64(rss)))
-	set("peak", peak)
-	set("peak_h", human(int64(peak)))
-	set("peak_p", fmt.Sprintf("%.2f", 100*float64(used)/float64(peak)))
-	set("overhead", startup+20_000)
-	set("startup", startup)
-	set("dataset", max(used-startup-20_000, 1000))
-	set("dataset_p", fmt.Sprintf("%.2f", 100*float64(max(used-startup-20_000, 1000))/float64(max(used-startup, 2000))))
-	set("allocated", used+700_000)
-	set("active", used+900_000)
-	set("resident", used+3_500_000)
-	set("total", total)
-	set("total_h", human(total))
-	lua, luaHuman := 37888, "37.00K"
-	if c.version >= v70 {
-		lua, luaHuman = 31744, "31.00K"
-	}
-	set("lua", lua)
-	set("lua_h", luaHuman)
-	set("scripts", len(c.scripts))
-	set("fragbytes", 130_000+8*vary(8, 4000))
-	set("frag", fmt.Sprintf("%.2f", float64(rss)/float64(used)))
-	set("rss_over", rss-used)
-	set("normal", 20_000)
-	set("malloc", c.allocator())
+	c.memoryFields(set, vary)
 	set("changes", len(c.data().written()))
 	set("saved", c.lastSave().Unix())
 	set("saves", 1+up/36000)
@@ -182,6 +151,42 @@ func (c *conversation) fields() []string {
 	set("cpukids2", fmt.Sprintf("%.6f", cpu/700))
 	set("keyspace", c.keyspace())
 	return out
+}
+
+// memoryFields are those of the section Memory, which must add up.
+func (c *conversation) memoryFields(set func(string, any), vary func(i, span int) int) {
+	used := 870_000 + 64*vary(1, 9000)
+	rss, peak := used*3+4096*vary(2, 2000)+5_000_000, used+64*vary(3, 4000)
+	startup := 800_000 + 64*vary(4, 1000)
+	total := c.p.Hardware.MemKB * 1024
+	set("used", used)
+	set("used_h", human(int64(used)))
+	set("rss", rss)
+	set("rss_h", human(int64(rss)))
+	set("peak", peak)
+	set("peak_h", human(int64(peak)))
+	set("peak_p", fmt.Sprintf("%.2f", 100*float64(used)/float64(peak)))
+	set("overhead", startup+20_000)
+	set("startup", startup)
+	set("dataset", max(used-startup-20_000, 1000))
+	set("dataset_p", fmt.Sprintf("%.2f", 100*float64(max(used-startup-20_000, 1000))/float64(max(used-startup, 2000))))
+	set("allocated", used+700_000)
+	set("active", used+900_000)
+	set("resident", used+3_500_000)
+	set("total", total)
+	set("total_h", human(total))
+	lua, luaHuman := 37888, "37.00K"
+	if c.version >= v70 {
+		lua, luaHuman = 31744, "31.00K"
+	}
+	set("lua", lua)
+	set("lua_h", luaHuman)
+	set("scripts", len(c.scripts))
+	set("fragbytes", 130_000+8*vary(8, 4000))
+	set("frag", fmt.Sprintf("%.2f", float64(rss)/float64(used)))
+	set("rss_over", rss-used)
+	set("normal", 20_000)
+	set("malloc", c.allocator())
 }
 
 func (c *conversation) allocator() string {
