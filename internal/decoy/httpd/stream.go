@@ -31,12 +31,21 @@ func (st Style) goHead(b []byte, r *Request, w Response, length string, close bo
 	if length != "" && w.Status != 204 && w.Status != 304 {
 		field("Content-Length", length)
 	}
-	if close {
+	switch old := r.Proto == "HTTP/1.0"; {
+	case close && !old:
 		field("Connection", "close")
-	} else if r.Proto == "HTTP/1.0" {
+	case !close && old:
 		field("Connection", "keep-alive")
 	}
 	return b
+}
+
+// goVersion begins a status line: Go answers in the version it was asked in.
+func goVersion(r *Request) string {
+	if r.Proto == "HTTP/1.0" {
+		return "HTTP/1.0 "
+	}
+	return "HTTP/1.1 "
 }
 
 // Stream is an answer whose end is not known when it begins. Every Write
@@ -56,7 +65,7 @@ func (st Style) Start(s *decoy.Session, r *Request, w Response) (*Stream, error)
 		r.KeepAlive = false
 	}
 	if r.Proto != "" {
-		b := append(strconv.AppendInt([]byte("HTTP/1.1 "), int64(w.Status), 10), ' ')
+		b := append(strconv.AppendInt([]byte(goVersion(r)), int64(w.Status), 10), ' ')
 		b = append(append(b, Reason(w.Status)...), "\r\n"...)
 		b = Style{Server: st.Server}.goHead(b, r, w, "", !r.KeepAlive)
 		if d.chunked {
@@ -121,6 +130,10 @@ func Upgrade(s *decoy.Session, r *Request, proto, contentType string, more ...ob
 func GoRefusal(s *decoy.Session, m *Malformed) error {
 	status := "400 Bad Request"
 	switch m.Status {
+	case 400:
+		if r := m.Request; r.Proto == "HTTP/1.1" && r.Host == "" {
+			status += ": missing required Host header"
+		}
 	case 431, 414: // one limit for the whole head
 		status = "431 Request Header Fields Too Large"
 	case 501:

@@ -76,7 +76,7 @@ func TestStream(t *testing.T) {
 			t.Errorf("head %v", resp.Header)
 		}
 	}
-	if got := string(r.Visit([]byte("GET /s HTTP/1.0\r\n\r\n"))); !strings.HasSuffix(got, "\r\n\r\n"+body) || strings.Contains(got, "chunked") || !strings.Contains(got, "Connection: close\r\n") {
+	if got := string(r.Visit([]byte("GET /s HTTP/1.0\r\n\r\n"))); !strings.HasSuffix(got, "\r\n\r\n"+body) || strings.Contains(got, "chunked") || strings.Contains(got, "Connection:") || !strings.HasPrefix(got, "HTTP/1.0 200 OK\r\n") {
 		t.Errorf("to HTTP/1.0: %.300q", got)
 	}
 	if got := string(r.Visit([]byte("HEAD /s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))); !strings.HasSuffix(got, "\r\n\r\n") || strings.Contains(got, "one") {
@@ -115,6 +115,7 @@ func TestGoRefusal(t *testing.T) {
 		"GET / HTTP/1.1\r\nX: " + strings.Repeat("y", 64<<10) + "\r\n\r\n": "HTTP/1.1 431 Request Header Fields Too Large\r\n",
 		"GET / HTTP/3.1\r\nHost: x\r\n\r\n":                                "HTTP/1.1 505 HTTP Version Not Supported\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: brotli\r\n\r\n":  "HTTP/1.1 501 Not Implemented\r\n",
+		"GET / HTTP/1.1\r\n\r\n":                                           "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request: missing required Host header",
 	} {
 		if got := string(r.Visit([]byte(data))); !strings.HasPrefix(got, want) || !strings.Contains(got, "Connection: close") {
 			t.Errorf("%.40q: %.200q", data, got)

@@ -36,7 +36,11 @@ func (st Style) Write(s *decoy.Session, r *Request, w Response) error {
 	close := w.Close || !r.KeepAlive
 	chunked := w.Dynamic && st.Nginx && r.Proto != "HTTP/1.0" && len(w.Body) > 0
 	h := header{b: make([]byte, 0, 512+len(w.Body))}
-	h.b = append(h.b, "HTTP/1.1 "...)
+	if st.Go {
+		h.b = append(h.b, goVersion(r)...)
+	} else {
+		h.b = append(h.b, "HTTP/1.1 "...)
+	}
 	h.b = strconv.AppendInt(h.b, int64(w.Status), 10)
 	h.b = append(append(append(h.b, ' '), st.reason(w.Status)...), "\r\n"...)
 	switch {
