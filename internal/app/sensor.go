@@ -22,7 +22,6 @@ import (
 	"bartizan/internal/obs"
 	"bartizan/internal/observe"
 
-	fastjson "github.com/go-json-experiment/json"
 )
 
 // sensor is the node's side of the decoys: it keeps their process alive, reads
@@ -227,8 +226,8 @@ func (s *sensor) read(ctx context.Context, child *jail.Child) error {
 // a frame that is not a batch ends the child, an observation that makes no
 // sense is refused and counted.
 func (s *sensor) batch(ctx context.Context, b []byte) error {
-	var batch observe.Batch
-	if err := fastjson.Unmarshal(b, &batch); err != nil {
+	batch, err := observe.DecodeBatch(b)
+	if err != nil {
 		return fmt.Errorf("read batch of the decoys: %w", err)
 	}
 	if len(batch.Observations) > observe.MaxBatch {

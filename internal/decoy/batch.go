@@ -1,16 +1,12 @@
 package decoy
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"sync"
 	"time"
 
 	"bartizan/internal/observe"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Bounds of the queue between visitors and the pipe. Above them Emit waits,
@@ -25,13 +21,13 @@ const (
 )
 
 // Batcher is the Sink of the decoys' process: it collects observations and
-// writes them as JSON batches through send.
+// writes them in batches (observe.DecodeBatch reads them) through send.
 type Batcher struct {
 	send func([]byte) error
 
 	filled chan struct{} // one token: there is something to write
 	part   []observe.Observation
-	frame  bytes.Buffer
+	frame  []byte
 
 	mu     sync.Mutex
 	queue  []observe.Observation
@@ -107,18 +103,13 @@ func (b *Batcher) waiting() int {
 
 func (b *Batcher) drain() error {
 	for b.take() {
-		b.frame.Reset()
-		// Text that is not UTF-8 is replaced, so an error is a bug of ours.
-		err := json.MarshalWrite(&b.frame, observe.Batch{Observations: b.part}, jsontext.AllowInvalidUTF8(true))
+		b.frame = observe.AppendBatch(b.frame[:0], b.part)
 		clear(b.part)
-		if err != nil {
-			return b.fail(fmt.Errorf("encode batch: %w", err))
-		}
-		if err := b.send(b.frame.Bytes()); err != nil {
+		if err := b.send(b.frame); err != nil {
 			return b.fail(fmt.Errorf("send batch: %w", err))
 		}
-		if b.frame.Cap() > keepFrame {
-			b.frame = bytes.Buffer{} // one large file must not occupy memory for ever
+		if cap(b.frame) > keepFrame {
+			b.frame = nil // one large file must not occupy memory for ever
 		}
 	}
 	return nil
