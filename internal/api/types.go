@@ -130,6 +130,13 @@ type LeaseInfo struct {
 type Decision struct {
 	model.Decision
 	Receipts []model.Receipt `json:"receipts"`
+	Dropped  *Dropped        `json:"dropped,omitempty"` // so far, where the device counts
+}
+
+// Dropped is what a device has dropped for a decision in force.
+type Dropped struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
 }
 
 // DecisionQuery selects decisions; zero fields select all.

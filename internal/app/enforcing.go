@@ -45,11 +45,6 @@ type device struct {
 	reconciler *enforce.Reconciler
 }
 
-// cutter is what an enforcer offers that can end connections of its own accord.
-type cutter interface {
-	SetCut(func(context.Context, netip.Prefix))
-}
-
 func newEnforcing(c *Config, b *bus.Bus, ledger *decide.Ledger, receipts *receiptBook, log *slog.Logger, health *obs.Health, m hubMetrics) (*enforcing, error) {
 	e := &enforcing{conf: c, bus: b, log: log, health: health, metrics: m, receipts: receipts, ledger: ledger, book: enforce.NewBook()}
 	table := builtin.Enforcers()
@@ -58,7 +53,7 @@ func newEnforcing(c *Config, b *bus.Bus, ledger *decide.Ledger, receipts *receip
 		if err != nil {
 			return nil, fmt.Errorf("enforcer %s: %w", name, err)
 		}
-		if cut, ok := impl.(cutter); ok {
+		if cut, ok := impl.(enforce.Cutter); ok {
 			cut.SetCut(e.cut)
 		}
 		e.devices = append(e.devices, device{name: name, enforcer: impl, reconciler: enforce.New(name, impl, enforce.Options{
@@ -153,6 +148,34 @@ func (e *enforcing) cut(ctx context.Context, p netip.Prefix) {
 	if n.Sockets+n.Flows > 0 {
 		e.log.Info("cut connections of a blocked source", "prefix", p, "sockets", n.Sockets, "flows", n.Flows)
 	}
+}
+
+// maxCounted is the most orders whose counters are read for a person: the
+// device lists all of them at once.
+const maxCounted = 20_000
+
+// counted returns what the devices dropped for each decision in force.
+func (e *enforcing) counted(ctx context.Context) map[model.ULID]enforce.Counter {
+	sum := map[model.ULID]enforce.Counter{}
+	if e.book.Len() == 0 || e.book.Len() > maxCounted {
+		return sum
+	}
+	for _, d := range e.devices {
+		c, ok := d.enforcer.(enforce.Counting)
+		if !ok {
+			continue
+		}
+		all, err := c.Counters(ctx)
+		if err != nil {
+			e.log.Warn("cannot read counters", "enforcer", d.name, "error", err)
+			continue
+		}
+		for id, n := range all {
+			old := sum[id]
+			sum[id] = enforce.Counter{Packets: old.Packets + n.Packets, Bytes: old.Bytes + n.Bytes}
+		}
+	}
+	return sum
 }
 
 // protect gives the devices their last line of defence, and has them judge

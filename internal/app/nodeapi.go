@@ -110,7 +110,7 @@ func (s *sensor) view() api.Decoys {
 	return d
 }
 
-func (n *Node) decisions(_ context.Context, q api.DecisionQuery) ([]api.Decision, error) {
+func (n *Node) decisions(ctx context.Context, q api.DecisionQuery) ([]api.Decision, error) {
 	f := decide.Filter{Limit: q.Limit}
 	if f.Limit == 0 {
 		f.Limit = 10_000
@@ -132,8 +132,13 @@ func (n *Node) decisions(_ context.Context, q api.DecisionQuery) ([]api.Decision
 		f.Target = e
 	}
 	out := []api.Decision{}
+	counted := n.enforcing.counted(ctx)
 	for _, d := range n.hub.ledger.List(f) {
-		out = append(out, n.receiptsOf(d))
+		full := n.receiptsOf(d)
+		if c, ok := counted[d.ID]; ok {
+			full.Dropped = &api.Dropped{Packets: c.Packets, Bytes: c.Bytes}
+		}
+		out = append(out, full)
 	}
 	return out, nil
 }

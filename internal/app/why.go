@@ -29,6 +29,9 @@ func (n *Node) whyID(ctx context.Context, y *api.Why, id model.ULID) error {
 	if d, ok := n.hub.ledger.Get(id); ok {
 		y.Kind = "decision"
 		full := n.receiptsOf(d)
+		if c, ok := n.enforcing.counted(ctx)[id]; ok {
+			full.Dropped = &api.Dropped{Packets: c.Packets, Bytes: c.Bytes}
+		}
 		y.Decision = &full
 		if err := n.ledgerLines(ctx, y, id, d.Lease); err != nil {
 			return err

@@ -56,15 +56,19 @@ func printDecisions(out io.Writer, list []api.Decision) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tSTATE\tACTION\tTARGET\tUNTIL\tENFORCED BY\tWHY")
+	fmt.Fprintln(w, "ID\tSTATE\tACTION\tTARGET\tUNTIL\tENFORCED BY\tDROPPED\tWHY")
 	for i := range list {
 		d := &list[i]
 		state := string(d.State)
 		if d.DryRun {
 			state += " (dry run)"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, state, d.Action, d.Target.Value(), d.Until.Local().Format(time.DateTime),
-			enforcedBy(d), oneLine(whyShort(d), 90))
+		dropped := "–"
+		if d.Dropped != nil {
+			dropped = fmt.Sprint(d.Dropped.Packets)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, state, d.Action, d.Target.Value(), d.Until.Local().Format(time.DateTime),
+			enforcedBy(d), dropped, oneLine(whyShort(d), 90))
 	}
 	return w.Flush()
 }

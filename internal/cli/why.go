@@ -89,6 +89,9 @@ func whyDecision(b *strings.Builder, d *api.Decision, ledger []api.LedgerLine) {
 	for _, l := range ledger {
 		fmt.Fprintf(b, "  ledger     %s  #%d %s by %s %s\n", l.Time.Local().Format(clock), l.Seq, l.Change, l.By, oneLine(l.Reason, 120))
 	}
+	if d.Dropped != nil {
+		fmt.Fprintf(b, "  dropped    %d packets, %d bytes\n", d.Dropped.Packets, d.Dropped.Bytes)
+	}
 	for _, r := range d.Receipts {
 		fmt.Fprintf(b, "  receipt    %s  %s %s %s\n", r.Time.Local().Format(clock), r.Enforcer, r.Status, oneLine(r.Detail, 140))
 	}
