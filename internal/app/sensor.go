@@ -21,7 +21,6 @@ import (
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
 	"bartizan/internal/observe"
-
 )
 
 // sensor is the node's side of the decoys: it keeps their process alive, reads
