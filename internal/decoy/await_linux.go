@@ -7,15 +7,19 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // fill parks the goroutine until the connection has bytes (or its end, or an
 // error) to read, and returns a borrowed buffer filled with them. While it waits
-// it owns none. It costs the same system calls as a plain read.
+// it owns none. What is there already costs neither a timer nor a wait.
 func (w *wire) fill() (*bufio.Reader, error) {
-	raw, err := w.tcp.SyscallConn()
+	raw, err := w.rawConn()
 	if err != nil {
 		return nil, err
+	}
+	if time.Now().After(w.end) {
+		return nil, os.ErrDeadlineExceeded // also for who never lets us wait
 	}
 	var got *bufio.Reader
 	var failed error
@@ -26,6 +30,7 @@ func (w *wire) fill() (*bufio.Reader, error) {
 		w.direct = false
 		if errors.Is(failed, errWait) {
 			w.s.run.putReader(r)
+			w.extend() // only who waits needs a deadline
 			return false
 		}
 		got = r
@@ -41,6 +46,35 @@ func (w *wire) fill() (*bufio.Reader, error) {
 		return nil, err
 	}
 	return got, nil
+}
+
+// rawConn is the connection's access to its descriptor, made once.
+func (w *wire) rawConn() (syscall.RawConn, error) {
+	if w.raw == nil {
+		raw, err := w.tcp.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		w.raw = raw
+	}
+	return w.raw, nil
+}
+
+// writeNow writes what fits the socket's buffer without waiting, which needs
+// no timer. An error means that nothing can be told yet.
+func (w *wire) writeNow(p []byte) (n int, err error) {
+	raw, err := w.rawConn()
+	if err != nil {
+		return 0, err
+	}
+	werr := raw.Write(func(fd uintptr) bool {
+		n, err = syscall.Write(int(fd), p)
+		return true
+	})
+	if werr != nil || err != nil {
+		return max(n, 0), errors.Join(werr, err)
+	}
+	return n, nil
 }
 
 // readNow reads what is there, or fails with errWait.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -28,6 +29,7 @@ type wire struct {
 	// descriptor that the poller lends.
 	direct bool
 	fd     uintptr
+	raw    syscall.RawConn
 }
 
 // errWait says that a direct read found nothing.
@@ -50,7 +52,13 @@ func (w *wire) extend() {
 		return
 	}
 	w.deadline = want
-	_ = w.Conn.SetReadDeadline(want) // fails only on a closed connection, which the read then reports
+	// Both fail only on a closed connection, which the read then reports.
+	if w.patience.IsZero() {
+		w.patience = want // one timer for both directions: most visits need no other
+		_ = w.Conn.SetDeadline(want)
+		return
+	}
+	_ = w.Conn.SetReadDeadline(want)
 }
 
 // await waits until the visitor has sent something and only then borrows a
@@ -59,7 +67,6 @@ func (w *wire) await() (*bufio.Reader, error) {
 	if w.tcp == nil {
 		return w.s.run.getReader(w), nil
 	}
-	w.extend()
 	return w.fill()
 }
 
@@ -92,13 +99,22 @@ func (w *wire) Write(p []byte) (int, error) {
 	if w.out+int64(len(p)) > w.s.run.Limits.Out {
 		return 0, ErrLimit
 	}
-	// A visitor that does not read must not hold us: bounded by the same idle time.
-	wait := min(w.s.run.Limits.Idle, 30*time.Second)
-	if want := time.Now().Add(wait); want.Sub(w.patience) > wait/4 {
-		w.patience = want
-		_ = w.Conn.SetWriteDeadline(want) // fails only on a closed connection, which the write then reports
+	n := 0
+	if w.tcp != nil {
+		n, _ = w.writeNow(p) // an error shows again in the write that may wait
 	}
-	n, err := w.Conn.Write(p)
+	var err error
+	if n < len(p) {
+		// A visitor that does not read must not hold us: bounded by the same idle time.
+		wait := min(w.s.run.Limits.Idle, 30*time.Second)
+		if want := time.Now().Add(wait); want.Sub(w.patience) > wait/4 {
+			w.patience = want
+			_ = w.Conn.SetWriteDeadline(want) // fails only on a closed connection, which the write then reports
+		}
+		var more int
+		more, err = w.Conn.Write(p[n:])
+		n += more
+	}
 	w.out += int64(n)
 	if !w.quiet.Load() && w.s.recording {
 		w.s.Note('>', p[:n])
