@@ -351,7 +351,7 @@ func TestCloseWaitsForPublishesThatHaveBegun(t *testing.T) {
 	b := openBus(t, Config{Dir: dir})
 	ctx := t.Context()
 	p := must[*Publisher[sample]](t)(NewPublisher(ctx, b, sampleTopic()))
-	items := make([]Item[sample], 20000)
+	items := make([]Item[sample], 5000)
 	for i := range items {
 		items[i] = Item[sample]{Key: "k", Value: sample{N: i}}
 	}
@@ -366,7 +366,7 @@ func TestCloseWaitsForPublishesThatHaveBegun(t *testing.T) {
 		t.Fatalf("batch cut off by close: %v", err)
 	}
 	b = openBus(t, Config{Dir: dir})
-	if st := must[[]StreamStats](t)(b.Stats(ctx)); st[0].Messages != 20000 {
+	if st := must[[]StreamStats](t)(b.Stats(ctx)); st[0].Messages != 5000 {
 		t.Errorf("stats %+v", st)
 	}
 }
