@@ -18,8 +18,12 @@ func (w *wire) fill() (*bufio.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if time.Now().After(w.end) {
+	now := time.Now()
+	if now.After(w.end) {
 		return nil, os.ErrDeadlineExceeded // also for who never lets us wait
+	}
+	if w.armed && !now.Before(w.deadline) {
+		w.extend() // the deadline of an earlier wait has passed, or is not to count any more
 	}
 	var got *bufio.Reader
 	var failed error

@@ -135,8 +135,8 @@ func (r *Runner) Stats() Stats {
 // listener fails. It returns when the last visitor has gone.
 func (r *Runner) Serve(ctx context.Context, in *Instance, l net.Listener) error {
 	r.adopt(in)
-	var visitors sync.WaitGroup
-	defer visitors.Wait()
+	hands := &hands{visit: r.visit}
+	defer hands.dismiss()
 	stop := context.AfterFunc(ctx, func() {
 		l.Close()
 		r.hangUp(in)
@@ -167,7 +167,7 @@ func (r *Runner) Serve(ctx context.Context, in *Instance, l net.Listener) error 
 		if s == nil {
 			continue
 		}
-		visitors.Go(func() { r.visit(s) })
+		hands.take(s)
 	}
 }
 
@@ -376,9 +376,11 @@ func (r *Runner) report(s *Session, ended bool) {
 		return // the end has been told already
 	}
 	o := observe.Observation{Kind: observe.KindInteraction, Interaction: &i}
+	o.Time = s.start
 	if ended {
 		w := s.wire
-		i.Duration = time.Since(s.start).Seconds()
+		o.Time = time.Now()
+		i.Duration = o.Time.Sub(s.start).Seconds()
 		i.BytesIn, i.BytesOut, i.First = w.in, w.out, w.first
 		i.Protocol = GuessProtocol(w.first)
 		i.Shed = int(s.run.shed.Swap(0))
@@ -386,8 +388,6 @@ func (r *Runner) report(s *Session, ended bool) {
 		if w.in > int64(len(w.first)) && len(record) > 0 {
 			o.Evidence = blobs("transcript", record)
 		}
-	} else {
-		o.Time = s.start
 	}
 	s.fill(&o)
 	r.emit(s.ctx, &o)

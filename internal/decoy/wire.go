@@ -20,7 +20,8 @@ type wire struct {
 	first []byte
 
 	pause    time.Duration // shorter than the idle limit, or 0
-	deadline time.Time     // of reads, as set
+	deadline time.Time     // of reads, as set; zero: to be set before the next wait
+	armed    bool          // the connection has had a read deadline
 	fixed    time.Time     // of reads, as a library above us wants it; zero for none
 	patience time.Time     // of writes, as set
 	end      time.Time     // of everything
@@ -51,7 +52,7 @@ func (w *wire) extend() {
 	} else if want.Sub(w.deadline) < idle/4 {
 		return
 	}
-	w.deadline = want
+	w.deadline, w.armed = want, true
 	// Both fail only on a closed connection, which the read then reports.
 	if w.patience.IsZero() {
 		w.patience = want // one timer for both directions: most visits need no other
@@ -128,7 +129,7 @@ func (w *wire) SetDeadline(t time.Time) error {
 }
 
 func (w *wire) SetReadDeadline(t time.Time) error {
-	w.fixed, w.deadline = t, t // a zero deadline makes the next read set the idle limit again
+	w.fixed, w.deadline, w.armed = t, t, true // a zero deadline makes the next read set the idle limit again
 	if t.IsZero() || t.After(w.end) {
 		t = w.end
 	}
