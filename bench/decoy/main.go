@@ -114,6 +114,7 @@ func orchestrate(o options) error {
 			judge(false, "%s decoy: %d of %d visits were reported", name, t.seen.Ended, t.served)
 		}
 	}
+	o.cpu = "" // the profiles are about the turns
 	if o.idle > 0 {
 		if err := memory(o, judge); err != nil {
 			return err

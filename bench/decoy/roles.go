@@ -19,8 +19,6 @@ import (
 	"syscall"
 	"time"
 
-	fastjson "github.com/go-json-experiment/json"
-
 	"bartizan/internal/builtin"
 	"bartizan/internal/decoy"
 	"bartizan/internal/decoy/persona"
@@ -102,14 +100,6 @@ func server(o options) error {
 	if o.role == "minimal" {
 		return minimal(o, l)
 	}
-	name := o.cpu
-	if name != "" {
-		name += "-" + o.role + "-server.prof"
-	}
-	stop, err := profile(name)
-	if err != nil {
-		return err
-	}
 	out := jail.NewFrameWriter(os.NewFile(3, "pipe"), maxFrame)
 	batch := decoy.NewBatcher(func(b []byte) error { _, err := out.Write(b); return err })
 	faults := 0
@@ -127,6 +117,15 @@ func server(o options) error {
 	writing, done := context.WithCancel(context.Background())
 	defer done()
 	writers.Go(func() { errs <- batch.Run(writing) })
+	name := o.cpu
+	if name != "" {
+		name += "-" + o.role + "-server.prof"
+	}
+	stop, err := profile(name)
+	if err != nil {
+		return err
+	}
+	runtime.GC()
 	begin := used()
 	if err := tell(report{Addr: l.Addr().String()}); err != nil {
 		return err
@@ -240,9 +239,14 @@ func minimal(o options, l net.Listener) error {
 
 // reader is the node's side of the pipe: decode, check, detect, count.
 func reader(o options) error {
-	detectors, err := builtin.BuildDetectors(nil)
-	if err != nil {
-		return err
+	table := builtin.Detectors()
+	var detectors []detect.Named
+	for _, name := range table.Names() {
+		d, err := table.Build(name, nil)
+		if err != nil {
+			return err
+		}
+		detectors = append(detectors, detect.Named{Name: name, Detector: d})
 	}
 	engine := detect.NewEngine(detectors, detect.Options{})
 	name := o.cpu
@@ -279,8 +283,8 @@ func reader(o options) error {
 }
 
 func take(b []byte, batch *observe.Batch, engine *detect.Engine, r *report) error {
-	*batch = observe.Batch{}
-	if err := fastjson.Unmarshal(b, batch); err != nil {
+	var err error
+	if *batch, err = observe.DecodeBatch(b); err != nil {
 		return err
 	}
 	now := time.Now()
