@@ -71,10 +71,7 @@ func (b *body) lost() { b.r.Cut, b.r.KeepAlive = true, false }
 // take reads n bytes and keeps what the caps allow. It says whether they all came.
 func (b *body) take(n int64) bool {
 	for n > 0 {
-		br, err := b.s.Reader()
-		if err == nil && br.Buffered() == 0 {
-			_, err = br.Peek(1)
-		}
+		br, err := await(b.s)
 		if err != nil {
 			b.lost()
 			return false

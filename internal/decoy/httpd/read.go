@@ -49,22 +49,23 @@ func (r *Request) readHead(s *decoy.Session) error {
 	if err != nil {
 		return err
 	}
-	var long []byte // what did not fit the buffer
+	var kept []byte // of a head that comes in pieces
 	for {
 		b, _ := br.Peek(br.Buffered()) // no error: the bytes are there
-		if long == nil && !methodByte(b[0]) {
+		if kept == nil && !methodByte(b[0]) {
 			// No server waits for more of what cannot become a request.
 			r.head = string(b[:min(len(b), 512)])
 			s.Linger()
 			return r.malformed(noMethod, 400)
 		}
 		all := b
-		if long != nil {
-			all = append(long, b...)
+		if kept != nil {
+			kept = append(kept, b...)
+			all = kept
 		}
 		if n := headEnd(all); n > 0 {
 			r.head = string(all[:n])
-			_, _ = br.Discard(n - len(long)) // no error: the bytes are there
+			_, _ = br.Discard(n - (len(all) - len(b))) // no error: the bytes are there
 			return nil
 		}
 		if len(all) > MaxHead {
@@ -75,21 +76,34 @@ func (r *Request) readHead(s *decoy.Session) error {
 			}
 			return r.malformed("head too large", 431)
 		}
-		if len(b) == br.Size() {
-			long = bytes.Clone(all)
-			long = long[:len(long):len(long)]
-			_, _ = br.Discard(len(b))
-			b = nil
+		if kept == nil {
+			kept = bytes.Clone(b)
 		}
-		if _, err := br.Peek(len(b) + 1); err != nil {
-			rest, _ := br.Peek(br.Buffered())
-			if all := append(long, rest...); len(all) > 0 && !errors.Is(err, decoy.ErrLimit) {
-				r.head = string(all)
-				return r.malformed("ended in the head", 400)
+		_, _ = br.Discard(len(b))
+		if br, err = await(s); err != nil {
+			if errors.Is(err, decoy.ErrLimit) {
+				return err
 			}
-			return err
+			r.head = string(kept)
+			return r.malformed("ended in the head", 400)
 		}
 	}
+}
+
+// await waits for the next byte. Who keeps us waiting in the middle of a
+// request occupies no buffer meanwhile.
+func await(s *decoy.Session) (*bufio.Reader, error) {
+	if s.Buffered() == 0 {
+		if err := s.Flush(); err != nil {
+			return nil, err
+		}
+	}
+	br, err := s.Reader()
+	if err != nil {
+		return nil, err
+	}
+	_, err = br.Peek(1)
+	return br, err
 }
 
 // noMethod is why bytes are not even the beginning of a request.
@@ -98,21 +112,15 @@ const noMethod = "no method"
 // skipEmpty waits for a byte that is not of an empty line (RFC 9112 §2.2).
 func skipEmpty(s *decoy.Session) (*bufio.Reader, error) {
 	for range 64 {
-		br, err := s.Reader()
+		br, err := await(s)
 		if err != nil {
 			return nil, err
 		}
-		b, err := br.Peek(1)
-		if err != nil {
-			return nil, err
-		}
+		b, _ := br.Peek(1) // no error: it is there
 		if b[0] != '\r' && b[0] != '\n' {
 			return br, nil
 		}
 		_, _ = br.Discard(1)
-		if br.Buffered() == 0 {
-			_ = s.Flush() // gives the buffer back; there is nothing to send
-		}
 	}
 	return nil, io.ErrUnexpectedEOF
 }

@@ -151,7 +151,7 @@ func (x *visit) find(climbed bool) page {
 		return status(strings.TrimPrefix(path, "/."), 403)
 	}
 	if b := findBait(path); b != nil {
-		return h.file(b.lure, b.path, b.kind, []byte(b.body(h.p)))
+		return h.bait(b)
 	}
 	return x.application(path)
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"bartizan/internal/decoy/httpd"
@@ -44,6 +45,7 @@ type site struct {
 	home  page
 	icon  []byte
 	tls   *tls.Config // nil when the persona has no certificate
+	files sync.Map    // *bait to page: what was asked for once
 }
 
 func newSite(p *persona.Persona) *site {
@@ -95,6 +97,17 @@ func (h *site) file(lure, name, kind string, body []byte) page {
 	if kind == markup || kind == plain {
 		p.Headers = append(p.Headers, observe.Field{Name: "Vary", Value: "Accept-Encoding"})
 	}
+	return p
+}
+
+// bait answers with a file that should not be served.
+func (h *site) bait(b *bait) page {
+	if p, ok := h.files.Load(b); ok {
+		return p.(page)
+	}
+	p := h.file(b.lure, b.path, b.kind, []byte(b.body(h.p)))
+	p.Headers = p.Headers[:len(p.Headers):len(p.Headers)] // shared from now on
+	h.files.Store(b, p)
 	return p
 }
 
