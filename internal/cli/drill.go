@@ -26,7 +26,10 @@ func drillCmd(g *global) *cobra.Command {
 			if runs < 1 || runs > 10000 {
 				return usage(errors.New("--runs: between 1 and 10000"))
 			}
-			o := drill.Options{Runs: runs, Table: "bartizan", Progress: func(s string) { fmt.Fprintln(g.env.Stderr, s) }}
+			o := drill.Options{Runs: runs, Table: "bartizan"}
+			if terminal(g.env.Stderr) {
+				o.Progress = func(s string) { fmt.Fprintln(g.env.Stderr, s) }
+			}
 			r, err := runDrill(cmd, g, self, o)
 			if err != nil {
 				return blind(fmt.Errorf("drill: %w", err))
@@ -43,6 +46,16 @@ func drillCmd(g *global) *cobra.Command {
 	cmd.Flags().BoolVar(&self, "self", false, "attack a throw-away node instead of the running one")
 	cmd.Flags().IntVar(&runs, "runs", 1, "play the whole story this many times")
 	return cmd
+}
+
+// terminal tells whether a person is watching.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }
 
 func runDrill(cmd *cobra.Command, g *global, self bool, o drill.Options) (drill.Report, error) {
