@@ -74,6 +74,7 @@ type Runner struct {
 	onFault  func(instance string, err error) // our own bugs, for the log
 	readers  sync.Pool
 	writers  sync.Pool
+	records  sync.Pool // of *[recordSize]byte
 	accepted atomic.Int64
 	shed     atomic.Int64
 	panics   atomic.Int64
@@ -95,6 +96,7 @@ func NewRunner(sink Sink, onFault func(instance string, err error)) *Runner {
 	return &Runner{
 		sink: sink, onFault: onFault,
 		readers: sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }},
+		records: sync.Pool{New: func() any { return new([recordSize]byte) }},
 		writers: sync.Pool{New: func() any { return bufio.NewWriterSize(nil, bufferSize) }},
 		live:    map[*Session]struct{}{},
 		sources: map[netip.Prefix]int{},
@@ -314,6 +316,7 @@ func (r *Runner) leave(s *Session) {
 	r.mu.Unlock()
 	s.mu.Lock()
 	r.held.Add(-int64(s.held))
+	r.lend(s.record)
 	s.held, s.record = 0, nil // the announcement queue may know s a moment longer
 	s.mu.Unlock()
 }
@@ -370,7 +373,10 @@ func (r *Runner) report(s *Session, ended bool) {
 	late := s.ended
 	s.ended = s.ended || ended
 	i := observe.Interaction{Ended: ended, Client: s.client, Prints: s.prints}
-	record := s.record
+	var record []byte
+	if w := s.wire; ended && !late && w.in > int64(len(w.first)) {
+		record, s.record = s.record, nil // it belongs to the evidence now
+	} // else the first bytes say it all
 	s.mu.Unlock()
 	if late {
 		return // the end has been told already
@@ -384,10 +390,7 @@ func (r *Runner) report(s *Session, ended bool) {
 		i.BytesIn, i.BytesOut, i.First = w.in, w.out, w.first
 		i.Protocol = GuessProtocol(w.first)
 		i.Shed = int(s.run.shed.Swap(0))
-		// The first bytes say it all when there were no more.
-		if w.in > int64(len(w.first)) && len(record) > 0 {
-			o.Evidence = blobs("transcript", record)
-		}
+		o.Evidence = blobs("transcript", record)
 	}
 	s.fill(&o)
 	r.emit(s.ctx, &o)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +28,9 @@ const bufferSize = 4096
 // maxHeld bounds the memory that all visitors of a runner occupy together with
 // what they sent: transcripts, bodies, stored values (Session.Hold).
 const maxHeld = 256 << 20
+
+// recordSize is the size of the buffers lent to transcripts.
+const recordSize = 2048
 
 // maxFirst is how many of the visitor's first bytes an interaction carries.
 const maxFirst = 512
@@ -120,12 +122,13 @@ func (s *Session) forget() {
 	s.wire.in, s.wire.first = int64(s.Buffered()), nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.record, s.lastDir = s.record[:0], 0
+	s.record, s.lastDir, s.wire.noted = s.record[:0], 0, false
 	if n := s.Buffered(); n > 0 {
 		head, _ := s.r.Peek(n) // no error: n bytes are there
 		s.wire.first = bytes.Clone(head[:min(n, maxFirst)])
-		if s.recording {
+		if s.recording && n > maxFirst {
 			s.note('<', head)
+			s.wire.noted = true
 		}
 	}
 }
@@ -251,6 +254,10 @@ func (s *Session) Write(p []byte) (int, error) {
 func (s *Session) WriteString(text string) (int, error) {
 	return s.writer().WriteString(text)
 }
+
+// Scratch is an empty slice to build an answer in, for the next Write only; what
+// fits is neither allocated nor copied.
+func (s *Session) Scratch() []byte { return s.writer().AvailableBuffer() }
 
 func (s *Session) writer() *bufio.Writer {
 	if s.w == nil {
@@ -423,25 +430,43 @@ func (s *Session) Note(dir byte, data []byte) {
 
 func (s *Session) note(dir byte, data []byte) {
 	room := s.run.Limits.Transcript - len(s.record)
-	if room <= 2 || len(data) == 0 {
+	if room <= 3 || len(data) == 0 || s.ended {
+		return
+	}
+	data = data[:min(len(data), room-3)]
+	if !s.grow(len(data) + 3) {
 		return
 	}
 	if dir != s.lastDir {
 		// One marker per change of direction; the bytes themselves stay raw.
 		s.record = append(s.record, '\n', dir, ' ')
 		s.lastDir = dir
-		room -= 3
-	}
-	data = data[:min(len(data), max(room, 0))]
-	// Memory is taken from the common share in steps, as append takes it.
-	if grow := len(s.record) + len(data) - cap(s.record); grow > 0 {
-		grow = max(grow, min(2*cap(s.record), room), 128)
-		if !s.hold(grow) {
-			return
-		}
-		s.record = slices.Grow(s.record, grow)
 	}
 	s.record = append(s.record, data...)
+}
+
+// grow makes room for n bytes of transcript, with memory from the common share.
+// Most visits end before theirs outgrows a lent buffer.
+func (s *Session) grow(n int) bool {
+	have, want := cap(s.record), len(s.record)+n
+	switch {
+	case want <= have:
+		return true
+	case have == 0 && want <= recordSize:
+		if !s.hold(recordSize) {
+			return false
+		}
+		s.record = s.run.runner.records.Get().(*[recordSize]byte)[:0]
+		return true
+	}
+	more := max(want-have, min(have, s.run.Limits.Transcript-have))
+	if !s.hold(more) {
+		return false
+	}
+	lent := s.record
+	s.record = append(make([]byte, 0, have+more), lent...)
+	s.run.runner.lend(lent)
+	return true
 }
 
 func clip(s string, max int) string {

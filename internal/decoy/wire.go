@@ -18,6 +18,7 @@ type wire struct {
 	in    int64
 	out   int64
 	first []byte
+	noted bool // the transcript has begun
 
 	pause    time.Duration // shorter than the idle limit, or 0
 	deadline time.Time     // of reads, as set; zero: to be set before the next wait
@@ -82,11 +83,13 @@ func (w *wire) Read(p []byte) (n int, err error) {
 		n, err = w.Conn.Read(p)
 	}
 	if n > 0 {
+		before := w.in
 		w.in += int64(n)
 		if len(w.first) < maxFirst {
 			w.first = append(w.first, p[:min(n, maxFirst-len(w.first))]...)
 		}
-		if !w.quiet.Load() && w.s.recording {
+		if !w.quiet.Load() && w.s.recording && (w.noted || w.in > maxFirst) {
+			w.catchUp(before)
 			w.s.Note('<', p[:n])
 		}
 		if w.in > w.s.run.Limits.In {
@@ -118,9 +121,19 @@ func (w *wire) Write(p []byte) (int, error) {
 	}
 	w.out += int64(n)
 	if !w.quiet.Load() && w.s.recording {
+		w.catchUp(w.in)
 		w.s.Note('>', p[:n])
 	}
 	return n, err
+}
+
+// catchUp begins the transcript with the first n bytes heard. Until somebody
+// answers they are in first alone: many visitors never get that far.
+func (w *wire) catchUp(n int64) {
+	if !w.noted {
+		w.noted = true
+		w.s.Note('<', w.first[:n])
+	}
 }
 
 // SetDeadline and its siblings keep libraries from lifting the runner's limits.
@@ -176,4 +189,11 @@ func (c *prefixed) Read(p []byte) (int, error) {
 	n := copy(p, c.head)
 	c.head = c.head[n:]
 	return n, nil
+}
+
+// lend takes back a buffer of a transcript, if it is one that was lent.
+func (r *Runner) lend(b []byte) {
+	if cap(b) == recordSize {
+		r.records.Put((*[recordSize]byte)(b[:recordSize]))
+	}
 }

@@ -35,7 +35,7 @@ func (st Style) Write(s *decoy.Session, r *Request, w Response) error {
 	}
 	close := w.Close || !r.KeepAlive
 	chunked := w.Dynamic && st.Nginx && r.Proto != "HTTP/1.0" && len(w.Body) > 0
-	h := header{b: make([]byte, 0, 512+len(w.Body))}
+	h := header{b: s.Scratch()}
 	if st.Go {
 		h.b = append(h.b, goVersion(r)...)
 	} else {
@@ -52,16 +52,20 @@ func (st Style) Write(s *decoy.Session, r *Request, w Response) error {
 		st.apache(&h, r, w, close)
 	}
 	h.b = append(h.b, "\r\n"...)
-	if r.Method != "HEAD" && w.Status != 204 && w.Status != 304 {
-		if chunked {
-			h.b = append(strconv.AppendInt(h.b, int64(len(w.Body)), 16), "\r\n"...)
-		}
-		h.b = append(h.b, w.Body...)
-		if chunked {
-			h.b = append(h.b, "\r\n0\r\n\r\n"...)
-		}
+	if r.Method == "HEAD" || w.Status == 204 || w.Status == 304 {
+		_, err := s.Write(h.b)
+		return err
+	}
+	if chunked {
+		h.b = append(strconv.AppendInt(h.b, int64(len(w.Body)), 16), "\r\n"...)
 	}
 	_, err := s.Write(h.b)
+	if err == nil {
+		_, err = s.Write(w.Body)
+	}
+	if err == nil && chunked {
+		_, err = s.WriteString("\r\n0\r\n\r\n")
+	}
 	return err
 }
 
