@@ -27,10 +27,17 @@ func FileType(b []byte) string {
 		return "tar"
 	}
 	head := b[:min(len(b), 1024)]
-	for len(head) > 0 && !utf8.RuneStart(head[len(head)-1]) {
-		head = head[:len(head)-1]
+	if len(head) < len(b) { // the cut may have gone through a letter
+		for n := 1; n < utf8.UTFMax; n++ {
+			if last := head[len(head)-n:]; utf8.RuneStart(last[0]) {
+				if !utf8.FullRune(last) {
+					head = head[:len(head)-n]
+				}
+				break
+			}
+		}
 	}
-	if utf8.Valid(head[:max(0, len(head)-1)]) && !bytes.ContainsRune(head, 0) {
+	if utf8.Valid(head) && !bytes.ContainsRune(head, 0) {
 		return "text"
 	}
 	return "data"

@@ -374,9 +374,9 @@ func (r *Runner) report(s *Session, ended bool) {
 	s.ended = s.ended || ended
 	i := observe.Interaction{Ended: ended, Client: s.client, Prints: s.prints}
 	var record []byte
-	if w := s.wire; ended && !late && w.in > int64(len(w.first)) {
+	if w := s.wire; ended && !late && (w.in > int64(len(w.first)) || w.quiet.Load()) {
 		record, s.record = s.record, nil // it belongs to the evidence now
-	} // else the first bytes say it all
+	} // else the first bytes say it all, in clear text
 	s.mu.Unlock()
 	if late {
 		return // the end has been told already

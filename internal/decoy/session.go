@@ -94,6 +94,9 @@ func (s *Session) Upgrade(wrap func(net.Conn) (net.Conn, error)) error {
 		// What was looked at to decide on the upgrade belongs to the new protocol.
 		head, _ := s.r.Peek(n) // no error: n bytes are there
 		under = &prefixed{Conn: s.conn, head: bytes.Clone(head)}
+		if int64(n) == s.wire.in {
+			s.unnote() // nothing was said in clear text before it
+		}
 	}
 	s.release()
 	c, err := wrap(under)
@@ -426,6 +429,13 @@ func (s *Session) Note(dir byte, data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note(dir, data)
+}
+
+// unnote begins the transcript anew.
+func (s *Session) unnote() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record, s.lastDir = s.record[:0], 0
 }
 
 func (s *Session) note(dir byte, data []byte) {
