@@ -1,0 +1,5 @@
+//go:build !race
+
+package decoy_test
+
+const racing = false
