@@ -14,7 +14,7 @@ type sensorMetrics struct {
 }
 
 func newSensorMetrics(m *obs.Metrics) sensorMetrics {
-	return sensorMetrics{
+	s := sensorMetrics{
 		observations: m.Counter("bartizan_observations_total", "Observations taken from the decoys."),
 		refused:      m.Counter("bartizan_observations_refused_total", "Observations of the decoys that made no sense."),
 		evidenceLost: m.Counter("bartizan_evidence_lost_total", "Pieces of evidence that could not be stored."),
@@ -24,6 +24,12 @@ func newSensorMetrics(m *obs.Metrics) sensorMetrics {
 		tripped:      m.Counter("bartizan_decoy_trips_total", "Calls of the decoys' process that only an intruder makes."),
 		active:       m.Gauge("bartizan_decoy_active", "Connections open to the decoys."),
 	}
+	// What has not happened yet is 0 and not absent: alarms need the series.
+	for _, c := range []*prometheus.CounterVec{s.observations, s.refused, s.evidenceLost, s.accepted, s.shed, s.tripped} {
+		c.WithLabelValues()
+	}
+	s.active.WithLabelValues()
+	return s
 }
 
 type hubMetrics struct {
@@ -34,7 +40,7 @@ type hubMetrics struct {
 
 func newHubMetrics(m *obs.Metrics) hubMetrics {
 	steps := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
-	return hubMetrics{
+	h := hubMetrics{
 		decisions:  m.Counter("bartizan_decisions_total", "Decisions made, by action and whether they are in force.", "action", "state"),
 		receipts:   m.Counter("bartizan_receipts_total", "Receipts by enforcer and status.", "enforcer", "status"),
 		ledger:     m.Counter("bartizan_ledger_entries_total", "Ledger entries by change.", "change"),
@@ -43,4 +49,8 @@ func newHubMetrics(m *obs.Metrics) hubMetrics {
 		indicators: m.Gauge("bartizan_indicators", "Entities something is held about."),
 		latency:    m.Histogram("bartizan_step_seconds", "Time from the newest evidence to a step of the loop.", steps, "step"),
 	}
+	for _, g := range []*prometheus.GaugeVec{h.active, h.held, h.indicators} {
+		g.WithLabelValues()
+	}
+	return h
 }

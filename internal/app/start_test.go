@@ -12,6 +12,7 @@ import (
 
 	"bartizan/internal/decide"
 	"bartizan/internal/model"
+	"bartizan/internal/obs"
 )
 
 func freePort(t *testing.T) uint16 {
@@ -165,6 +166,22 @@ func TestDumpReadsBack(t *testing.T) {
 	for i := range reflect.TypeFor[Config]().NumField() {
 		if key := reflect.TypeFor[Config]().Field(i).Tag.Get("yaml"); !strings.Contains("\n"+string(text), "\n"+key+":") {
 			t.Errorf("key %q is missing", key)
+		}
+	}
+}
+
+// A series that an alarm watches is there before anything has happened.
+func TestMetricsExistFromTheStart(t *testing.T) {
+	m := obs.NewMetrics()
+	newSensorMetrics(m)
+	newHubMetrics(m)
+	got, err := m.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"bartizan_decisions_held", "bartizan_evidence_lost_total", "bartizan_decoy_trips_total", "bartizan_decoy_shed_total"} {
+		if v, ok := got[name]; !ok || v != 0 {
+			t.Errorf("%s is %v, there: %v", name, v, ok)
 		}
 	}
 }
