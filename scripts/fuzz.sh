@@ -8,6 +8,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FUZZTIME=${FUZZTIME:-10m}
 FUZZJOBS=${FUZZJOBS:-2}
+# An input that is new is made smaller for a minute by default: all of a short run.
+FUZZMINIMIZE=${FUZZMINIMIZE:-100x}
 root=$PWD
 cache=$root/.cache/fuzz
 bins=$root/.cache/fuzzbin
@@ -37,29 +39,35 @@ for pkg in $(cut -d' ' -f1 <<<"$list" | sort -u); do
 done
 
 run_one() {
-  local pkg=$1 target=$2 name=${1//\//_} log code=0
+  local pkg=$1 target=$2 name=${1//\//_} log code=0 execs
   log=$bins/$name.$target.log
   mkdir -p "$cache/$name"
   for try in 1 2; do
     code=0
     # A hang must end too.
     ( cd "$root/$pkg" && timeout -k 10 "$limit" "$bins/$name.test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$FUZZTIME" \
-        -test.parallel 1 -test.fuzzcachedir "$cache/$name" ) >"$log" 2>&1 || code=$?
+        -test.parallel 1 -test.fuzzcachedir "$cache/$name" -test.fuzzminimizetime "$FUZZMINIMIZE" ) >"$log" 2>&1 || code=$?
     [ $code -ne 0 ] || break
     # At the end of its time the engine itself sometimes reports its own
     # expired context (go.dev/issue/75804, mended in Go 1.27); a real find leaves an input.
     if grep -q 'Failing input written' "$log" || ! grep -q 'context deadline exceeded' "$log"; then break; fi
   done
+  # A target that hardly runs finds nothing and looks clean.
+  execs=$(grep -oE 'execs: [0-9]+' "$log" | tail -1 | tr -dc 0-9)
+  if [ $code -eq 0 ] && [ "${execs:-0}" -lt 50 ]; then
+    echo "only ${execs:-0} inputs were tried in $FUZZTIME" >>"$log"
+    code=1
+  fi
   if [ $code -ne 0 ]; then
     touch "$bins/$name.$target.failed"
     printf 'FAIL\t%s %s\n' "$pkg" "$target"
     sed 's/^/\t/' "$log" | tail -40
     return 0
   fi
-  printf 'ok  \t%s %s\t%s\n' "$pkg" "$target" "$(grep -oE 'execs: [0-9]+' "$log" | tail -1)"
+  printf 'ok  \t%s %s\t%s\n' "$pkg" "$target" "$execs inputs"
 }
 export -f run_one
-export root cache bins FUZZTIME limit
+export root cache bins FUZZTIME FUZZMINIMIZE limit
 
 xargs -P "$FUZZJOBS" -L 1 bash -c 'run_one "$0" "$1"' <<<"$list"
 if compgen -G "$bins/*.failed" >/dev/null; then
