@@ -205,7 +205,7 @@ func (b *Bus) ready(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for a jetstream leader: %w (last answer: %v)", ctx.Err(), err)
+			return fmt.Errorf("wait for a jetstream leader: %w (last answer: %w)", ctx.Err(), err)
 		case <-time.After(wait):
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"bartizan/internal/model"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/checker"
+	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
 )
 
@@ -116,12 +116,12 @@ func compile(source string) (*Condition, []celError) {
 	if ast.OutputType() != cel.BoolType {
 		return nil, whole(fmt.Errorf("the condition is a %s, it must be true or false (compare it with something)", ast.OutputType()))
 	}
-	cost, err := env.EstimateCost(ast, sizes{})
+	price, err := env.EstimateCost(ast, sizes{})
 	if err != nil {
 		return nil, whole(fmt.Errorf("estimate cost: %w", err))
 	}
-	if cost.Max > maxCost {
-		return nil, whole(fmt.Errorf("the condition can cost %d steps, at most %d are allowed: nest fewer loops", cost.Max, maxCost))
+	if price.Max > maxCost {
+		return nil, whole(fmt.Errorf("the condition can cost %d steps, at most %d are allowed: nest fewer loops", price.Max, maxCost))
 	}
 	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
 	if err != nil {
@@ -133,22 +133,22 @@ func compile(source string) (*Condition, []celError) {
 // sizes tells the cost estimate how large an indicator can be.
 type sizes struct{}
 
-// EstimateSize implements checker.CostEstimator.
-func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
+// EstimateSize implements the Estimator of cel-go.
+func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	switch n.Type().Kind() {
 	case types.ListKind:
-		return &checker.SizeEstimate{Max: maxListHint}
+		return &cost.SizeEstimate{Max: maxListHint}
 	case types.StringKind:
 		if p := n.Path(); len(p) > 0 && p[len(p)-1] == "value" {
-			return &checker.SizeEstimate{Max: maxTextHint}
+			return &cost.SizeEstimate{Max: maxTextHint}
 		}
-		return &checker.SizeEstimate{Max: maxWordHint}
+		return &cost.SizeEstimate{Max: maxWordHint}
 	}
 	return nil
 }
 
-// EstimateCallCost implements checker.CostEstimator.
-func (sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+// EstimateCallCost implements the Estimator of cel-go.
+func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 

@@ -154,7 +154,6 @@ func (r *Reconciler) due(state State, first bool, applied uint64, drifted bool, 
 	if !retryAt.IsZero() {
 		return !now.Before(retryAt), max(retryAt.Sub(now), 0)
 	}
-	wait := idle
 	work := first || drifted || state.Generation() != applied
 	if !work {
 		at, ok := r.tracker.NextEnd()
@@ -163,7 +162,7 @@ func (r *Reconciler) due(state State, first bool, applied uint64, drifted bool, 
 		}
 		// Wall clock on purpose: an end is a moment of the calendar. The
 		// idle cap re-reads the clock if it was set meanwhile.
-		wait = min(time.Until(at)+time.Millisecond, time.Second)
+		wait := min(time.Until(at)+time.Millisecond, time.Second)
 		if time.Now().Before(at) {
 			return false, max(wait, time.Millisecond)
 		}

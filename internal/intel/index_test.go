@@ -29,12 +29,12 @@ func (n naive) best(match func(model.Entity) (int, bool)) (Match, bool) {
 		if r == rank && !better(payload{e.ID, e.Confidence}, payload{out.ID, out.Confidence}) {
 			continue
 		}
-		rank, found, out = r, true, Match(e2m(e))
+		rank, found, out = r, true, e2m(e)
 	}
 	return out, found
 }
 
-func e2m(e IndexEntry) Match { return Match{e.Entity, e.ID, e.Confidence} }
+func e2m(e IndexEntry) Match { return Match(e) }
 
 func TestIndexEqualsNaive(t *testing.T) {
 	labels := rapid.SampledFrom([]string{"a", "b", "evil", "co", "uk", "x1"})

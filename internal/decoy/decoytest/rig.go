@@ -195,7 +195,7 @@ func (r *Rig) Visit(data []byte) []byte {
 // and checks that each was reported once.
 func (r *Rig) Quiet(n int) []observe.Observation {
 	r.t.Helper()
-	all := r.Sink.Wait("the end of every visit", func(all []observe.Observation) bool { return len(visits(all)) >= n })
+	r.Sink.Wait("the end of every visit", func(all []observe.Observation) bool { return len(visits(all)) >= n })
 	end := time.NewTimer(Patience)
 	defer end.Stop()
 	tick := time.NewTicker(time.Millisecond)
@@ -207,7 +207,7 @@ func (r *Rig) Quiet(n int) []observe.Observation {
 			r.t.Fatalf("%d visits are still active", r.Runner.Stats().Active)
 		}
 	}
-	all = r.Sink.Seen()
+	all := r.Sink.Seen()
 	ended := map[model.ULID]int{}
 	for _, o := range visits(all) {
 		ended[o.Session]++

@@ -126,7 +126,7 @@ func (b *body) chunks() (why string, status int) {
 		if !b.take(int64(n)) {
 			return "", 0
 		}
-		if line, why, status = b.line(); status != 0 || line != "" {
+		if line, _, status = b.line(); status != 0 || line != "" {
 			return "bad chunk", 400
 		}
 	}

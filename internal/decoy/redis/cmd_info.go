@@ -16,9 +16,9 @@ var infoText string
 
 // infoLine is a line of info.txt: fields of some releases, or of replicas only.
 type infoLine struct {
-	from, until release
-	replica     bool
-	text        string
+	from    release
+	replica bool
+	text    string
 }
 
 // section is a part of the answer to INFO.

@@ -95,14 +95,11 @@ func bait(p *persona.Persona) map[string]*value {
 		}{user, "admin", p.Secrets.JWTSecret[:min(32, len(p.Secrets.JWTSecret))]})
 		return &value{text: string(text), expires: p.BornAt.AddDate(20, 0, 0)}
 	}
-	config := &value{kind: kindHash}
-	for _, m := range []member{
+	config := &value{kind: kindHash, members: []member{
 		{name: "aws_access_key_id", value: p.Secrets.AWSAccessKeyID}, {name: "aws_secret_access_key", value: p.Secrets.AWSSecretAccessKey},
 		{name: "db_host", value: "127.0.0.1"}, {name: "db_name", value: p.Secrets.DBName}, {name: "db_password", value: p.Secrets.DBPassword},
 		{name: "db_user", value: p.Secrets.DBUser}, {name: "stripe_key", value: p.Secrets.StripeKey},
-	} {
-		config.members = append(config.members, m)
-	}
+	}}
 	out := map[string]*value{
 		brand + ":config":               config,
 		brand + ":session:" + id[:32]:   session("admin"),

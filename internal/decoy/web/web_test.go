@@ -200,7 +200,7 @@ func TestAccept(t *testing.T) {
 				n++
 				which += pass
 			}
-			if x.accepts("admin", pass) != x.accepts("admin", pass) {
+			if again := x.accepts("admin", pass); again != x.accepts("admin", pass) {
 				t.Fatal("the same credential is judged differently")
 			}
 		}

@@ -356,7 +356,7 @@ func (y *condYAML) compile(g Group) ([]condition, error) {
 func (c condition) regex(pattern string) ([]condition, error) {
 	tree, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return nil, fmt.Errorf("regex %.64q: %v (the syntax is RE2: no look-around, no back-references)", pattern, err)
+		return nil, fmt.Errorf("regex %.64q: %w (the syntax is RE2: no look-around, no back-references)", pattern, err)
 	}
 	if caseful(tree) {
 		return nil, fmt.Errorf("regex %.64q: write it in lower case and without (?i), because texts are compared in lower case", pattern)
@@ -369,11 +369,11 @@ func (c condition) regex(pattern string) ([]condition, error) {
 	for _, text := range all {
 		tree, err := syntax.Parse(text, syntax.Perl)
 		if err != nil {
-			return nil, fmt.Errorf("regex %.64q: alternative %.64q: %v", pattern, text, err)
+			return nil, fmt.Errorf("regex %.64q: alternative %.64q: %w", pattern, text, err)
 		}
 		c.need, c.also = necessary(tree.Simplify())
 		if c.re, err = regexp.Compile(text); err != nil {
-			return nil, fmt.Errorf("regex %.64q: %v", pattern, err)
+			return nil, fmt.Errorf("regex %.64q: %w", pattern, err)
 		}
 		out = append(out, c)
 	}

@@ -31,7 +31,6 @@ type variable struct {
 	arr      []string // not nil for an array
 	Exported bool
 	readonly bool
-	local    bool
 }
 
 // env is the execution environment of one shell or subshell.

@@ -113,7 +113,6 @@ type Shell struct {
 	Tty     string
 	Who     Account
 	From    string // address the login came from, for w and who
-	crontab map[string][]byte
 	Killed  map[int]bool
 
 	ctx      context.Context

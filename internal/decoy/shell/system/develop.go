@@ -283,7 +283,7 @@ func cmdRedis(c *interp.Call) int {
 	switch {
 	case strings.HasPrefix(a, "ping"), a == "info":
 		c.Print("NOAUTH Authentication required.\n")
-	case c.Args != nil && len(c.Args) > 0 && (c.Args[0] == "--version" || c.Args[0] == "-v"):
+	case len(c.Args) > 0 && (c.Args[0] == "--version" || c.Args[0] == "-v"):
 		c.Printf("redis-cli %s\n", c.Sh.P.Versions.Redis)
 	default:
 		c.Print("(error) NOAUTH Authentication required.\n")

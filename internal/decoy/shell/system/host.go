@@ -322,7 +322,7 @@ func cmdPs(c *interp.Call) int {
 		if !all && p.TTY != c.Sh.Tty {
 			continue
 		}
-		ok := true
+		var ok bool
 		switch {
 		case wide:
 			ok = c.Printf("%-8s %7d %4.1f %4.1f %6d %5d %-8s %-4s %-5s %6s %s\n", interp.Clip(p.User, 8), p.PID, p.CPU, p.Mem, p.VSZ, p.RSS, p.TTY, p.State, day(p.PID), cpu(p), p.Command)

@@ -14,7 +14,6 @@ type awkParser struct {
 	pos   int
 	bad   string
 	depth int
-	noIn  bool
 	noGT  bool // > ends an expression, as in print
 	c     *interp.Call
 }

@@ -148,7 +148,7 @@ func cmdTail(c *interp.Call) int {
 
 func cmdGrep(c *interp.Call) int {
 	o := c.Flags("ivncElFwqohHrRsxe:m:A:B:C:aPLz", "color=", "regexp=")
-	pats := []string{}
+	var pats []string
 	rest := o.Rest
 	if p := o.Get("e", "regexp"); o.Has("e", "regexp") {
 		pats = strings.Split(p, "\n")

@@ -116,7 +116,6 @@ type FS struct {
 	root     *Node
 	limits   Quota
 	Uid, Gid int
-	groups   []int
 	Bytes    int64
 	Files    int
 	now      func() time.Time
