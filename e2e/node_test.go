@@ -200,17 +200,6 @@ func (n *node) status(t *testing.T) api.Status {
 	return st
 }
 
-// check finds one check of the status.
-func (n *node) check(t *testing.T, name string) api.Check {
-	t.Helper()
-	for _, c := range n.status(t).Checks {
-		if c.Name == name {
-			return c
-		}
-	}
-	return api.Check{Name: name, State: "absent"}
-}
-
 // port is where an instance listens.
 func (n *node) port(t *testing.T, instance string) string {
 	t.Helper()
