@@ -31,11 +31,12 @@ type hub struct {
 	entries  *bus.Publisher[model.Entry]
 	receipts *receiptBook
 
-	mu     sync.Mutex // one decision at a time, and the views below
-	ledger *decide.Ledger
-	policy *decide.Policy
-	watch  *decide.Watch
-	todo   map[model.Entity]time.Time // changed and not decided yet → when its newest signal was stored
+	mu      sync.Mutex // one decision at a time, and the views below
+	ledger  *decide.Ledger
+	policy  *decide.Policy
+	watch   *decide.Watch
+	drilled map[model.Entity]time.Time // addresses of drills that are over → when they are ordinary again
+	todo    map[model.Entity]time.Time // changed and not decided yet → when its newest signal was stored
 }
 
 // horizon is how far back signals are folded again at a start: by then the
@@ -154,7 +155,7 @@ func (h *hub) decide(ctx context.Context, folded time.Time) error {
 	facts := h.around.snapshot()
 	for e, stored := range h.todo {
 		ind, ok := h.store.Get(e, folded)
-		if !ok {
+		if !ok || h.echo(e, folded) {
 			delete(h.todo, e)
 			continue
 		}
@@ -177,6 +178,23 @@ func (h *hub) decide(ctx context.Context, folded time.Time) error {
 		delete(h.todo, e)
 	}
 	return nil
+}
+
+// echo tells whether an entity is an attacker of a drill that is over. Its
+// address is of a range that nothing may be done about without a lease.
+func (h *hub) echo(e model.Entity, now time.Time) bool {
+	until, drilled := h.drilled[e]
+	if !drilled || now.After(until) {
+		return false
+	}
+	for _, l := range h.ledger.Leases(now) {
+		for _, s := range l.Addresses {
+			if x, err := model.ParseIP(s); err == nil && x == e {
+				return false // of the next drill
+			}
+		}
+	}
+	return true
 }
 
 // clock ends what is over, undoes what does harm, and forgets what has decayed.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -11,6 +12,11 @@ import (
 	"bartizan/internal/decide"
 	"bartizan/internal/model"
 )
+
+// drillEcho is how long after a drill its addresses are not decided about: what
+// detectors still sum up of it would only fill the list of what waits for a
+// person with decisions that no person can release.
+const drillEcho = 2 * time.Minute
 
 // lease puts a drill lease into the ledger, signed with the node's key. The
 // function it returns takes it out again, with everything decided under it.
@@ -65,8 +71,10 @@ func (h *hub) unlease(id model.ULID, reason string) {
 	for _, s := range h.ledger.Leases(now)[i].Addresses {
 		if e, err := model.ParseIP(s); err == nil {
 			drilled[e] = true
+			h.drilled[e] = now.Add(drillEcho)
 		}
 	}
+	maps.DeleteFunc(h.drilled, func(_ model.Entity, until time.Time) bool { return now.After(until) })
 	entries := []model.Entry{{Change: model.ChangeUnlease, Time: now, ID: id, By: "clock", Reason: reason}}
 	for _, d := range h.ledger.Active() {
 		if d.Lease == id || drilled[d.Target] && d.Action < model.Throttle {

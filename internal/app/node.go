@@ -124,7 +124,7 @@ func (n *Node) openStores(ctx context.Context, policy *decide.Policy) (err error
 	pub := n.id.publicKey()
 	n.hub = &hub{conf: &n.conf, bus: n.bus, log: n.log, health: n.health, metrics: m, around: n.around, key: n.id.key,
 		store: intel.New(intel.Default()), receipts: n.receipts, policy: policy,
-		ledger: decide.NewLedger(decide.LedgerConfig{Key: pub, HoldFor: policy.Limits.HoldFor.D()}), watch: decide.NewWatch(policy.Rollback), todo: map[model.Entity]time.Time{}}
+		ledger: decide.NewLedger(decide.LedgerConfig{Key: pub, HoldFor: policy.Limits.HoldFor.D()}), watch: decide.NewWatch(policy.Rollback), todo: map[model.Entity]time.Time{}, drilled: map[model.Entity]time.Time{}}
 	if n.hub.entries, err = bus.NewPublisher(ctx, n.bus, ledgerTopic(&n.conf)); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 // crew is the attackers' process as the drill sees it.
 type crew struct {
 	in   io.WriteCloser
+	kill func() error
 	wait func() error
 	read sync.WaitGroup
 
@@ -43,6 +44,7 @@ func hire(at *space) (*crew, error) {
 	if c.wait, err = at.start(cmd); err != nil {
 		return nil, fmt.Errorf("start attackers: %w", err)
 	}
+	c.kill = cmd.Process.Kill
 	c.read.Go(func() { c.listen(out) })
 	return c, nil
 }
@@ -102,11 +104,25 @@ func (c *crew) forget(id string) {
 	delete(c.ears, id)
 }
 
-// dismiss ends the attackers and waits for them.
+// dismissWithin is how long attackers may take to go; they have nothing to lose.
+const dismissWithin = 3 * time.Second
+
+// dismiss ends the attackers and waits for them. One who is stuck in the
+// middle of a blocked conversation is not waited for.
 func (c *crew) dismiss() error {
 	err := c.in.Close()
+	killed := make(chan struct{})
+	timer := time.AfterFunc(dismissWithin, func() {
+		close(killed)
+		_ = c.kill() // gone already when this fails
+	})
 	c.read.Wait()
-	return errors.Join(err, c.wait())
+	werr := c.wait()
+	if !timer.Stop() {
+		<-killed
+		werr = nil // that it was killed is what we wanted
+	}
+	return errors.Join(err, werr)
 }
 
 // await returns the first news of one kind.
