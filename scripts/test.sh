@@ -4,6 +4,7 @@
 # tests. Meant to end within 30 minutes on two cores.
 #   FUZZTIME=10s       per fuzz target
 #   BARTIZAN_KILLS=20  how often the node is killed in e2e
+#   SOAKTIME=12s       how long the node is under mixed traffic in e2e
 #   BARTIZAN_REQUIRE_TOOLS=1  a test that cannot run is a failure; set by itself once the step tools has run
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
