@@ -111,7 +111,9 @@ func (c *crowd) mix(ctx context.Context) {
 
 // The visits; being refused is part of the day, so none looks at the answer.
 
-func rudeSSH(a *attacker, src string) { _, _ = a.send(src, "22", "SSH-2.0-Go\r\n\x00\x00\x7f\xff\xff\xff") }
+func rudeSSH(a *attacker, src string) {
+	_, _ = a.send(src, "22", "SSH-2.0-Go\r\n\x00\x00\x7f\xff\xff\xff")
+}
 
 func redisVisit(a *attacker, src string) {
 	_, _ = a.send(src, "6379", "INFO\r\nCONFIG SET dir /var/spool/cron\r\nCONFIG SET dbfilename root\r\nSAVE\r\nQUIT\r\n")
