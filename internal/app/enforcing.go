@@ -64,10 +64,10 @@ func newEnforcing(c *Config, b *bus.Bus, ledger *decide.Ledger, receipts *receip
 	return e, nil
 }
 
-// rebuild folds the ledger from its beginning, before anything runs, so that
-// the first state the devices are given is the whole one.
-func (e *enforcing) rebuild(ctx context.Context) error {
-	_, err := bus.Read(ctx, e.bus, ledgerTopic(e.conf), bus.From{}, func(m bus.Message[model.Entry]) error {
+// begin folds what was written to the ledger from seq on, while the node was
+// opened, so that the first state the devices are given is the whole one.
+func (e *enforcing) begin(ctx context.Context, seq uint64) error {
+	_, err := bus.Read(ctx, e.bus, ledgerTopic(e.conf), bus.From{Seq: seq}, func(m bus.Message[model.Entry]) error {
 		e.fold(m.Seq, m.Value)
 		return nil
 	})

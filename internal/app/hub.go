@@ -37,32 +37,33 @@ type hub struct {
 	watch   *decide.Watch
 	drilled map[model.Entity]time.Time // addresses of drills that are over → when they are ordinary again
 	todo    map[model.Entity]time.Time // changed and not decided yet → when its newest signal was stored
+	folded  place                      // the last signal in store
+	snapped uint64                     // the last signal in the snapshot on disk
+	astray  bool                       // the clock was seen set back: no more snapshots
 }
 
 // horizon is how far back signals are folded again at a start: by then the
 // evidence of any of them has decayed to nothing that matters.
 const horizon = 7 * day
 
-// rebuild folds what the streams hold, before anything runs.
-func (h *hub) rebuild(ctx context.Context, now time.Time) error {
-	_, err := bus.Read(ctx, h.bus, ledgerTopic(h.conf), bus.From{}, func(m bus.Message[model.Entry]) error {
+// rebuild folds what the streams hold, before anything runs. Every ledger entry
+// is also given to others, so that they need not read it once more; last is
+// the number of the newest.
+func (h *hub) rebuild(ctx context.Context, now time.Time, also func(seq uint64, e model.Entry)) (last uint64, err error) {
+	last, err = bus.Read(ctx, h.bus, ledgerTopic(h.conf), bus.From{}, func(m bus.Message[model.Entry]) error {
 		h.fold(m.Seq, m.Value)
+		also(m.Seq, m.Value)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("read ledger: %w", err)
+		return 0, fmt.Errorf("read ledger: %w", err)
 	}
-	n := 0
-	_, err = bus.Read(ctx, h.bus, signalTopic(h.conf), bus.From{Time: now.Add(-horizon)}, func(m bus.Message[model.Signal]) error {
-		n++
-		h.store.Fold(&m.Value)
-		return nil
-	})
+	n, err := h.foldSignals(ctx, now)
 	if err != nil {
-		return fmt.Errorf("read signals: %w", err)
+		return 0, fmt.Errorf("read signals: %w", err)
 	}
-	h.log.Info("state folded from the streams", "decisions", len(h.ledger.Active()), "signals", n)
-	return nil
+	h.log.Info("state folded from the streams", "decisions", len(h.ledger.Active()), "indicators", h.store.Len(), "snapshot", h.snapped, "signals", n)
+	return last, nil
 }
 
 // fold applies one ledger entry to the view; a bad one is reported and skipped,
@@ -125,6 +126,7 @@ func (h *hub) onSignals(ctx context.Context, batch []bus.Message[model.Signal]) 
 	defer h.mu.Unlock()
 	for i := range batch {
 		m := &batch[i]
+		h.folded = place{m.Seq, m.Value.ID}
 		if err := m.Value.Check(); err != nil {
 			h.log.Warn("signal ignored", "seq", m.Seq, "error", err)
 			continue

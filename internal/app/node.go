@@ -128,16 +128,18 @@ func (n *Node) openStores(ctx context.Context, policy *decide.Policy) (err error
 	if n.hub.entries, err = bus.NewPublisher(ctx, n.bus, ledgerTopic(&n.conf)); err != nil {
 		return err
 	}
-	if err := n.hub.rebuild(ctx, n.started); err != nil {
-		return err
-	}
-	n.hub.endLeases(n.started)
 	n.enforcing, err = newEnforcing(&n.conf, n.bus, decide.NewLedger(decide.LedgerConfig{Key: pub, HoldFor: policy.Limits.HoldFor.D()}), n.receipts, n.log, n.health, m)
 	if err != nil {
 		return err
 	}
 	n.group.OnStop("enforcers", n.enforcing.close)
-	return n.enforcing.rebuild(ctx)
+	last, err := n.hub.rebuild(ctx, n.started, n.enforcing.fold)
+	if err != nil {
+		return err
+	}
+	n.group.OnStop("snapshot", func(context.Context) error { n.hub.saveSnapshot(1); return nil })
+	n.hub.endLeases(n.started)
+	return n.enforcing.begin(ctx, last+1)
 }
 
 // openPublic opens the address of /metrics. Without it the node works, so a
@@ -171,10 +173,11 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go("surroundings", n.around.run)
 	g.Go("address watch", n.around.watch)
 	g.Go("clock", n.hub.clock)
-	if err := n.hub.reconsider(ctx, time.Now()); err != nil {
-		g.Fail(err)
-	}
+	g.Go("snapshots", n.hub.keepSnapshots)
 	g.Go("hub", func(ctx context.Context) error {
+		if err := n.hub.reconsider(ctx, time.Now()); err != nil {
+			return err
+		}
 		return bus.Consume(ctx, n.bus, signalTopic(&n.conf), "hub", bus.ConsumeOptions{New: true}, n.hub.onSignals)
 	})
 	g.Go("detectors", n.sensor.tick)

@@ -341,3 +341,6 @@ func (h *byExpiry) Pop() any {
 	*h = (*h)[:last]
 	return r
 }
+
+// heapify restores the order of a heap whose records were only appended.
+func (h *byExpiry) heapify() { heap.Init(h) }
