@@ -160,7 +160,10 @@ func TestDrillSelfKilled(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	before := l.surface(t)
-	p := l.node.start(t, command(program(), "drill", "--self", "--runs", "20"))
+	tmp := shortDir(t)
+	cmd := command(program(), "drill", "--self", "--runs", "20")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	p := l.node.start(t, cmd)
 	var family []int
 	eventually(t, 20*time.Second, "node and attackers of the drill run", func() error {
 		if family = descendants(p.cmd.Process.Pid); len(family) < 2 {
@@ -181,6 +184,16 @@ func TestDrillSelfKilled(t *testing.T) {
 	})
 	if after := l.surface(t); after != before {
 		t.Errorf("left behind:\n%s\nbefore:\n%s", after, before)
+	}
+	// Its folder goes with the next drill.
+	if left, _ := os.ReadDir(tmp); len(left) != 1 {
+		t.Errorf("a killed drill left %v", left)
+	}
+	if r := l.node.runWith(t, time.Minute, nil, []string{"TMPDIR=" + tmp}, program(), "drill", "--self"); r.code != 0 {
+		t.Errorf("a drill after a killed one: %s", r)
+	}
+	if left, _ := os.ReadDir(tmp); len(left) != 0 {
+		t.Errorf("after another drill there is %v", left)
 	}
 }
 

@@ -269,6 +269,6 @@ func TestDecoysDie(t *testing.T) {
 func TestBadPolicyNeverStarts(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	said := l.prepare(t, withPolicy("confidence >= 0.95\n", "confidense >= 0.95\n")).refusesToStart(t, 3)
+	said := l.prepare(t, withPolicy("confidence >= 0.95\n", "confidense >= 0.95\n")).refusesToStart(t, 2)
 	contains(t, "the error", said, "policy.yaml:", "confidense")
 }

@@ -1,17 +1,21 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
 	"bartizan/internal/decoy"
+	"bartizan/internal/obs"
 )
 
 // Config is the whole configuration of a node. Every key has a default, so an
@@ -28,6 +32,8 @@ type Config struct {
 	Enforce map[string]conf.Raw `yaml:"enforce"` // enforcer name → its options
 	Metrics string              `yaml:"metrics"` // address of /metrics, /health and the console page; empty: none
 	Bus     BusConfig           `yaml:"bus"`
+
+	tree conf.Raw // of the file, for the lines of mistakes
 }
 
 // LogConfig says how the node talks to its operator.
@@ -164,14 +170,12 @@ func LoadConfig(file string) (Config, error) {
 	if file == "" {
 		return c, c.check()
 	}
-	c, err := conf.Load(file, c)
+	c, tree, err := conf.LoadTree(file, c)
 	if err != nil {
 		return c, err
 	}
-	if err := c.check(); err != nil {
-		return c, fmt.Errorf("%s: %w", file, err)
-	}
-	return c, nil
+	c.tree = tree
+	return c, c.check()
 }
 
 func (c *Config) detectors(lures []string) builtin.DetectorOptions {
@@ -180,15 +184,69 @@ func (c *Config) detectors(lures []string) builtin.DetectorOptions {
 
 var instanceName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
+// wrong says what is wrong with the value at a path of keys, with file and line
+// when the configuration came from a file.
+func (c *Config) wrong(err error, path ...string) error {
+	var placed *conf.Error
+	if errors.As(err, &placed) && placed.Line > 0 {
+		return err
+	}
+	return c.tree.At(path...).Errorf("%s: %w", strings.Join(path, "."), err)
+}
+
 // check finds what types alone cannot: names, ports, and options of plugins.
+// All mistakes are reported, not only the first.
 func (c *Config) check() error {
-	if !slices.Contains([]string{"fallback", "strict"}, c.Decoys.Listen) {
-		return fmt.Errorf("decoys.listen: %q is neither fallback nor strict", c.Decoys.Listen)
+	var errs []error
+	bad := func(path []string, format string, args ...any) {
+		errs = append(errs, c.wrong(fmt.Errorf(format, args...), path...))
 	}
+	choice(bad, []string{"decoys", "listen"}, c.Decoys.Listen, "fallback", "strict")
+	choice(bad, []string{"log", "level"}, c.Log.Level, "debug", "info", "warn", "error")
+	choice(bad, []string{"log", "format"}, c.Log.Format, "text", "json")
 	if c.Name == "" || len(c.Name) > 64 {
-		return fmt.Errorf("name: must have 1 to 64 characters")
+		bad([]string{"name"}, "must have 1 to 64 characters")
 	}
-	decoys, enforcers := builtin.Decoys(), builtin.Enforcers()
+	if c.Metrics != "" {
+		if _, port, err := net.SplitHostPort(c.Metrics); err != nil || port == "" {
+			bad([]string{"metrics"}, "%q is not an address and port, such as 127.0.0.1:9611 (empty: none)", obs.Quote([]byte(c.Metrics), 60))
+		}
+	}
+	errs = append(errs, c.checkDecoys()...)
+	if c.Rules != "" {
+		if st, err := os.Stat(c.Rules); err != nil || !st.IsDir() {
+			bad([]string{"rules"}, "%q is not a folder that can be read", c.Rules)
+		}
+	}
+	enforcers, detectors := builtin.Enforcers(), builtin.Detectors()
+	for _, name := range slices.Sorted(maps.Keys(c.Enforce)) {
+		if err := enforcers.Check(name, c.Enforce[name]); err != nil {
+			errs = append(errs, c.wrong(err, "enforce", name))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Detect)) {
+		if !detectors.Has(name) { // their options are checked with their rules, when they are built
+			errs = append(errs, c.wrong(detectors.Check(name, nil), "detect", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// choice reports a word that is none of those that are allowed.
+func choice(bad func(path []string, format string, args ...any), path []string, word string, allowed ...string) {
+	if slices.Contains(allowed, word) {
+		return
+	}
+	hint := ""
+	if near, ok := conf.Nearest(word, allowed); ok {
+		hint = fmt.Sprintf(" (nearest: %q)", near)
+	}
+	bad(path, "%q is none of %s%s", obs.Quote([]byte(word), 60), strings.Join(allowed, ", "), hint)
+}
+
+// checkDecoys checks every instance that is on, and completes what it leaves out.
+func (c *Config) checkDecoys() (errs []error) {
+	decoys := builtin.Decoys()
 	ports := map[uint16]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.Decoys.Instances)) {
 		in := c.Decoys.Instances[name]
@@ -202,29 +260,22 @@ func (c *Config) check() error {
 		if in.Disabled {
 			continue
 		}
+		at := func(key string) []string { return []string{"decoys", "instances", name, key} }
 		if !instanceName.MatchString(name) {
-			return fmt.Errorf("decoys.instances: name %q does not match %s", name, instanceName)
+			errs = append(errs, c.wrong(fmt.Errorf("the name does not match %s", instanceName), "decoys", "instances", name))
+			continue
 		}
-		if in.Port == 0 {
-			return fmt.Errorf("decoys.instances.%s: port is missing", name)
-		}
-		if other, taken := ports[in.Port]; taken {
-			return fmt.Errorf("decoys.instances.%s: port %d is already that of %s", name, in.Port, other)
+		other, taken := ports[in.Port]
+		switch {
+		case in.Port == 0:
+			errs = append(errs, c.wrong(errors.New("is missing"), at("port")...))
+		case taken:
+			errs = append(errs, c.wrong(fmt.Errorf("port %d is already that of %s", in.Port, other), at("port")...))
 		}
 		ports[in.Port] = name
 		if err := decoys.Check(in.Service, in.Options); err != nil {
-			return fmt.Errorf("decoys.instances.%s: %w", name, err)
+			errs = append(errs, c.wrong(err, at("service")...))
 		}
 	}
-	if c.Rules != "" {
-		if st, err := os.Stat(c.Rules); err != nil || !st.IsDir() {
-			return fmt.Errorf("rules: %q is not a folder that can be read", c.Rules)
-		}
-	}
-	for name, raw := range c.Enforce {
-		if err := enforcers.Check(name, raw); err != nil {
-			return fmt.Errorf("enforce.%s: %w", name, err)
-		}
-	}
-	return nil
+	return errs
 }

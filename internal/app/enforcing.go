@@ -51,7 +51,7 @@ func newEnforcing(c *Config, b *bus.Bus, ledger *decide.Ledger, receipts *receip
 	for _, name := range slices.Sorted(maps.Keys(c.Enforce)) {
 		impl, err := table.Build(name, c.Enforce[name])
 		if err != nil {
-			return nil, fmt.Errorf("enforcer %s: %w", name, err)
+			return nil, mistake{fmt.Errorf("enforcer %s: %w", name, err)}
 		}
 		if cut, ok := impl.(enforce.Cutter); ok {
 			cut.SetCut(e.cut)

@@ -50,7 +50,7 @@ func newSurroundings(ctx context.Context, c *Config, decoyPorts map[uint16]bool,
 	for _, file := range c.Protect.Benign {
 		l, err := loadPrefixes(file)
 		if err != nil {
-			return nil, fmt.Errorf("protect.benign: %w", err)
+			return nil, mistake{fmt.Errorf("protect.benign: %w", err)}
 		}
 		s.benign = append(s.benign, l)
 	}

@@ -60,7 +60,7 @@ func (c *Config) blobLimits() bus.BlobLimits {
 func New(ctx context.Context, c Config, env Env) (_ *Node, err error) {
 	level := slog.LevelInfo
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
-		return nil, fmt.Errorf("log.level: %w", err)
+		return nil, mistake{fmt.Errorf("log.level: %w", err)}
 	}
 	n := &Node{conf: c, env: env, started: time.Now(), health: obs.NewHealth(), metrics: obs.NewMetrics()}
 	n.log = obs.NewLogger(env.Log, obs.Format(c.Log.Format), level)

@@ -57,7 +57,7 @@ func newSensor(c *Config, id identity, log *slog.Logger, health *obs.Health, m *
 	}
 	detectors, err := builtin.BuildDetectors(c.detectors(lures(who)))
 	if err != nil {
-		return nil, fmt.Errorf("build detectors: %w", err)
+		return nil, mistake{fmt.Errorf("build detectors: %w", err)}
 	}
 	s := &sensor{conf: c, log: log, health: health, engine: detect.NewEngine(detectors, detect.Options{}), metrics: newSensorMetrics(m), hostName: who.Hostname}
 	s.setup.Persona = id.persona
@@ -68,7 +68,7 @@ func newSensor(c *Config, id identity, log *slog.Logger, health *obs.Health, m *
 		}
 		options, err := table.Effective(in.Service, in.Options)
 		if err != nil {
-			return nil, fmt.Errorf("decoy %s: %w", name, err)
+			return nil, mistake{fmt.Errorf("decoy %s: %w", name, err)}
 		}
 		text, err := conf.Dump(options)
 		if err != nil {

@@ -58,11 +58,11 @@ func TestListeningFallsBackOrRefuses(t *testing.T) {
 func TestConfigMistakes(t *testing.T) {
 	cases := []struct{ text, want string }{
 		{"decoys:\n  lissten: strict\n", `:2: unknown key "lissten"`},
-		{"decoys: {listen: maybe}\n", "neither fallback nor strict"},
+		{"decoys: {listen: maybe}\n", "none of fallback, strict"},
 		{"decoys: {instances: {shh: {port: 22}}}\n", `unknown decoy "shh"`},
 		{"decoys: {instances: {ssh: {port: 22}, other: {service: tcp, port: 22}}}\n", "port 22 is already"},
 		{"decoys: {instances: {ssh: {options: {maxtries: 3}}}}\n", `unknown key "maxtries"`},
-		{"decoys: {instances: {x: {service: tcp}}}\n", "port is missing"},
+		{"decoys: {instances: {x: {service: tcp}}}\n", "port: is missing"},
 		{"enforce: {nftables: {}}\n", `unknown enforcer "nftables"`},
 		{"protect: {never: [10.0.0.0/33]}\n", "never[0]"},
 	}
@@ -71,8 +71,8 @@ func TestConfigMistakes(t *testing.T) {
 		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadConfig(file); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), file) {
-			t.Errorf("%q: %v, want %q and the file's name", c.text, err, c.want)
+		if _, err := LoadConfig(file); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), file+":") {
+			t.Errorf("%q: %v, want %q, file and line", c.text, err, c.want)
 		}
 	}
 	if _, err := LoadConfig(""); err != nil {
@@ -164,6 +164,9 @@ func TestDumpReadsBack(t *testing.T) {
 		t.Error("the options of decoys are missing")
 	}
 	for i := range reflect.TypeFor[Config]().NumField() {
+		if !reflect.TypeFor[Config]().Field(i).IsExported() {
+			continue
+		}
 		if key := reflect.TypeFor[Config]().Field(i).Tag.Get("yaml"); !strings.Contains("\n"+string(text), "\n"+key+":") {
 			t.Errorf("key %q is missing", key)
 		}

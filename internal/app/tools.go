@@ -44,10 +44,23 @@ func (c *Config) policyText() (name string, text []byte, err error) {
 func (c *Config) loadPolicy() (*decide.Policy, error) {
 	name, text, err := c.policyText()
 	if err != nil {
-		return nil, err
+		return nil, mistake{c.wrong(err, "policy")}
 	}
-	return decide.LoadPolicy(name, text)
+	p, err := decide.LoadPolicy(name, text)
+	if err != nil {
+		return nil, mistake{err}
+	}
+	return p, nil
 }
+
+// ErrConfig is what New's error is when what the operator wrote is wrong: the
+// configuration, or a file that it names. Anything else is the machine's.
+var ErrConfig = errors.New("wrong configuration")
+
+// mistake makes an error an ErrConfig without changing its text.
+type mistake struct{ error }
+
+func (m mistake) Unwrap() []error { return []error{m.error, ErrConfig} }
 
 // Check says what is wrong with the files a configuration names: its policy,
 // and its detection rules.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -36,7 +37,10 @@ func upCmd(g *global) *cobra.Command {
 				return usage(err)
 			}
 			n, err := app.New(cmd.Context(), c, app.Env{Version: g.env.Version, Log: g.env.Stderr, Out: g.env.Stdout})
-			if err != nil {
+			switch {
+			case errors.Is(err, app.ErrConfig):
+				return usage(fmt.Errorf("start node: %w", err))
+			case err != nil:
 				return blind(fmt.Errorf("start node: %w", err))
 			}
 			if err := n.Run(cmd.Context()); err != nil {

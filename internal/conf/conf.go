@@ -28,19 +28,34 @@ const MaxFile = 1 << 20
 // Load reads file over def. The returned error joins everything that is
 // wrong (errors.As finds *Error), not only the first problem.
 func Load[T any](file string, def T) (T, error) {
+	v, _, err := LoadTree(file, def)
+	return v, err
+}
+
+// LoadTree is Load for those who go on checking what was decoded: the tree
+// knows the lines (At).
+func LoadTree[T any](file string, def T) (T, Raw, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return def, fmt.Errorf("read configuration: %w (create it, or leave --config out to run with defaults)", err)
+			return def, nil, fmt.Errorf("read configuration: %w (create it, or leave --config out to run with defaults)", err)
 		}
-		return def, fmt.Errorf("read configuration: %w", err)
+		return def, nil, fmt.Errorf("read configuration: %w", err)
 	}
 	defer f.Close()
 	data, err := safe.ReadAll(f, MaxFile, "configuration file "+file)
 	if err != nil {
-		return def, err
+		return def, nil, err
 	}
-	return Decode(file, data, def)
+	raw, err := Parse(file, data)
+	if err != nil {
+		return def, nil, err
+	}
+	out := def
+	if err := raw.Into(&out); err != nil {
+		return def, nil, err
+	}
+	return out, raw, nil
 }
 
 // Decode reads data over def; name stands for the file in errors. On an

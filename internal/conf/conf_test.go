@@ -307,3 +307,25 @@ func TestSecretFile(t *testing.T) {
 		t.Error("folder accepted")
 	}
 }
+
+// At leads to the line of a key, or to the nearest place around it.
+func TestAt(t *testing.T) {
+	raw, err := Parse("f.yaml", []byte("a:\n  b:\n    c: 1\n  list: [x]\nempty:\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path string
+		want string
+	}{
+		{"a", "f.yaml:1"}, {"a.b", "f.yaml:2"}, {"a.b.c", "f.yaml:3"}, {"a.b.c.d", "f.yaml:3"}, {"a.x.y", "f.yaml:1"},
+		{"a.list.0", "f.yaml:4"}, {"empty.x", "f.yaml:5"}, {"x", "f.yaml:1"},
+	} {
+		if got := raw.At(strings.Split(c.path, ".")...).Pos(); got != c.want {
+			t.Errorf("%s is at %s, want %s", c.path, got, c.want)
+		}
+	}
+	if got := Raw(nil).At("a").Pos(); got != "" {
+		t.Errorf("without a file: %q", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -71,6 +72,27 @@ func (t *Tree) Pos() string {
 		return ""
 	}
 	return fmt.Sprintf("%s:%d", t.file, t.line)
+}
+
+// At finds what is under a path of keys, or the nearest thing around it that
+// exists, so that somebody who checks a whole configuration can still say at
+// which line a mistake is.
+func (t *Tree) At(path ...string) *Tree {
+	for _, key := range path {
+		if t.Empty() {
+			return t
+		}
+		pairs, ok := entries(t.node)
+		i := slices.IndexFunc(pairs, func(mv *ast.MappingValueNode) bool {
+			k, problem := keyOf(mv)
+			return problem == "" && k == key
+		})
+		if !ok || i < 0 {
+			return t
+		}
+		t = &Tree{file: t.file, path: join(t.path, key), line: lineOf(pairs[i].Key), node: pairs[i].Value}
+	}
+	return t
 }
 
 // Empty says whether the tree sets nothing at all.

@@ -27,11 +27,12 @@ decoys:
 // RunSelf starts a throw-away node in a namespace of its own, drills it, and
 // takes it away again.
 func RunSelf(ctx context.Context, o Options) (_ Report, err error) {
-	dir, err := os.MkdirTemp("", "bartizan-drill-")
+	home, err := newFolder()
 	if err != nil {
-		return Report{}, fmt.Errorf("make data folder: %w", err)
+		return Report{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, home.close()) }()
+	dir := home.path
 	config := filepath.Join(dir, "config.yaml")
 	if err := os.WriteFile(config, []byte(selfConfig), 0o600); err != nil {
 		return Report{}, err
