@@ -12,6 +12,7 @@ import (
 var order = [][]string{
 	{"internal/model"},
 	{"internal/observe"},
+	{"internal/ocsf"},
 	{"internal/conf", "internal/plug", "internal/life", "internal/obs", "internal/safe", "internal/jail", "internal/host"},
 	{"content"}, // embedded data, no code
 	{"internal/bus"},
@@ -36,7 +37,7 @@ var order = [][]string{
 }
 
 // mechanisms is the line of order whose members may use each other.
-const mechanisms = 2
+const mechanisms = 3
 
 // anywhere lists what may import everything: programs that test or measure
 // the whole.
