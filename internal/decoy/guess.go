@@ -4,11 +4,13 @@ import "bytes"
 
 // GuessProtocol names the protocol a client speaks from its first bytes, or ""
 // when they fit none. It looks at shapes that public protocol documents fix;
-// it never parses further than the first 64 bytes.
+// what comes after the first 257 bytes, the length of the longest SOCKS5
+// greeting, makes no difference.
 func GuessProtocol(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
+	b = b[:min(len(b), guessMost)]
 	if i := bytes.IndexByte(b, ' '); i > 0 && i <= 8 && looksHTTP(b, i) {
 		return "http"
 	}
@@ -19,6 +21,8 @@ func GuessProtocol(b []byte) string {
 	}
 	return guessBinary(b)
 }
+
+const guessMost = 257
 
 // Protocols lists every name GuessProtocol knows, sorted.
 func Protocols() []string {

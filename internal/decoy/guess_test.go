@@ -78,8 +78,8 @@ func FuzzGuess(f *testing.F) {
 		if !bytes.Equal(b, keep) {
 			t.Error("the input was changed")
 		}
-		if len(b) > 256 && decoy.GuessProtocol(b[:256]) != got {
-			t.Error("what comes after 256 bytes makes a difference")
+		if len(b) > 257 && decoy.GuessProtocol(b[:257]) != got {
+			t.Error("what comes after 257 bytes makes a difference")
 		}
 	})
 }
