@@ -58,20 +58,40 @@ const (
 // filter builds the rules for the process pid. trip is what is done with the calls of tripped; those of also are allowed,
 // until a second filter refuses them.
 func filter(pid int, trip uint32, also ...uintptr) []unix.SockFilter {
-	self := uint32(pid)
 	var options [][]cond
 	for _, o := range socketOptions {
 		options = append(options, []cond{{arg: 1, val: o[0]}, {arg: 2, val: o[1]}})
 	}
+	rules := []rule{
+		// First what every connection does.
+		{nr: unix.SYS_SETSOCKOPT, any: options, then: allow},
+		{nr: unix.SYS_SENDTO, any: [][]cond{{{arg: 4, val: 0, wide: true}}}, then: allow}, // no address: only to where it is connected
+	}
+	rules = append(rules, commonRules(pid)...)
+	for _, list := range [][]uintptr{allowed, allowedHere, also} {
+		for _, nr := range list {
+			rules = append(rules, rule{nr: nr, then: allow})
+		}
+	}
+	if trip != refuse {
+		for _, list := range [][]uintptr{tripped, trippedHere} {
+			for _, nr := range list {
+				rules = append(rules, rule{nr: nr, then: trip})
+			}
+		}
+	}
+	return assemble(rules, refuse)
+}
+
+// commonRules are the calls that every jailed process pid makes, with the arguments they may have.
+func commonRules(pid int) []rule {
+	self := uint32(pid)
 	var control [][]cond
 	for _, c := range []uint32{unix.F_GETFL, unix.F_SETFL, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD} {
 		control = append(control, []cond{{arg: 1, val: c}})
 	}
 	noExec := [][]cond{{{arg: 2, mask: unix.PROT_EXEC, val: 0}}}
-	rules := []rule{
-		// First what every connection does.
-		{nr: unix.SYS_SETSOCKOPT, any: options, then: allow},
-		{nr: unix.SYS_SENDTO, any: [][]cond{{{arg: 4, val: 0, wide: true}}}, then: allow}, // no address: only to where it is connected
+	return []rule{
 		{nr: unix.SYS_FCNTL, any: control, then: allow},
 		// No memory becomes code: what runs is what was loaded before.
 		{nr: unix.SYS_MMAP, any: noExec, then: allow},
@@ -93,19 +113,6 @@ func filter(pid int, trip uint32, also ...uintptr) []unix.SockFilter {
 		{nr: unix.SYS_SENDFILE, then: unix.SECCOMP_RET_ERRNO | uint32(unix.EINVAL)},
 		{nr: unix.SYS_COPY_FILE_RANGE, then: unix.SECCOMP_RET_ERRNO | uint32(unix.EINVAL)},
 	}
-	for _, list := range [][]uintptr{allowed, allowedHere, also} {
-		for _, nr := range list {
-			rules = append(rules, rule{nr: nr, then: allow})
-		}
-	}
-	if trip != refuse {
-		for _, list := range [][]uintptr{tripped, trippedHere} {
-			for _, nr := range list {
-				rules = append(rules, rule{nr: nr, then: trip})
-			}
-		}
-	}
-	return assemble(rules, refuse)
 }
 
 const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |

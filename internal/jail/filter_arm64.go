@@ -10,4 +10,5 @@ const (
 var (
 	allowedHere []uintptr
 	trippedHere []uintptr
+	readingHere []uintptr
 )

@@ -1,0 +1,7 @@
+package query
+
+// matchOrder asks for a retro-match instead of a statement.
+type matchOrder struct{}
+
+// Match is what the lake has about one indicator.
+type Match struct{}
