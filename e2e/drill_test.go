@@ -237,8 +237,8 @@ func TestDrillUnprivileged(t *testing.T) {
 	l := newLab(t)
 	r := l.node.run(t, 20*time.Second, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs",
 		program(), "drill", "--self", "--format", "json")
-	if r.code == 0 {
-		t.Errorf("a drill without root: %s", r)
+	if r.code != 3 {
+		t.Errorf("a drill without root could not look, which is 3: %s", r)
 	}
 	var got drill.Report
 	if err := json.Unmarshal([]byte(r.out), &got); err != nil {

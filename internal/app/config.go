@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
@@ -102,7 +104,7 @@ func (l LimitsConfig) limits() decoy.Limits {
 	over(&d.Connections, l.Connections)
 	over(&d.PerSource, l.PerSource)
 	over(&d.Transcript, int(l.Transcript))
-	over(&d.File, min(int(l.File), 12<<20))
+	over(&d.File, min(int(l.File), maxFile))
 	over(&d.Events, l.Events)
 	if l.Idle > 0 {
 		d.Idle = l.Idle.D()
@@ -204,14 +206,15 @@ func (c *Config) check() error {
 	choice(bad, []string{"decoys", "listen"}, c.Decoys.Listen, "fallback", "strict")
 	choice(bad, []string{"log", "level"}, c.Log.Level, "debug", "info", "warn", "error")
 	choice(bad, []string{"log", "format"}, c.Log.Format, "text", "json")
-	if c.Name == "" || len(c.Name) > 64 {
-		bad([]string{"name"}, "must have 1 to 64 characters")
+	if c.Name == "" || len(c.Name) > 64 || strings.ContainsFunc(c.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		bad([]string{"name"}, "must have 1 to 64 printable characters")
 	}
 	if c.Metrics != "" {
 		if _, port, err := net.SplitHostPort(c.Metrics); err != nil || port == "" {
 			bad([]string{"metrics"}, "%q is not an address and port, such as 127.0.0.1:9611 (empty: none)", obs.Quote([]byte(c.Metrics), 60))
 		}
 	}
+	c.checkBounds(bad)
 	errs = append(errs, c.checkDecoys()...)
 	if c.Rules != "" {
 		if st, err := os.Stat(c.Rules); err != nil || !st.IsDir() {
@@ -242,6 +245,43 @@ func choice(bad func(path []string, format string, args ...any), path []string, 
 		hint = fmt.Sprintf(" (nearest: %q)", near)
 	}
 	bad(path, "%q is none of %s%s", obs.Quote([]byte(word), 60), strings.Join(allowed, ", "), hint)
+}
+
+// maxFile is the largest file a decoy can capture: what one frame from the
+// decoys' process holds.
+const maxFile = 12 << 20
+
+// checkBounds checks the numbers. A bound that bounds nothing, or that would be
+// corrected in silence, is a mistake.
+func (c *Config) checkBounds(bad func(path []string, format string, args ...any)) {
+	if c.Decoys.User < 0 {
+		bad([]string{"decoys", "uid"}, "%d is no user id (0: chosen)", c.Decoys.User)
+	}
+	if c.Decoys.Memory < 64<<20 {
+		bad([]string{"decoys", "memory"}, "%s is too little: at least 64MiB", c.Decoys.Memory)
+	}
+	for key, size := range map[string]conf.Bytes{"signal_bytes": c.Bus.SignalBytes, "evidence_bytes": c.Bus.EvidenceBytes} {
+		if size < 16<<20 {
+			bad([]string{"bus", key}, "%s is too little: at least 16MiB", size)
+		}
+	}
+	for key, age := range map[string]conf.Duration{"signal_age": c.Bus.SignalAge, "evidence_age": c.Bus.EvidenceAge, "ledger_age": c.Bus.LedgerAge} {
+		if age.D() < time.Hour {
+			bad([]string{"bus", key}, "%s is too short: at least 1h", age)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Decoys.Instances)) {
+		l := c.Decoys.Instances[name].Limits
+		at := func(key string) []string { return []string{"decoys", "instances", name, "limits", key} }
+		for key, n := range map[string]int{"connections": l.Connections, "per_source": l.PerSource, "events": l.Events} {
+			if n < 0 {
+				bad(at(key), "%d is no limit: above 0, or leave it out for the default", n)
+			}
+		}
+		if l.File > maxFile {
+			bad(at("file"), "%s is too much: at most %s", l.File, conf.Bytes(maxFile))
+		}
+	}
 }
 
 // checkDecoys checks every instance that is on, and completes what it leaves out.

@@ -47,12 +47,9 @@ type surroundings struct {
 
 func newSurroundings(ctx context.Context, c *Config, decoyPorts map[uint16]bool, log *slog.Logger, health *obs.Health) (*surroundings, error) {
 	s := &surroundings{conf: c, log: log, health: health, decoys: decoyPorts, baseline: host.NewBaseline(host.BaselineConfig{})}
-	for _, file := range c.Protect.Benign {
-		l, err := loadPrefixes(file)
-		if err != nil {
-			return nil, mistake{fmt.Errorf("protect.benign: %w", err)}
-		}
-		s.benign = append(s.benign, l)
+	var err error
+	if s.benign, err = c.loadBenign(); err != nil {
+		return nil, mistake{err}
 	}
 	s.look(ctx)
 	s.listen(ctx, time.Now())
@@ -157,6 +154,7 @@ func (s *surroundings) snapshot() decide.Facts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := decide.Facts{
+		Never:     slices.Clone(s.conf.Protect.Never),
 		Own:       slices.Concat(s.conf.Protect.Own, s.facts.Local),
 		Addresses: s.facts.Addresses, Resolvers: s.facts.Resolvers, Gateways: s.facts.Gateways,
 		Balancers: slices.Clone(s.conf.Protect.Balancers), Sessions: s.sessions, Baseline: baselineNow{s}, Benign: s.benign,
@@ -206,6 +204,18 @@ func (b baselineNow) Clients(p netip.Prefix) int { return b.s.baseline.Clients(t
 type prefixSet struct{ table *bart.Lite }
 
 func (p prefixSet) OverlapsPrefix(x netip.Prefix) bool { return p.table.OverlapsPrefix(x) }
+
+// loadBenign reads the lists of benign services that the configuration names.
+func (c *Config) loadBenign() (all []decide.BenignList, err error) {
+	for _, file := range c.Protect.Benign {
+		l, err := loadPrefixes(file)
+		if err != nil {
+			return nil, c.wrong(err, "protect", "benign")
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
 
 // loadPrefixes reads a file with an address or prefix per line; '#' starts a comment.
 func loadPrefixes(file string) (decide.BenignList, error) {

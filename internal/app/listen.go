@@ -78,6 +78,8 @@ func openOne(addr netip.Addr, in InstanceConfig, strict bool) (l *net.TCPListene
 		why = fmt.Sprintf("port %d is taken by another program", in.Port)
 	case errors.Is(err, syscall.EACCES):
 		why = fmt.Sprintf("port %d needs root or CAP_NET_BIND_SERVICE", in.Port)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, 0, "", fmt.Errorf("%w: no interface of this machine has the address (\"ip address\" lists them)", err)
 	default:
 		return nil, 0, "", err
 	}

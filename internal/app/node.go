@@ -195,7 +195,12 @@ func (n *Node) Run(ctx context.Context) error {
 // decision says.
 func (n *Node) protect() {
 	f := n.around.snapshot()
-	never := slices.Clone(f.Own)
+	never := slices.Concat(f.Own, f.Never)
+	for _, x := range n.hub.policy.Never {
+		if x.Prefix.IsValid() {
+			never = append(never, x.Exact)
+		}
+	}
 	for _, a := range slices.Concat(f.Addresses, f.Gateways, f.Resolvers) {
 		if p, err := a.Unmap().WithZone("").Prefix(a.Unmap().BitLen()); err == nil {
 			never = append(never, p)
@@ -210,6 +215,9 @@ func (n *Node) greet() {
 	fmt.Fprintf(&b, "bartizan %s: node %s, mode %s, data %s\n", n.env.Version, n.conf.Name, n.hub.policy.Mode, n.conf.Data)
 	if len(n.conf.Decoys.Addresses) == 0 {
 		b.WriteString("WARNING: decoys listen on every address of this machine; \"--listen ADDRESS\" narrows it\n")
+	}
+	if n.conf.Metrics != "" && n.public == nil {
+		fmt.Fprintf(&b, "WARNING: no /metrics and /health: %s is taken or not of this machine (\"bartizan status\" says which); choose another address with \"metrics:\"\n", n.conf.Metrics)
 	}
 	for _, l := range n.sensor.lines {
 		fmt.Fprintf(&b, "  decoy %-10s %-8s %s", l.Instance, l.Service, l.Address)

@@ -49,6 +49,11 @@ func TestListeningFallsBackOrRefuses(t *testing.T) {
 	} else {
 		conn.Close()
 	}
+	away := c
+	away.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.77")}
+	if _, _, err := openListeners(&away); err == nil || !strings.Contains(err.Error(), "no interface of this machine") {
+		t.Errorf("an address of somebody else: %v", err)
+	}
 	c.Listen = "strict"
 	if _, _, err := openListeners(&c); err == nil || !strings.Contains(err.Error(), "strict") {
 		t.Errorf("strict: %v, want an error that names the setting", err)
@@ -65,6 +70,13 @@ func TestConfigMistakes(t *testing.T) {
 		{"decoys: {instances: {x: {service: tcp}}}\n", "port: is missing"},
 		{"enforce: {nftables: {}}\n", `unknown enforcer "nftables"`},
 		{"protect: {never: [10.0.0.0/33]}\n", "never[0]"},
+		{"name: \"a\\nb\"\n", "name: must have"},
+		{"decoys: {uid: -1}\n", "decoys.uid: -1 is no user id"},
+		{"decoys: {memory: 1MiB}\n", "decoys.memory: 1MiB is too little"},
+		{"bus: {evidence_bytes: 0}\n", "bus.evidence_bytes"},
+		{"bus: {ledger_age: 0}\n", "bus.ledger_age"},
+		{"decoys: {instances: {ssh: {limits: {per_source: -3}}}}\n", "limits.per_source: -3 is no limit"},
+		{"decoys: {instances: {ssh: {limits: {file: 1GiB}}}}\n", "limits.file: 1GiB is too much: at most 12MiB"},
 	}
 	for _, c := range cases {
 		file := filepath.Join(t.TempDir(), "config.yaml")

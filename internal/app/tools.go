@@ -63,9 +63,12 @@ type mistake struct{ error }
 func (m mistake) Unwrap() []error { return []error{m.error, ErrConfig} }
 
 // Check says what is wrong with the files a configuration names: its policy,
-// and its detection rules.
+// its lists of benign services, and its detection rules.
 func Check(c Config) error {
 	if _, err := c.loadPolicy(); err != nil {
+		return err
+	}
+	if _, err := c.loadBenign(); err != nil {
 		return err
 	}
 	_, err := builtin.BuildDetectors(c.detectors(nil))

@@ -3,6 +3,7 @@
 package builtin
 
 import (
+	"errors"
 	"fmt"
 
 	"bartizan/internal/conf"
@@ -86,6 +87,10 @@ func BuildDetectors(o DetectorOptions) ([]detect.Named, error) {
 			}
 		}
 		d, err := table.Build(name, raw)
+		var placed *conf.Error
+		if err != nil && given && !errors.As(err, &placed) {
+			return nil, raw.Errorf("detect.%s: %w", name, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("detector %s: %w", name, err)
 		}

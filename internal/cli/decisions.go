@@ -188,6 +188,11 @@ func (g *global) change(cmd *cobra.Command, ch api.DecisionChange) error {
 		return err
 	}
 	if ch.Op == "add" && d.State == model.StateHeld {
+		for _, r := range d.Guardrails {
+			if r.Verdict == model.GuardNever {
+				return &exitError{ExitFinding, fmt.Errorf("held, not in force, and nobody can approve it: guardrail %s says never (\"bartizan why %s\" has all of them)", r.Guardrail, d.ID)}
+			}
+		}
 		return &exitError{ExitFinding, fmt.Errorf("held, not in force: release it with \"bartizan decisions approve %s\" if its guardrails allow", d.ID)}
 	}
 	return nil

@@ -37,6 +37,9 @@ func drillCmd(g *global) *cobra.Command {
 			if err := show(g, r, func(w io.Writer) error { return r.Print(w) }); err != nil {
 				return err
 			}
+			if r.Summary.Runs == 0 {
+				return &exitError{code: ExitBlind}
+			}
 			if r.Summary.OK != r.Summary.Controls {
 				return &exitError{code: ExitFinding}
 			}

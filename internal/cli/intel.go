@@ -82,6 +82,10 @@ func signalsCmd(g *global) *cobra.Command {
 				return err
 			}
 			return showAll(g, all, func(w io.Writer) error {
+				if len(all) == 0 {
+					_, err := fmt.Fprintf(w, "no signals in the last %s (--since looks further back)\n", since)
+					return err
+				}
 				for i := range all {
 					if err := printSignal(w, &all[i]); err != nil {
 						return err

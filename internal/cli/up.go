@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"bartizan/internal/app"
+	"bartizan/internal/safe"
 
 	"github.com/spf13/cobra"
 )
@@ -120,20 +121,12 @@ func configCmd(g *global) *cobra.Command {
 	return cmd
 }
 
-// readInput reads a small text file that the user named.
+// readInput reads a small text file, or pipe, that the user named.
 func readInput(name string, max int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || st.Size() > max {
-		return nil, fmt.Errorf("read %s: larger than %d bytes, or not a regular file", name, max)
-	}
-	b := make([]byte, max)
-	n, err := f.Read(b)
-	if err != nil && n == 0 {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	return b[:n], nil
+	return safe.ReadAll(f, max, name)
 }

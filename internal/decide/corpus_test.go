@@ -201,7 +201,8 @@ func TestCorpusOwnThings(t *testing.T) {
 	c := newCorpus(t)
 	own := addrs("185.1.1.1", "185.9.200.255", "2a01:4f8:1:2::5", "2600:1f18:0:1234:5678::1")
 	c.w.facts = Facts{
-		Own: prefixes("185.1.1.0/28", "2a01:4f8:1:2::/64", "::ffff:185.7.7.0/120"), Addresses: own,
+		Never: prefixes("185.60.0.0/17", "2a06:98c0::/48", "::ffff:185.61.1.0/120"),
+		Own:   prefixes("185.1.1.0/28", "2a01:4f8:1:2::/64", "::ffff:185.7.7.0/120"), Addresses: own,
 		Resolvers: addrs("9.9.9.9", "2620:fe::fe"), Gateways: addrs("185.1.1.14", "2a01:4f8:1:3::1"),
 		Balancers: prefixes("185.30.0.0/22", "2a02:6b8::/56"), Sessions: addrs("185.44.44.44", "::ffff:185.44.44.45", "2a03:2880::1:1"),
 	}
@@ -211,7 +212,7 @@ func TestCorpusOwnThings(t *testing.T) {
 		t.Fatal(err)
 	}
 	var protected []netip.Prefix
-	for _, list := range [][]netip.Prefix{c.w.facts.Own, c.w.facts.Balancers, prefixes("185.55.0.0/16", "185.56.1.1/32", "2a04:4e40::1/128", "2a05::/48")} {
+	for _, list := range [][]netip.Prefix{c.w.facts.Never, c.w.facts.Own, c.w.facts.Balancers, prefixes("185.55.0.0/16", "185.56.1.1/32", "2a04:4e40::1/128", "2a05::/48")} {
 		protected = append(protected, list...)
 	}
 	for _, list := range [][]netip.Addr{own, c.w.facts.Resolvers, c.w.facts.Gateways, c.w.facts.Sessions} {

@@ -53,6 +53,7 @@ const (
 // Facts is what the guardrails know about the world at one moment. It is
 // passed by value and never changed.
 type Facts struct {
+	Never     []netip.Prefix // named in the node's configuration, besides the policy's never-list
 	Own       []netip.Prefix // networks that are ours
 	Addresses []netip.Addr   // addresses of our interfaces
 	Resolvers []netip.Addr

@@ -162,6 +162,9 @@ func guardReserved(p *proposal) answer {
 }
 
 func guardNeverList(p *proposal) answer {
+	if x, hit := p.touches(p.facts.Never...); hit {
+		return never("%s is on the never-list: take it off `protect.never` in the configuration to allow this", x)
+	}
 	for _, n := range p.pol.Never {
 		if n.Prefix.IsValid() {
 			if _, hit := p.touches(n.Exact); hit {
