@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ type node struct {
 	data   string
 	config string
 	args   []string
+	binary string   // the program; empty: the one under test
 	wrap   []string // command line put in front, such as setpriv
 	api    *api.Client
 	before string // what listened before it
@@ -120,7 +122,7 @@ func (n *node) start(t *testing.T) {
 	t.Helper()
 	file := filepath.Join(n.dir, "bartizan.yaml")
 	write(t, file, n.config)
-	words := slices.Concat(n.wrap, []string{program(), "up", "--data", n.data, "--config", file}, n.args)
+	words := slices.Concat(n.wrap, []string{cmp.Or(n.binary, program()), "up", "--data", n.data, "--config", file}, n.args)
 	if n.began.IsZero() { // later, a killed node's decoys may be dying still
 		n.before = n.lab.sockets(t)
 	}
