@@ -64,6 +64,13 @@ func (k *Sink) Seen() []observe.Observation {
 	return append([]observe.Observation(nil), k.all...)
 }
 
+// Forget drops what was seen: a run of a million visits would keep it all.
+func (k *Sink) Forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.all = nil
+}
+
 // Wait returns what is seen when enough says so; it fails the test when that
 // does not happen within Patience.
 func (k *Sink) Wait(what string, enough func([]observe.Observation) bool) []observe.Observation {

@@ -60,6 +60,7 @@ func FuzzVisit(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		defer rig.Sink.Forget()
 		_ = c.SetDeadline(time.Now().Add(decoytest.Patience))
 		go func() { // ends when the connection is closed at the latest
 			_, _ = c.Write(data) // the decoy may hang up in the middle
