@@ -28,6 +28,7 @@ var excused = []*regexp.Regexp{
 	regexp.MustCompile(`run with -update`),                                        // writes golden files
 	regexp.MustCompile(`race detector`),                                           // runs again without it (norace_test.go)
 	regexp.MustCompile(`test data not found beside the repository|is not here: `), // third-party data are not part of the repository
+	regexp.MustCompile(`nothing older to compare with`),                           // a shallow clone
 	regexp.MustCompile(`only in the long form`),                                   // make soak
 }
 

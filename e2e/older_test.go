@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"bartizan/internal/api"
+	"bartizan/internal/model"
+)
+
+// olderCommit is a commit whose data folders today's program must read.
+const olderCommit = "0d6247a3e4cd72c9d8383a64ad8d7766bd3ffa82"
+
+// builtFrom builds the program of an older commit of this repository.
+func builtFrom(t *testing.T, commit string) string {
+	t.Helper()
+	need(t, "git", "tar")
+	out, err := exec.CommandContext(t.Context(), "go", "env", "GOMOD").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Dir(strings.TrimSpace(string(out)))
+	if said, err := exec.CommandContext(t.Context(), "git", "-C", root, "cat-file", "-e", commit+"^{commit}").CombinedOutput(); err != nil {
+		t.Skipf("commit %.12s is not in this clone, nothing older to compare with (git fetch --unshallow): %s", commit, said)
+	}
+	dir := shortDir(t)
+	if err := os.Chmod(dir, 0o755); err != nil { // the decoys' user starts it, too
+		t.Fatal(err)
+	}
+	source, bin := filepath.Join(dir, "source"), filepath.Join(dir, "bartizan")
+	var said bytes.Buffer
+	script := exec.CommandContext(t.Context(), "sh", "-ec", `mkdir "$2"; git -C "$0" archive --format=tar "$1" | tar -x -C "$2"; cd "$2"; go build -trimpath -o "$3" ./cmd/bartizan`,
+		root, commit, source, bin)
+	script.Env = append(os.Environ(), "CGO_ENABLED=0", "GOTOOLCHAIN=local")
+	script.Stdout, script.Stderr = &said, &said
+	if err := script.Run(); err != nil {
+		t.Fatalf("build commit %.12s: %v\n%s", commit, err, &said)
+	}
+	return bin
+}
+
+// lasting is what a node knows that lasts, in words that can be compared.
+type lasting struct {
+	signals, decisions, receipts, ledger, indicators []string
+	evidence                                         map[string]string
+	persona                                          string
+}
+
+func words(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// lasts asks a node for all that lasts.
+func lasts(t *testing.T, n *node) lasting {
+	t.Helper()
+	s := lasting{evidence: map[string]string{}}
+	signals, err := n.api.Signals(t.Context(), api.SignalQuery{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sig := range signals {
+		s.signals = append(s.signals, words(t, sig))
+		for _, e := range sig.Evidence {
+			if e.Blob == "" {
+				continue
+			}
+			raw, err := n.api.Evidence(t.Context(), e.Blob)
+			if err != nil {
+				t.Errorf("evidence %s of %s: %v", e.Blob, sig.Kind, err)
+			}
+			s.evidence[e.Blob] = string(raw)
+		}
+	}
+	decisions, err := all(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range decisions {
+		s.decisions = append(s.decisions, words(t, d.Decision))
+		s.receipts = append(s.receipts, words(t, d.Receipts))
+		y, err := n.api.Why(t.Context(), d.ID.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.ledger = append(s.ledger, words(t, y.Ledger))
+	}
+	for _, i := range known(t, n) {
+		s.indicators = append(s.indicators, words(t, i))
+	}
+	for _, list := range [][]string{s.signals, s.decisions, s.receipts, s.ledger} {
+		slices.Sort(list)
+	}
+	raw, err := os.ReadFile(filepath.Join(n.data, "persona.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.persona = string(raw)
+	return s
+}
+
+// TestOlderData: what a node of an older commit has learned and decided, this
+// one knows, too, and goes on from there.
+func TestOlderData(t *testing.T) {
+	old := builtFrom(t, olderCommit)
+	l := newLab(t)
+	n := l.prepare(t, enforcing())
+	n.binary = old
+	n.start(t)
+	n.awaitReady(t)
+	a := l.attacker(t)
+	fightsBack(t, n, a, "an older node")
+	held := l.attacker(t)
+	if _, err := held.attackWeb("", "80"); err != nil {
+		t.Fatal(err)
+	}
+	held.run(t, 20*time.Second, "curl", "-s", "-m", "5", "http://"+node4+":11434/api/tags")
+	n.awaitSignals(t, held.ip, "secrets.version-control")
+	if got, err := n.api.Change(t.Context(), api.DecisionChange{Op: "add", Target: "45.9.0.1", Action: model.Block, Seconds: 3600}); err != nil || got.State != model.StateActive {
+		t.Fatalf("block by hand: %v", err)
+	}
+	n.restart(t) // what the end of visits brought is in now
+	settled(t, n)
+	before := lasts(t, n)
+	n.stop(t)
+
+	n.binary = ""
+	n.start(t)
+	n.awaitReady(t)
+	after := lasts(t, n)
+	if len(before.signals) < 10 || len(before.decisions) < 3 || len(before.evidence) < 3 || len(before.indicators) < 3 {
+		t.Errorf("the older node had little to tell: %d signals, %d decisions, %d pieces of evidence, %d indicators",
+			len(before.signals), len(before.decisions), len(before.evidence), len(before.indicators))
+	}
+	was, is := reflect.ValueOf(before), reflect.ValueOf(after)
+	for i := range was.NumField() {
+		if w, g := fmt.Sprint(was.Field(i)), fmt.Sprint(is.Field(i)); w != g {
+			t.Errorf("%s differ:\n%.2000s\nwere\n%.2000s", was.Type().Field(i).Name, g, w)
+		}
+	}
+	inKernel(t, n, *decision(t, n, "45.9.0.1"), true)
+	fightsBack(t, n, l.attacker(t), "today's node on an older one's data")
+	n.stop(t)
+}
+
+// decision is the only one about an address.
+func decision(t *testing.T, n *node, addr string) *model.Decision {
+	t.Helper()
+	list := n.decisions(t, addr)
+	if len(list) != 1 {
+		t.Fatalf("%d decisions about %s", len(list), addr)
+	}
+	return &list[0].Decision
+}
