@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -193,10 +194,13 @@ func (n *Node) Run(ctx context.Context) error {
 
 // protect gives enforcers the addresses that must never be hit, whatever a
 // decision says.
-func (n *Node) protect() {
-	f := n.around.snapshot()
-	never := slices.Concat(f.Own, f.Never)
-	for _, x := range n.hub.policy.Never {
+func (n *Node) protect() { n.enforcing.protect(neverHit(n.around.snapshot(), n.hub.policy)) }
+
+// neverHit is everything that the machine, its configuration and the policy
+// name as never to be blocked.
+func neverHit(f decide.Facts, policy *decide.Policy) []netip.Prefix {
+	never := slices.Concat(f.Own, f.Never, f.Balancers)
+	for _, x := range policy.Never {
 		if x.Prefix.IsValid() {
 			never = append(never, x.Exact)
 		}
@@ -206,7 +210,7 @@ func (n *Node) protect() {
 			never = append(never, p)
 		}
 	}
-	n.enforcing.protect(append(never, f.Balancers...))
+	return never
 }
 
 // greet prints what a person at the terminal needs to know.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -10,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"bartizan/content/policies"
 	"bartizan/internal/decide"
+	"bartizan/internal/enforce"
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
 )
@@ -198,5 +201,37 @@ func TestMetricsExistFromTheStart(t *testing.T) {
 		if v, ok := got[name]; !ok || v != 0 {
 			t.Errorf("%s is %v, there: %v", name, v, ok)
 		}
+	}
+}
+
+// What somebody named as never to be blocked is refused by the enforcers as
+// well, wherever it was named.
+func TestNeverReachesEnforcers(t *testing.T) {
+	c := DefaultConfig()
+	c.Name, c.Data = "here", t.TempDir()
+	prefix := netip.MustParsePrefix
+	c.Protect = ProtectConfig{Never: []netip.Prefix{prefix("203.0.113.0/28")}, Own: []netip.Prefix{prefix("203.0.113.16/28")}, Balancers: []netip.Prefix{prefix("203.0.113.32/28")}}
+	around, err := newSurroundings(t.Context(), &c, nil, slog.New(slog.DiscardHandler), obs.NewHealth())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(policies.Default, "never: []", "never: [203.0.113.48/28]", 1)
+	policy, err := decide.LoadPolicy("policy.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(policy.Never) != 1 {
+		t.Fatalf("the policy names %d never-entries, want 1", len(policy.Never))
+	}
+	never := neverHit(around.snapshot(), policy)
+	for _, a := range []string{"203.0.113.1", "203.0.113.17", "203.0.113.33", "203.0.113.49", "127.0.0.1"} {
+		order := enforce.Order{Prefix: netip.PrefixFrom(netip.MustParseAddr(a), 32), Action: model.Block, Until: time.Now().Add(time.Hour), Manual: true}
+		if enforce.DefaultLimits().Refuse(order, never) == "" {
+			t.Errorf("an order to block %s would be carried out; never: %v", a, never)
+		}
+	}
+	order := enforce.Order{Prefix: prefix("203.0.113.64/32"), Action: model.Block, Until: time.Now().Add(time.Hour)}
+	if why := enforce.DefaultLimits().Refuse(order, never); why != "" {
+		t.Errorf("an address that nobody named is refused: %s", why)
 	}
 }
