@@ -18,6 +18,7 @@ PREFIX      ?= /usr/local
 UNITDIR     ?= /etc/systemd/system
 SYSUSERSDIR ?= /usr/lib/sysusers.d
 DATADIR     := /var/lib/bartizan
+CONFDIR     := /etc/bartizan
 
 # Test programs that are unpacked rather than installed (scripts/install-test-tools.sh).
 export PATH := $(CURDIR)/.cache/bin:$(PATH)
@@ -43,6 +44,7 @@ install: build ## install the binary and the systemd unit (DESTDIR, PREFIX)
 	install -D -m 0644 packaging/systemd/bartizan.service '$(DESTDIR)$(UNITDIR)/bartizan.service'
 	install -D -m 0644 packaging/sysusers/bartizan.conf '$(DESTDIR)$(SYSUSERSDIR)/bartizan.conf'
 	sed -i 's|/usr/local/bin/bartizan|$(PREFIX)/bin/bartizan|' '$(DESTDIR)$(UNITDIR)/bartizan.service'
+	[ -d '$(DESTDIR)$(CONFDIR)' ] || install -d -m 0700 '$(DESTDIR)$(CONFDIR)'
 	@if [ -z '$(DESTDIR)' ]; then \
 	  if command -v systemd-sysusers >/dev/null; then systemd-sysusers '$(SYSUSERSDIR)/bartizan.conf'; fi; \
 	  if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
@@ -54,7 +56,7 @@ uninstall: ## remove what install put there; the data folder stays
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl disable --now bartizan 2>/dev/null || true; fi
 	rm -f '$(DESTDIR)$(PREFIX)/bin/bartizan' '$(DESTDIR)$(UNITDIR)/bartizan.service' '$(DESTDIR)$(SYSUSERSDIR)/bartizan.conf'
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-	@echo 'removed; kept: the data folder $(DESTDIR)$(DATADIR), /etc/default/bartizan, /etc/bartizan and the account bartizan-decoy'
+	@echo 'removed; kept: the data folder $(DESTDIR)$(DATADIR), /etc/default/bartizan, $(DESTDIR)$(CONFDIR) and the account bartizan-decoy'
 
 # --- checking ---------------------------------------------------------------
 
@@ -91,7 +93,8 @@ bench: build ## figures of the node, the enforcer, the decoys and the whole loop
 	exit $$code
 
 .PHONY: soak
-soak: build ## the long forms: 200 kills, 200 drills, an hour of traffic (SOAKTIME, BARTIZAN_KILLS, DRILLS)
+soak: build ## the long forms: the unit under systemd, 200 kills, 200 drills, an hour of traffic (SOAKTIME, BARTIZAN_KILLS, DRILLS)
+	scripts/unit-systemd.sh
 	BARTIZAN_SOAK=1 BARTIZAN_KILLS=$${BARTIZAN_KILLS:-200} SOAKTIME=$${SOAKTIME:-1h} $(GO) test -count=1 -v -timeout 4h ./e2e/...
 	./$(BIN) drill --self --runs $${DRILLS:-200}
 

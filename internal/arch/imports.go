@@ -50,7 +50,7 @@ var kinds = []string{"decoy", "source", "detect", "intel", "enforce", "assess", 
 // detect/rule is the engine of content/rules, which several families bring rules for.
 var support = map[string][]string{
 	"decoy":   {"shell", "persona", "login", "httpd", "decoytest"},
-	"source":  {"transport", "text", "sourcetest"},
+	"source":  {"transport", "sourcetest"},
 	"detect":  {"normal", "rule", "detecttest"},
 	"intel":   {"inteltest"},
 	"enforce": {"verify", "enforcetest"},
