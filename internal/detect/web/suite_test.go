@@ -8,7 +8,7 @@ import (
 	"bartizan/internal/observe"
 )
 
-func fresh(t *testing.T) func() detect.Detector {
+func fresh(t testing.TB) func() detect.Detector {
 	return func() detect.Detector {
 		d, err := New(Default())
 		if err != nil {
