@@ -100,7 +100,7 @@ soak: build ## the long forms: the unit under systemd, 200 kills, 200 drills, an
 
 .PHONY: accuracy
 accuracy: ## what the detectors find and miss on labelled data (skips what is not there)
-	$(GO) test -count=1 -v -run 'Accuracy' -timeout 30m ./internal/... ./bench/...
+	BARTIZAN_FULL=1 $(GO) test -count=1 -v -run 'Accuracy' -timeout 30m ./internal/... ./bench/...
 
 .PHONY: clean
 clean: ## remove bin/ and .cache/

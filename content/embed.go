@@ -8,11 +8,14 @@ import (
 	"io/fs"
 )
 
-//go:embed rules
+//go:embed rules sigma
 var files embed.FS
 
 // Rules is the folder of detection rules, one sub-folder per group.
 func Rules() fs.FS { return sub("rules") }
+
+// Sigma is the folder of field mappings for Sigma rules.
+func Sigma() fs.FS { return sub("sigma") }
 
 func sub(dir string) fs.FS {
 	f, err := fs.Sub(files, dir)

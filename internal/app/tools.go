@@ -12,6 +12,7 @@ import (
 	"bartizan/internal/builtin"
 	"bartizan/internal/decide"
 	"bartizan/internal/detect/rule"
+	"bartizan/internal/detect/sigma"
 	"bartizan/internal/safe"
 )
 
@@ -86,6 +87,8 @@ type RuleReport struct {
 	Rules    int      `json:"rules"`
 	Cases    int      `json:"cases"`
 	Failures []string `json:"failures"`
+	// Sigma is what was loaded of a folder of Sigma rules; nil for our own.
+	Sigma *sigma.Report `json:"sigma,omitempty"`
 }
 
 // CheckRules loads the rules of a folder, or the built-in ones, and runs the
@@ -97,6 +100,9 @@ func CheckRules(dir string) (RuleReport, error) {
 		fsys = os.DirFS(dir)
 	}
 	r := RuleReport{Failures: []string{}}
+	if dir != "" && sigma.IsRuleFolder(fsys) {
+		return checkSigma(fsys)
+	}
 	results, err := rule.Check(fsys)
 	if err != nil {
 		var mistake *rule.Error
@@ -112,6 +118,19 @@ func CheckRules(dir string) (RuleReport, error) {
 	}
 	if r.Rules == 0 && len(r.Failures) == 0 {
 		return r, fmt.Errorf("check rules: no rule files (*.yaml) in %s", dir)
+	}
+	return r, nil
+}
+
+// checkSigma loads a folder of Sigma rules; they carry no cases.
+func checkSigma(fsys fs.FS) (RuleReport, error) {
+	_, loaded, err := sigma.Load(fsys, sigma.Options{})
+	if err != nil {
+		return RuleReport{}, err
+	}
+	r := RuleReport{Rules: loaded.Rules, Failures: []string{}, Sigma: &loaded}
+	for _, p := range loaded.Problems {
+		r.Failures = append(r.Failures, p.Error())
 	}
 	return r, nil
 }

@@ -47,11 +47,12 @@ var anywhere = []string{"e2e", "bench"}
 // that are shared tools of the kind instead.
 var kinds = []string{"decoy", "source", "detect", "intel", "enforce", "assess", "guard"}
 
-// detect/rule is the engine of content/rules, which several families bring rules for.
+// detect/rule is the engine of content/rules, which several families bring rules for;
+// detect/sigma takes rule folders at run time and is called by the verbs that read logs.
 var support = map[string][]string{
 	"decoy":   {"shell", "persona", "login", "httpd", "decoytest"},
 	"source":  {"transport", "sourcetest"},
-	"detect":  {"normal", "rule", "detecttest"},
+	"detect":  {"normal", "rule", "sigma", "detecttest"},
 	"intel":   {"inteltest"},
 	"enforce": {"verify", "enforcetest"},
 	"assess":  {"assesstest"},

@@ -81,7 +81,7 @@ func rulesCmd(g *global) *cobra.Command {
 	cmd := &cobra.Command{Use: "rules", Short: "Check detection rules and their cases", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	check := &cobra.Command{
-		Use: "check [DIR]", Short: "Load rules (built-in ones, or a folder) and run every case they carry", Args: cobra.MaximumNArgs(1),
+		Use: "check [DIR]", Short: "Load rules (built-in ones, or a folder, also of Sigma rules) and run every case they carry", Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := ""
 			if len(args) == 1 {
@@ -112,6 +112,10 @@ func printRules(w io.Writer, r app.RuleReport) error {
 		if _, err := fmt.Fprintln(w, f); err != nil {
 			return err
 		}
+	}
+	if s := r.Sigma; s != nil {
+		_, err := fmt.Fprintf(w, "Sigma: %d files, %d rules, %d correlations, %d skipped (deprecated or unsupported), %d failures\n", s.Files, r.Rules, s.Correlations, s.Skipped, len(r.Failures))
+		return err
 	}
 	_, err := fmt.Fprintf(w, "%d rules, %d cases, %d failures\n", r.Rules, r.Cases, len(r.Failures))
 	return err

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // EntityType names what an Entity is; the words follow STIX 2.1 observables
@@ -24,6 +26,8 @@ const (
 	TypeHASSH     EntityType = "hassh"      // 32 lower-case hex digits (MD5)
 	TypeAccessKey EntityType = "access-key" // an identifier of a credential, never the secret part
 	TypePrompt    EntityType = "prompt"     // fingerprint of a normalised prompt, 16 hex digits
+	TypeUser      EntityType = "user"       // an account as its log names it (DOMAIN\name, an ARN, a mail address)
+	TypeHost      EntityType = "host"       // a computer as its own log names it, lower case
 )
 
 // Entity is a canonical value of one type. Only a parser makes one, so two
@@ -76,6 +80,10 @@ func ParseEntity(t EntityType, s string) (Entity, error) {
 		return parseToken(t, s, 64)
 	case TypeAccessKey:
 		return parseToken(t, s, 256)
+	case TypeUser:
+		return parseName(t, s)
+	case TypeHost:
+		return parseName(t, strings.ToLower(s))
 	}
 	return Entity{}, fmt.Errorf("parse entity: unknown type %.32q", string(t))
 }
@@ -213,6 +221,15 @@ func parseToken(t EntityType, s string, max int) (Entity, error) {
 		if s[i] <= ' ' || s[i] > '~' {
 			return Entity{}, fmt.Errorf("parse %s: %.64q has a character that is not printable ASCII", t, s)
 		}
+	}
+	return Entity{t, s}, nil
+}
+
+// parseName takes a name that people give: any printable text up to 256 bytes.
+func parseName(t EntityType, s string) (Entity, error) {
+	s = strings.TrimSpace(s)
+	if s == "" || len(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return Entity{}, fmt.Errorf("parse %s: empty, longer than 256 bytes, or not printable", t)
 	}
 	return Entity{t, s}, nil
 }

@@ -1,0 +1,91 @@
+package sigma
+
+// automaton finds which of many texts occur in a value, in one pass
+// (Aho and Corasick 1975). Transitions are a full table over the bytes that
+// occur in the texts, so that each byte of input costs one look-up; positions
+// are not reported, because a hit only makes a rule worth evaluating.
+type automaton struct {
+	class [256]uint16 // of a byte; 0: in no text
+	width int         // classes
+	next  []int32     // state*width+class; negative when the target has outputs
+	out   [][]int32   // state → texts that end there, own and of its suffixes
+}
+
+// newAutomaton builds the table. Texts must not be empty.
+func newAutomaton(texts []string) *automaton {
+	a := &automaton{width: 1}
+	for _, t := range texts {
+		for i := range len(t) {
+			if a.class[t[i]] == 0 {
+				a.class[t[i]] = uint16(a.width)
+				a.width++
+			}
+		}
+	}
+	a.grow()
+	for id, t := range texts {
+		s := int32(0)
+		for i := range len(t) {
+			k := int(s)*a.width + int(a.class[t[i]])
+			if a.next[k] == 0 {
+				a.next[k] = a.grow()
+			}
+			s = a.next[k]
+		}
+		a.out[s] = append(a.out[s], int32(id))
+	}
+	a.link()
+	return a
+}
+
+// grow adds a state.
+func (a *automaton) grow() int32 {
+	a.next = append(a.next, make([]int32, a.width)...)
+	a.out = append(a.out, nil)
+	return int32(len(a.out) - 1)
+}
+
+// link turns the tree into the full table, breadth first: a missing transition
+// is that of the longest proper suffix that is a state.
+func (a *automaton) link() {
+	fail := make([]int32, len(a.out))
+	queue := make([]int32, 0, len(a.out))
+	for c := 1; c < a.width; c++ {
+		if s := a.next[c]; s != 0 {
+			queue = append(queue, s)
+		}
+	}
+	for i := 0; i < len(queue); i++ {
+		s := queue[i]
+		f := fail[s]
+		a.out[s] = append(a.out[s], a.out[f]...)
+		for c := 1; c < a.width; c++ {
+			k := int(s)*a.width + c
+			if t := a.next[k]; t != 0 {
+				fail[t] = a.next[int(f)*a.width+c]
+				queue = append(queue, t)
+			} else {
+				a.next[k] = a.next[int(f)*a.width+c]
+			}
+		}
+	}
+	for k, t := range a.next {
+		if len(a.out[t]) > 0 {
+			a.next[k] = -t
+		}
+	}
+}
+
+// scan calls hit with the id of every text that ends somewhere in v, once per end.
+func (a *automaton) scan(v []byte, hit func(id int32)) {
+	s := int32(0)
+	for _, c := range v {
+		s = a.next[int(s)*a.width+int(a.class[c])]
+		if s < 0 {
+			s = -s
+			for _, id := range a.out[s] {
+				hit(id)
+			}
+		}
+	}
+}
