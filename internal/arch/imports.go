@@ -24,6 +24,7 @@ var order = [][]string{
 	{"internal/correlate"},
 	{"internal/decide"},
 	{"internal/enforce"},
+	{"internal/export"},
 	{"internal/assess"},
 	{"internal/guard"},
 	{"internal/inventory"},
@@ -45,7 +46,7 @@ var anywhere = []string{"e2e", "bench"}
 
 // kinds have implementations in sub-folders; support lists the sub-folders
 // that are shared tools of the kind instead.
-var kinds = []string{"decoy", "source", "detect", "intel", "enforce", "assess", "guard"}
+var kinds = []string{"decoy", "source", "detect", "intel", "enforce", "export", "assess", "guard"}
 
 // detect/rule is the engine of content/rules, which several families bring rules for;
 // detect/sigma takes rule folders at run time and is called by the verbs that read logs.
@@ -55,6 +56,7 @@ var support = map[string][]string{
 	"detect":  {"normal", "rule", "sigma", "detecttest"},
 	"intel":   {"inteltest"},
 	"enforce": {"verify", "enforcetest"},
+	"export":  {"trust", "exporttest"},
 	"assess":  {"assesstest"},
 	"guard":   {"guardtest"},
 }
