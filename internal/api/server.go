@@ -204,6 +204,7 @@ func (n Node) routes(mux *http.ServeMux) {
 		out, err := n.Replay(r.Context(), q)
 		reply(w, out, err)
 	})
+	mux.HandleFunc("GET /v1/export", n.export)
 	mux.HandleFunc("POST /v1/lease", n.lease)
 }
 

@@ -6,6 +6,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -22,6 +23,8 @@ type Node struct {
 	Evidence  func(ctx context.Context, sha256 string) ([]byte, error)
 	Signals   func(context.Context, SignalQuery) ([]model.Signal, error)
 	Replay    func(context.Context, ReplayRequest) (Replay, error)
+	// Export gives every event of the streams that the query selects to emit.
+	Export func(ctx context.Context, q ExportQuery, emit func(ExportedEvent) error) error
 	// Verified writes down that somebody saw a decision's effect from outside.
 	Verified func(ctx context.Context, v Verification, who string) (Decision, error)
 	// Lease puts a drill lease into the ledger; the returned function ends it.
@@ -137,6 +140,18 @@ type Decision struct {
 type Dropped struct {
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
+}
+
+// ExportQuery selects events; zero fields select all.
+type ExportQuery struct {
+	From, To time.Time // From inclusive, To exclusive, of when it happened
+	Classes  []string  // of signal, decision, receipt
+}
+
+// ExportedEvent is an OCSF event with its class.
+type ExportedEvent struct {
+	Class string          `json:"class"`
+	Event json.RawMessage `json:"event"`
 }
 
 // DecisionQuery selects decisions; zero fields select all.

@@ -23,17 +23,18 @@ import (
 // Config is the whole configuration of a node. Every key has a default, so an
 // empty file, or none, is a node that observes with all decoys on.
 type Config struct {
-	Name    string              `yaml:"name"` // of this node, as it appears in signals; default: the host name
-	Data    string              `yaml:"data"` // the one folder everything is kept in
-	Log     LogConfig           `yaml:"log"`
-	Decoys  DecoysConfig        `yaml:"decoys"`
-	Rules   string              `yaml:"rules"`   // folder with detection rules of your own, <folder>/<group>/*.yaml
-	Detect  map[string]conf.Raw `yaml:"detect"`  // detector family → its options, instead of the shipped ones
-	Policy  string              `yaml:"policy"`  // file; empty: the built-in policy, which observes
-	Protect ProtectConfig       `yaml:"protect"` // what must never be blocked
-	Enforce map[string]conf.Raw `yaml:"enforce"` // enforcer name → its options
-	Metrics string              `yaml:"metrics"` // address of /metrics, /health and the console page; empty: none
-	Bus     BusConfig           `yaml:"bus"`
+	Name    string                  `yaml:"name"` // of this node, as it appears in signals; default: the host name
+	Data    string                  `yaml:"data"` // the one folder everything is kept in
+	Log     LogConfig               `yaml:"log"`
+	Decoys  DecoysConfig            `yaml:"decoys"`
+	Rules   string                  `yaml:"rules"`   // folder with detection rules of your own, <folder>/<group>/*.yaml
+	Detect  map[string]conf.Raw     `yaml:"detect"`  // detector family → its options, instead of the shipped ones
+	Policy  string                  `yaml:"policy"`  // file; empty: the built-in policy, which observes
+	Protect ProtectConfig           `yaml:"protect"` // what must never be blocked
+	Enforce map[string]conf.Raw     `yaml:"enforce"` // enforcer name → its options
+	Export  map[string]ExportConfig `yaml:"export"`  // name → where events are sent to as they happen
+	Metrics string                  `yaml:"metrics"` // address of /metrics, /health and the console page; empty: none
+	Bus     BusConfig               `yaml:"bus"`
 
 	tree conf.Raw // of the file, for the lines of mistakes
 }
@@ -232,6 +233,7 @@ func (c *Config) check() error {
 			errs = append(errs, c.wrong(detectors.Check(name, nil), "detect", name))
 		}
 	}
+	errs = append(errs, c.checkExport()...)
 	return errors.Join(errs...)
 }
 

@@ -12,17 +12,24 @@ import (
 // plugins decoded over their defaults. A new key of Config belongs here too;
 // TestDumpReadsBack fails without it.
 type dumped struct {
-	Name    string         `yaml:"name"`
-	Data    string         `yaml:"data"`
-	Log     LogConfig      `yaml:"log"`
-	Decoys  dumpedDecoys   `yaml:"decoys"`
-	Rules   string         `yaml:"rules"`
-	Detect  map[string]any `yaml:"detect"`
-	Policy  string         `yaml:"policy"`
-	Protect ProtectConfig  `yaml:"protect"`
-	Enforce map[string]any `yaml:"enforce"`
-	Metrics string         `yaml:"metrics"`
-	Bus     BusConfig      `yaml:"bus"`
+	Name    string                  `yaml:"name"`
+	Data    string                  `yaml:"data"`
+	Log     LogConfig               `yaml:"log"`
+	Decoys  dumpedDecoys            `yaml:"decoys"`
+	Rules   string                  `yaml:"rules"`
+	Detect  map[string]any          `yaml:"detect"`
+	Policy  string                  `yaml:"policy"`
+	Protect ProtectConfig           `yaml:"protect"`
+	Enforce map[string]any          `yaml:"enforce"`
+	Export  map[string]dumpedExport `yaml:"export"`
+	Metrics string                  `yaml:"metrics"`
+	Bus     BusConfig               `yaml:"bus"`
+}
+
+type dumpedExport struct {
+	Kind    string   `yaml:"kind"`
+	Classes []string `yaml:"classes"`
+	Options any      `yaml:"options"`
 }
 
 type dumpedDecoys struct {
@@ -47,10 +54,10 @@ type dumpedInstance struct {
 // DumpConfig prints the complete effective configuration; secrets are hidden.
 func DumpConfig(c Config) ([]byte, error) {
 	out := dumped{Name: c.Name, Data: c.Data, Log: c.Log, Rules: c.Rules, Policy: c.Policy, Protect: c.Protect, Metrics: c.Metrics, Bus: c.Bus,
-		Detect: map[string]any{}, Enforce: map[string]any{},
+		Detect: map[string]any{}, Enforce: map[string]any{}, Export: map[string]dumpedExport{},
 		Decoys: dumpedDecoys{Listen: c.Decoys.Listen, Addresses: c.Decoys.Addresses, User: c.Decoys.User, Require: c.Decoys.Require, Memory: c.Decoys.Memory,
 			Instances: map[string]dumpedInstance{}}}
-	decoys, detectors, enforcers := builtin.Decoys(), builtin.Detectors(), builtin.Enforcers()
+	decoys, detectors, enforcers, sinks := builtin.Decoys(), builtin.Detectors(), builtin.Enforcers(), builtin.Sinks()
 	for name, in := range c.Decoys.Instances {
 		options, err := decoys.Effective(in.Service, in.Options)
 		if err != nil {
@@ -74,6 +81,13 @@ func DumpConfig(c Config) ([]byte, error) {
 			return nil, fmt.Errorf("enforce.%s: %w", name, err)
 		}
 		out.Enforce[name] = options
+	}
+	for name, x := range c.Export {
+		options, err := sinks.Effective(x.Kind, x.Options)
+		if err != nil {
+			return nil, fmt.Errorf("export.%s: %w", name, err)
+		}
+		out.Export[name] = dumpedExport{Kind: x.Kind, Classes: x.Classes, Options: options}
 	}
 	return conf.Dump(out)
 }

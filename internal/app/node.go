@@ -21,6 +21,8 @@ import (
 	"bartizan/internal/life"
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Env is what a node runs in.
@@ -46,6 +48,8 @@ type Node struct {
 	hub       *hub
 	enforcing *enforcing
 	receipts  *receiptBook
+	exporters []*exporter
+	exported  *prometheus.CounterVec
 	group     *life.Group
 	admin     net.Listener
 	public    net.Listener
@@ -93,6 +97,10 @@ func New(ctx context.Context, c Config, env Env) (_ *Node, err error) {
 		return nil, err
 	}
 	n.group.OnStop("administration socket", func(context.Context) error { n.admin.Close(); return nil })
+	n.exported = n.metrics.Counter("export_events_total", "events given to a sink: sent, or left out because too large for its receiver", "sink", "class", "outcome")
+	if err := n.openExporters(); err != nil {
+		return nil, err
+	}
 	n.openPublic()
 	return n, nil
 }
@@ -181,6 +189,11 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 		return bus.Consume(ctx, n.bus, signalTopic(&n.conf), "hub", bus.ConsumeOptions{New: true}, n.hub.onSignals)
 	})
+	for _, x := range n.exporters {
+		for _, class := range x.classes {
+			g.Go("export "+x.name+" "+class, func(ctx context.Context) error { return x.run(ctx, class) })
+		}
+	}
 	g.Go("detectors", n.sensor.tick)
 	g.Go("decoys", n.sensor.run)
 	g.Go("administration", func(ctx context.Context) error { return api.ServeAdmin(ctx, n.admin, node) })

@@ -25,6 +25,11 @@ import (
 	"bartizan/internal/enforce"
 	"bartizan/internal/enforce/exec"
 	"bartizan/internal/enforce/nft"
+	"bartizan/internal/export"
+	"bartizan/internal/export/file"
+	"bartizan/internal/export/hec"
+	"bartizan/internal/export/stdout"
+	"bartizan/internal/export/syslog"
 	"bartizan/internal/plug"
 )
 
@@ -59,6 +64,16 @@ func Enforcers() plug.Table[enforce.Enforcer] {
 	return plug.NewTable("enforcer",
 		plug.Of("nft", nft.Default, nft.New),
 		plug.Of("exec", exec.Default, exec.New),
+	)
+}
+
+// Sinks are where events can be sent to.
+func Sinks() plug.Table[export.Sink] {
+	return plug.NewTable("sink",
+		plug.Of("file", file.Default, file.New),
+		plug.Of("stdout", stdout.Default, stdout.New),
+		plug.Of("hec", hec.Default, hec.New),
+		plug.Of("syslog", syslog.Default, syslog.New),
 	)
 }
 

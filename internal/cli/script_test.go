@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,8 @@ import (
 
 	"bartizan/internal/api"
 	"bartizan/internal/cli"
+	"bartizan/internal/ocsf"
+	"bartizan/internal/ocsf/ocsftest"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -35,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 // minScripts is how many verbs' scripts there are at least.
-const minScripts = 8
+const minScripts = 9
 
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -56,7 +59,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled,
+			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "events": events,
 		},
 	})
 }
@@ -162,6 +165,40 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if (err != nil) != neg {
 		ts.Fatalf("get %s: %v", args[1], err)
+	}
+}
+
+// events FILE CLASS… waits until a file has an event of each class, and checks
+// every line against the OCSF schema.
+func events(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: events FILE CLASS…")
+	}
+	var lines []string
+	poll(ts, "events in "+args[0], func() error {
+		lines = strings.Split(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n")
+		for _, name := range args[1:] {
+			c, ok := ocsf.ClassOf(name)
+			if !ok {
+				return fmt.Errorf("no class %s", name)
+			}
+			want := fmt.Sprintf(`"class_uid":%d,`, c.UID)
+			if !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, want) }) {
+				return fmt.Errorf("no event of class %s in %d lines", name, len(lines))
+			}
+		}
+		return nil
+	})
+	schema, err := ocsftest.Open(filepath.Join(ocsftest.Shared(), "data", "standards", "ocsf-schema.tar.gz"))
+	if errors.Is(err, os.ErrNotExist) {
+		ts.Logf("NOT CHECKED against the OCSF schema: %v", err)
+		return
+	}
+	ts.Check(err)
+	for _, l := range lines {
+		if err := schema.Validate([]byte(l)); err != nil {
+			ts.Fatalf("%s: not valid OCSF: %v\n%s", args[0], err, l)
+		}
 	}
 }
 
