@@ -10,9 +10,12 @@ export PATH="$cache/bin:$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive
 
 # program=package
 tools=(nft=nftables ip=iproute2 ps=procps nmap=nmap hydra=hydra medusa=medusa redis-cli=redis-tools ssh=openssh-client
-  scp=openssh-client sftp=openssh-client sshpass=sshpass curl=curl wget=wget telnet=inetutils-telnet tftp=tftp-hpa jq=jq)
+  scp=openssh-client sftp=openssh-client sshpass=sshpass curl=curl wget=wget telnet=inetutils-telnet tftp=tftp-hpa jq=jq
+  rsyslogd=rsyslog)
 missing=()
 for t in "${tools[@]}"; do command -v "${t%%=*}" >/dev/null || missing+=("${t#*=}"); done
+# The TLS side of rsyslog is a package of its own that brings no program.
+compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null || missing+=(rsyslog-openssl)
 need_docker=
 command -v docker >/dev/null || need_docker=1
 

@@ -14,6 +14,7 @@ import (
 	"bartizan/internal/app"
 	"bartizan/internal/conf"
 	"bartizan/internal/export"
+	"bartizan/internal/ocsf"
 
 	"github.com/spf13/cobra"
 )
@@ -28,23 +29,25 @@ type exportFlags struct {
 	hec, tokenFile  string
 	syslog          string
 	ca              string
+	lake            string
 }
 
 func exportCmd(g *global) *cobra.Command {
 	var f exportFlags
 	cmd := &cobra.Command{
-		Use: "export", Short: "Send signals, decisions and receipts of the past elsewhere, as OCSF events", Args: cobra.NoArgs,
-		Long: "Reads what a running node remembers and prints OCSF events, one JSON object per line, or sends them\n" +
+		Use: "export", Short: "Send events of the past elsewhere, as OCSF", Args: cobra.NoArgs,
+		Long: "Reads what a running node remembers, or a lake, and prints OCSF events, one JSON object per line, or sends them\n" +
 			"to a file, an HTTP Event Collector or a syslog receiver. To have every event sent as it happens, use\n" +
 			"\"export:\" in the configuration instead.\n\n" +
-			"Exit code 0: all is exported · 1: some events were too large for the receiver · 3: the node or the receiver did not answer.",
+			"Exit code 0: all is exported · 1: some events were too large for the receiver · 3: the node or the receiver did not answer, or a part of the lake could not be read.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return runExport(cmd.Context(), g, &f) },
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.from, "from", "", "first time, such as 2026-11-27 or 2026-11-27T01:02:03Z (default: all there is)")
 	fl.StringVar(&f.to, "to", "", "time to stop before")
 	fl.StringVar(&f.since, "since", "", "how far back instead of --from, such as 24h or 7d")
-	fl.StringSliceVar(&f.classes, "class", nil, "of signal, decision, receipt (default: all)")
+	fl.StringSliceVar(&f.classes, "class", nil, "of signal, decision, receipt (default: all); with --lake any class of the lake")
+	fl.StringVar(&f.lake, "lake", "", "read a lake's folder instead of asking the node: observations, too, and months back")
 	fl.StringVar(&f.file, "to-file", "", "append to this file instead of printing")
 	fl.StringVar(&f.hec, "hec", "", "post to the HTTP Event Collector at this URL")
 	fl.StringVar(&f.tokenFile, "token-file", "", "file with the collector's token, mode 0600 (default: $"+tokenVariable+")")
@@ -62,19 +65,8 @@ func runExport(ctx context.Context, g *global, f *exportFlags) error {
 	if err != nil {
 		return usage(fmt.Errorf("export: %w", err))
 	}
-	c, err := g.client()
-	if err != nil {
-		return errors.Join(err, sink.Close())
-	}
-	defer c.Close()
 	out := batcher{sink: sink, stderr: g.env.Stderr, sent: map[string]int{}}
-	err = c.Export(ctx, q, func(e api.ExportedEvent) error {
-		event, err := export.Parse(e.Class, e.Event)
-		if err != nil {
-			return err
-		}
-		return out.add(ctx, event)
-	})
+	err = f.read(ctx, g, q, func(e export.Event) error { return out.add(ctx, e) })
 	if err == nil {
 		err = out.flush(ctx)
 	}
@@ -86,12 +78,38 @@ func runExport(ctx context.Context, g *global, f *exportFlags) error {
 		return blind(err)
 	}
 	if f.file != "" || f.hec != "" || f.syslog != "" {
-		fmt.Fprintf(g.env.Stderr, "exported %d signals, %d decisions, %d receipts\n", out.sent["signal"], out.sent["decision"], out.sent["receipt"])
+		fmt.Fprintln(g.env.Stderr, out.summary())
 	}
 	if out.left > 0 {
 		return &exitError{ExitFinding, fmt.Errorf("export: %d events are too large for the receiver and were left out", out.left)}
 	}
 	return nil
+}
+
+// read gives the events that are asked for to emit.
+func (f *exportFlags) read(ctx context.Context, g *global, q api.ExportQuery, emit func(export.Event) error) error {
+	if f.lake != "" {
+		skipped, err := app.ExportLake(ctx, f.lake, q, emit)
+		for _, s := range skipped {
+			fmt.Fprintf(g.env.Stderr, "bartizan: export: not looked at: %s: %s\n", s.File, s.Reason)
+		}
+		if err == nil && len(skipped) > 0 {
+			err = fmt.Errorf("export: %d parts of the lake could not be read", len(skipped))
+		}
+		return err
+	}
+	c, err := g.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Export(ctx, q, func(e api.ExportedEvent) error {
+		event, err := export.Parse(e.Class, e.Event)
+		if err != nil {
+			return err
+		}
+		return emit(event)
+	})
 }
 
 func (f *exportFlags) query(now time.Time) (q api.ExportQuery, err error) {
@@ -213,6 +231,21 @@ func (b *batcher) add(ctx context.Context, e export.Event) error {
 		return nil
 	}
 	return b.flush(ctx)
+}
+
+// summary counts what was exported, by class in the order of the lake.
+func (b *batcher) summary() string {
+	parts, total := []string{}, 0
+	for _, c := range ocsf.Classes() {
+		if n := b.sent[c.Name]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", c.Name, n))
+			total += n
+		}
+	}
+	if total == 0 {
+		return "exported nothing: there are no such events"
+	}
+	return fmt.Sprintf("exported %d events: %s", total, strings.Join(parts, ", "))
 }
 
 func (b *batcher) flush(ctx context.Context) error {

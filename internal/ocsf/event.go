@@ -138,6 +138,9 @@ func (e *Event) other(name string) {
 	e.TypeUID = int64(e.ClassUID)*100 + activityOther
 }
 
+// Head returns the attributes that every class has; rows of all types have it.
+func (e *Event) Head() *Event { return e }
+
 // Endpoint is one end of a connection.
 type Endpoint struct {
 	IP   string `json:"ip,omitzero" parquet:"ip,optional,dict"`
