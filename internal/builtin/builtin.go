@@ -19,6 +19,8 @@ import (
 	"bartizan/internal/detect/auth"
 	"bartizan/internal/detect/command"
 	"bartizan/internal/detect/contact"
+	"bartizan/internal/detect/flow"
+	"bartizan/internal/detect/login"
 	"bartizan/internal/detect/prompt"
 	"bartizan/internal/detect/service"
 	detectweb "bartizan/internal/detect/web"
@@ -31,6 +33,10 @@ import (
 	"bartizan/internal/export/stdout"
 	"bartizan/internal/export/syslog"
 	"bartizan/internal/plug"
+	"bartizan/internal/source"
+	"bartizan/internal/source/access"
+	sourcesyslog "bartizan/internal/source/syslog"
+	"bartizan/internal/source/vpcflow"
 )
 
 // Decoys are the services a decoy can play.
@@ -56,6 +62,33 @@ func Detectors() plug.Table[detect.Detector] {
 		plug.Of("web", detectweb.Default, detectweb.New),
 		plug.Of("service", service.Default, service.New),
 		plug.Of("prompt", prompt.Default, prompt.New),
+	)
+}
+
+// Formats are the ways records of flows and logs are written down, in the order
+// in which "auto" tries them: what a format takes must be no other's.
+func Formats() plug.Table[source.Format] {
+	return plug.NewTable("log format",
+		plug.Of("vpcflow", vpcflow.Default, vpcflow.New),
+		plug.Of("access", access.Default, access.New),
+		plug.Of("auth", sourcesyslog.Default, sourcesyslog.New),
+		plug.Of("syslog", sourcesyslog.Default, sourcesyslog.New),
+	)
+}
+
+// RecordDetectors are the families for what real services log, in the order
+// they see an observation.
+func RecordDetectors() plug.Table[detect.Detector] {
+	return plug.NewTable("detector",
+		plug.Of("login", login.Default, login.New),
+		plug.Of("web", detectweb.Default, detectweb.New),
+	)
+}
+
+// FlowDetectors are the families for flow records.
+func FlowDetectors() plug.Table[detect.FlowDetector] {
+	return plug.NewTable("flow detector",
+		plug.Of("flow", flow.Default, flow.New),
 	)
 }
 
@@ -112,6 +145,37 @@ func BuildDetectors(o DetectorOptions) ([]detect.Named, error) {
 		out = append(out, detect.Named{Name: name, Detector: d})
 	}
 	return out, nil
+}
+
+// BuildRecordDetectors builds the families for flows and logs.
+func BuildRecordDetectors(o DetectorOptions) (events []detect.Named, flows []detect.NamedFlow, err error) {
+	records, flow := RecordDetectors(), FlowDetectors()
+	for name := range o.Families {
+		if !records.Has(name) && !flow.Has(name) {
+			return nil, nil, records.Check(name, nil)
+		}
+	}
+	for _, name := range records.Names() {
+		raw, given := o.Families[name]
+		if !given && name == "web" {
+			if raw, err = o.shared(name); err != nil {
+				return nil, nil, fmt.Errorf("detector %s: %w", name, err)
+			}
+		}
+		d, err := records.Build(name, raw)
+		if err != nil {
+			return nil, nil, fmt.Errorf("detector %s: %w", name, err)
+		}
+		events = append(events, detect.Named{Name: name, Detector: d})
+	}
+	for _, name := range flow.Names() {
+		d, err := flow.Build(name, o.Families[name])
+		if err != nil {
+			return nil, nil, fmt.Errorf("detector %s: %w", name, err)
+		}
+		flows = append(flows, detect.NamedFlow{Name: name, Detector: d})
+	}
+	return events, flows, nil
 }
 
 // shared is the part of the options that concerns a family.

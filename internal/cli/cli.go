@@ -143,7 +143,7 @@ func newRoot(env Env) *cobra.Command {
 		}
 		return nil
 	}
-	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
+	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), detectCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
 		evidenceCmd(g), exportCmd(g), replayCmd(g), rulesCmd(g), configCmd(g), versionCmd(g))
 	return root
 }

@@ -32,6 +32,9 @@ func (e *Engine) complete(s *model.Signal, k key, now time.Time) model.Signal {
 		}
 		if full.Asset == (model.AssetRef{}) {
 			full.Asset = model.AssetRef{Kind: "decoy", Name: Clean(o.Decoy, 128)}
+			if o.Decoy == "" { // from a log
+				full.Asset = model.AssetRef{Kind: "service", Name: Clean(o.Service, 128)}
+			}
 		}
 		full.Evidence = evidence(o, s.Evidence, now)
 	} else {

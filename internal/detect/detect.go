@@ -61,3 +61,21 @@ func Within(then, now time.Time, window time.Duration) bool {
 	d := now.Sub(then)
 	return d <= window && d >= -window
 }
+
+// FlowEmit takes a conclusion together with the flow that completed it. Both
+// belong to the detector again when it returns.
+type FlowEmit func(*model.Signal, *observe.Flow)
+
+// FlowDetector concludes things from flow records. Like a Detector it is asked
+// by one goroutine at a time, keeps nothing of what it is shown and bounds its
+// memory; unlike one it fills Actor, Address, Asset, Time and Evidence itself.
+// Flows come in any order, and the clock is theirs.
+type FlowDetector interface {
+	Detect(flows []observe.Flow, emit FlowEmit)
+}
+
+// NamedFlow is a flow detector with the name it is configured and counted under.
+type NamedFlow struct {
+	Name     string
+	Detector FlowDetector
+}

@@ -133,7 +133,7 @@ func (e *Engine) Process(batch []observe.Observation, out func(model.Signal)) {
 		}
 		e.obs = o
 		for j := range e.detectors {
-			e.run(&e.detectors[j], o)
+			e.run(&e.detectors[j], o, e.emit)
 		}
 	}
 	e.obs, e.out = nil, nil
@@ -196,9 +196,9 @@ func (e *Engine) Counters() Counters {
 	return c
 }
 
-func (e *Engine) run(r *running, o *observe.Observation) {
+func (e *Engine) run(r *running, o *observe.Observation, emit Emit) {
 	defer r.recover()
-	r.d.Detect(o, e.emit)
+	r.d.Detect(o, emit)
 }
 
 func (e *Engine) tick(r *running, now time.Time) {

@@ -1,0 +1,156 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"bartizan/internal/builtin"
+	"bartizan/internal/conf"
+	"bartizan/internal/detect"
+	"bartizan/internal/model"
+	"bartizan/internal/observe"
+	"bartizan/internal/source"
+	"bartizan/internal/source/transport"
+)
+
+// AutoFormat recognises every record by its content.
+const AutoFormat = "auto"
+
+// DetectRequest says what to read and what with.
+type DetectRequest struct {
+	Inputs     []string // files, folders, "-" for Stdin
+	Stdin      io.Reader
+	Type       string              // a format, or AutoFormat
+	Format     conf.Raw            // options of the format
+	Families   map[string]conf.Raw // options by detector family
+	Rules      string              // folder with more rules of one's own
+	Quarantine io.Writer           // gets malformed records; nil: none
+}
+
+// Detected is a signal with the record that completed it.
+type Detected struct {
+	File   string
+	Record uint64 // index in File, from 0
+	Signal model.Signal
+}
+
+// DetectReport sums up a run.
+type DetectReport struct {
+	Inputs  int
+	Counts  source.Counts
+	Signals int
+	Alerts  int // signals of medium severity or above
+	Panics  map[string]uint64
+}
+
+// DetectTypes lists the formats that Detect takes.
+func DetectTypes() []string { return append(builtin.Formats().Names(), AutoFormat) }
+
+// Detect reads inputs one after the other through the detectors and hands out
+// signals as they come; the memory of the detectors spans inputs. An input that
+// cannot be read does not keep the others from being read: their errors are
+// returned together, at the end. An error of found ends the run.
+func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (DetectReport, error) {
+	var rep DetectReport
+	format, err := logFormat(q.Type, q.Format)
+	if err != nil {
+		return rep, err
+	}
+	engine, err := recordEngine(q.Rules, q.Families)
+	if err != nil {
+		return rep, err
+	}
+	files, err := transport.Expand(q.Inputs)
+	if err != nil {
+		return rep, &UnreadError{[]error{err}}
+	}
+	var failed []error
+	for _, name := range files {
+		f := transport.File{Path: name, Opts: source.Options{Input: name, Format: q.Type, Decoder: format.Decoder(), Quarantine: q.Quarantine}}
+		if name == "-" {
+			f.Stream = q.Stdin
+		}
+		var stop error
+		err := f.Run(ctx, func(_ context.Context, b *observe.LogBatch) error {
+			engine.Process(b, func(record uint64, s model.Signal) {
+				rep.Signals++
+				if s.Severity >= model.Medium {
+					rep.Alerts++
+				}
+				if stop == nil {
+					stop = found(Detected{File: name, Record: record, Signal: s})
+				}
+			})
+			return stop
+		})
+		rep.Inputs++
+		rep.Counts.Add(f.Counts())
+		switch {
+		case stop != nil:
+			return rep, stop
+		case ctx.Err() != nil:
+			return rep, ctx.Err()
+		case err != nil:
+			failed = append(failed, err)
+		}
+	}
+	rep.Panics = engine.Panics()
+	if len(failed) > 0 {
+		return rep, &UnreadError{failed}
+	}
+	return rep, nil
+}
+
+// UnreadError says which inputs could not be read as a whole.
+type UnreadError struct{ Inputs []error }
+
+func (e *UnreadError) Error() string { return errors.Join(e.Inputs...).Error() }
+
+// Unwrap gives access to the error of each input.
+func (e *UnreadError) Unwrap() []error { return e.Inputs }
+
+// logFormat makes a format by name.
+func logFormat(name string, raw conf.Raw) (source.Format, error) {
+	table := builtin.Formats()
+	if name != AutoFormat {
+		if !table.Has(name) {
+			return nil, fmt.Errorf("%w; or %s", table.Check(name, nil), AutoFormat)
+		}
+		return table.Build(name, raw)
+	}
+	var all []source.Named
+	for _, n := range table.Names() {
+		if n == "auth" {
+			continue // another name of syslog
+		}
+		f, err := table.Build(n, nil)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, source.Named{Name: n, Format: f})
+	}
+	return source.NewAuto(all), nil
+}
+
+// recordEngine makes the detectors for flows and logs.
+func recordEngine(rules string, families map[string]conf.Raw) (*detect.Records, error) {
+	events, flows, err := builtin.BuildRecordDetectors(builtin.DetectorOptions{Families: families, Rules: rules})
+	if err != nil {
+		return nil, err
+	}
+	return detect.NewRecords(events, flows), nil
+}
+
+// Trouble lists detectors that a record broke, for a warning; "" when none.
+func (r DetectReport) Trouble() string {
+	var parts []string
+	for _, n := range slices.Sorted(maps.Keys(r.Panics)) {
+		parts = append(parts, fmt.Sprintf("%s %d times", n, r.Panics[n]))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"bartizan/internal/app"
+	"bartizan/internal/model"
+
+	"github.com/spf13/cobra"
+)
+
+func detectCmd(g *global) *cobra.Command {
+	q := app.DetectRequest{}
+	failOn, quarantine := "", ""
+	cmd := &cobra.Command{
+		Use: "detect FILE…|DIR|-", Short: "Find attackers in flow logs and logs", Args: cobra.MinimumNArgs(1),
+		Long: "Reads flow logs and logs (plain or gzip, folders, - for standard input) through the detectors and prints one signal\n" +
+			"per line. The clock is that of the records; their order does not matter much. Nothing is stored, decided or sent.\n\n" +
+			"Types: " + strings.Join(app.DetectTypes(), ", ") + ". auto recognises every record by its content.\n\n" +
+			"Exit codes: 0 no signal at or above --fail-on · 1 at least one · 2 wrong usage · 3 a whole input could not be read.\n" +
+			"Malformed records are counted on standard error and do not change the exit code.",
+		Example: "  bartizan detect --type vpcflow --format jsonl flow-logs/\n  zcat access.log.*.gz | bartizan detect --type access -",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			least, err := model.ParseSeverity(failOn)
+			if err != nil {
+				return usage(fmt.Errorf("--fail-on: %w", err))
+			}
+			if q.Rules != "" {
+				if st, err := os.Stat(q.Rules); err != nil || !st.IsDir() {
+					return usage(fmt.Errorf("--rules %q is not a folder that can be read", q.Rules))
+				}
+			}
+			q.Inputs, q.Stdin = args, g.env.Stdin
+			if quarantine != "" {
+				f, err := os.OpenFile(quarantine, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+				if err != nil {
+					return usage(fmt.Errorf("--quarantine: %w", err))
+				}
+				defer f.Close()
+				q.Quarantine = f
+			}
+			return runDetect(cmd, g, q, least)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&q.Type, "type", app.AutoFormat, "format of the records")
+	f.StringVar(&q.Rules, "rules", "", "folder with more rules of your own, <folder>/<group>/*.yaml")
+	f.StringVar(&failOn, "fail-on", "medium", "severity from which on a signal makes the exit code 1: info, low, medium, high, critical")
+	f.StringVar(&quarantine, "quarantine", "", "file that samples of malformed records are appended to, with their line numbers")
+	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(app.DetectTypes(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
+	return cmd
+}
+
+func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.Severity) error {
+	out := bufio.NewWriter(g.env.Stdout)
+	p := detectPrinter{format: g.format, out: out}
+	worst := false
+	start := time.Now()
+	rep, err := app.Detect(cmd.Context(), q, func(d app.Detected) error {
+		worst = worst || d.Signal.Severity >= least
+		return p.print(d)
+	})
+	if e := errors.Join(p.end(), out.Flush()); e != nil && err == nil {
+		err = fmt.Errorf("write results: %w", e)
+	}
+	var unread *app.UnreadError
+	if err != nil && !errors.As(err, &unread) {
+		if cmd.Context().Err() != nil {
+			return blind(err)
+		}
+		return usage(err)
+	}
+	note := fmt.Sprintf("bartizan: %d records of %d inputs, %d observations, %d malformed; %d signals, %d of them alerts; %s", rep.Counts.Records, rep.Inputs,
+		rep.Counts.Emitted, rep.Counts.Malformed, rep.Signals, rep.Alerts, time.Since(start).Round(time.Millisecond))
+	if t := rep.Trouble(); t != "" {
+		note += "; records broke detectors (please report it): " + t
+	}
+	fmt.Fprintln(g.env.Stderr, note)
+	switch {
+	case err != nil:
+		return blind(err)
+	case worst:
+		return &exitError{code: ExitFinding}
+	}
+	return nil
+}
+
+// detectLine is one signal as detect prints it.
+type detectLine struct {
+	ID         string         `json:"id"`
+	Time       time.Time      `json:"time"`
+	Kind       string         `json:"kind"`
+	Class      model.Class    `json:"class"`
+	Rule       string         `json:"rule"`
+	Title      string         `json:"title"`
+	Severity   string         `json:"severity"`
+	Confidence float64        `json:"confidence"`
+	Actor      model.Entity   `json:"actor"`
+	Address    string         `json:"address,omitempty"`
+	Target     detectTarget   `json:"target"`
+	Techniques []string       `json:"techniques"`
+	Count      int            `json:"count"`
+	Spoofable  bool           `json:"spoofable,omitempty"`
+	Related    []model.Entity `json:"related,omitempty"`
+	Evidence   string         `json:"evidence,omitempty"`
+	File       string         `json:"file"`
+	Record     uint64         `json:"record"`
+}
+
+type detectTarget struct {
+	Type  string `json:"type"`
+	Value string `json:"value"`
+}
+
+func lineOf(d app.Detected) detectLine {
+	s := d.Signal
+	l := detectLine{ID: s.ID.String(), Time: s.Time, Kind: s.Kind, Class: s.Class, Rule: s.Rule, Title: s.Title, Severity: s.Severity.String(),
+		Confidence: s.Confidence, Actor: s.Actor, Address: s.Address, Target: detectTarget{s.Asset.Kind, s.Asset.Name},
+		Techniques: s.Techniques, Count: s.Count, Spoofable: s.Spoofable, Related: s.Related, File: d.File, Record: d.Record}
+	if l.Techniques == nil {
+		l.Techniques = []string{}
+	}
+	if len(s.Evidence) > 0 {
+		l.Evidence = s.Evidence[0].Excerpt
+	}
+	return l
+}
+
+// detectPrinter prints signals as they come; json is one array.
+type detectPrinter struct {
+	format string
+	out    io.Writer
+	n      int
+}
+
+func (p *detectPrinter) print(d app.Detected) error {
+	l := lineOf(d)
+	p.n++
+	switch p.format {
+	case "jsonl":
+		return json.NewEncoder(p.out).Encode(l)
+	case "json":
+		sep := ",\n "
+		if p.n == 1 {
+			sep = "[\n "
+		}
+		text, err := json.Marshal(l)
+		if err == nil {
+			_, err = fmt.Fprint(p.out, sep, string(text))
+		}
+		return err
+	}
+	_, err := fmt.Fprintf(p.out, "%s  %-8s  %-24s  %s  %s  (%s, record %d)\n", l.Time.Local().Format(time.DateTime), l.Severity, l.Rule,
+		oneLine(l.Actor.Value(), 60), oneLine(l.Title, 120), oneLine(l.File, 120), l.Record)
+	return err
+}
+
+func (p *detectPrinter) end() error {
+	if p.format != "json" {
+		return nil
+	}
+	text := "\n]\n"
+	if p.n == 0 {
+		text = "[]\n"
+	}
+	_, err := io.WriteString(p.out, text)
+	return err
+}

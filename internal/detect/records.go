@@ -1,0 +1,123 @@
+package detect
+
+import (
+	"time"
+
+	"bartizan/internal/model"
+	"bartizan/internal/observe"
+)
+
+// Records runs detectors over records of flows and logs. Unlike Engine it sums
+// nothing up by time: what a record says is handed out with that record, and
+// only sweeps, which every further request confirms, are told once per Window.
+// It is used by one goroutine.
+type Records struct {
+	events []running
+	flows  []NamedFlow
+	panics map[string]uint64
+	engine *Engine // completes signals
+	swept  *Table[key, time.Time]
+	out    func(record uint64, s model.Signal)
+	record uint64
+	input  string
+	event  Emit
+	flow   FlowEmit
+}
+
+const (
+	sweepWindow = 10 * time.Minute
+	maxSweeps   = 65536
+)
+
+// NewRecords makes an engine that asks each detector in the order given.
+func NewRecords(events []Named, flows []NamedFlow) *Records {
+	r := &Records{flows: flows, engine: NewEngine(nil, Options{}), swept: NewTable[key, time.Time](maxSweeps), panics: map[string]uint64{}}
+	for _, n := range events {
+		r.events = append(r.events, running{name: n.Name, d: n.Detector})
+	}
+	r.event, r.flow = r.takeEvent, r.takeFlow
+	return r
+}
+
+// Process runs a batch through every detector. out is called for each signal,
+// with the index of the record that completed it, before Process returns.
+func (r *Records) Process(b *observe.LogBatch, out func(record uint64, s model.Signal)) {
+	r.out, r.input = out, Clean(b.Input, 128)
+	if len(b.Flows) > 0 {
+		for i := range r.flows {
+			r.runFlows(&r.flows[i], b.Flows)
+		}
+	}
+	for i := range b.Events {
+		e := &b.Events[i]
+		if !Actor(e.Remote).IsValid() {
+			continue
+		}
+		e.Sensor = r.input
+		r.record, r.engine.obs = e.Record, &e.Observation
+		for j := range r.events {
+			r.engine.run(&r.events[j], &e.Observation, r.event)
+		}
+	}
+	r.out, r.engine.obs = nil, nil
+}
+
+func (r *Records) runFlows(n *NamedFlow, flows []observe.Flow) {
+	defer func() {
+		if recover() != nil { // what it says may quote hostile bytes
+			r.panics[n.Name]++
+		}
+	}()
+	n.Detector.Detect(flows, r.flow)
+}
+
+// Panics counts by detector how often one was broken off by a record.
+func (r *Records) Panics() map[string]uint64 {
+	out := map[string]uint64{}
+	for n, c := range r.panics {
+		out[n] = c
+	}
+	for i := range r.events {
+		if c := r.events[i].panics; c > 0 {
+			out[r.events[i].name] = c
+		}
+	}
+	return out
+}
+
+func (r *Records) takeEvent(s *model.Signal) {
+	o := r.engine.obs
+	now := s.Time
+	if now.IsZero() {
+		now = o.Time
+	}
+	k := key{actor: Actor(o.Remote), kind: s.Kind, rule: s.Rule, sensor: r.input, spoofable: s.Spoofable || o.Spoofable}
+	if s.Class == model.ClassScan {
+		t, fresh := r.swept.Get(k)
+		if !fresh && Within(*t, now, sweepWindow) {
+			return
+		}
+		*t = now
+	}
+	full := r.engine.complete(s, k, now)
+	r.hand(r.record, full)
+}
+
+func (r *Records) takeFlow(s *model.Signal, f *observe.Flow) {
+	full := *s
+	full.Sensor, full.Count = r.input, max(s.Count, 1)
+	full.Evidence = append([]model.Evidence(nil), clamp(s.Evidence, model.MaxEvidence)...)
+	full.Related = append([]model.Entity(nil), clamp(s.Related, model.MaxRelated)...)
+	r.hand(f.Record, full)
+}
+
+func (r *Records) hand(record uint64, s model.Signal) {
+	s.ID = model.NewULID(s.Time)
+	if s.Check() != nil {
+		r.panics["signal"]++ // a bug in a detector
+		return
+	}
+	if r.out != nil {
+		r.out(record, s)
+	}
+}

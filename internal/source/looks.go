@@ -1,0 +1,66 @@
+package source
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// magics are the beginnings of files that are no logs.
+var magics = [...]struct{ magic, name string }{
+	{"\x1f\x8b", "gzip-compressed data"},
+	{"PK\x03\x04", "a ZIP archive"},
+	{"\x28\xb5\x2f\xfd", "zstd-compressed data"},
+	{"BZh", "bzip2-compressed data"},
+	{"\xfd7zXZ\x00", "xz-compressed data"},
+	{"PAR1", "a Parquet file"},
+	{"Obj\x01", "an Avro file"},
+	{"ElfFile\x00", "a Windows event log (EVTX); export it as JSON"},
+	{"\x7fELF", "a program (ELF)"},
+	{"\x89PNG", "a PNG image"},
+	{"\xff\xd8\xff", "a JPEG image"},
+	{"%PDF-", "a PDF document"},
+	{"\xd4\xc3\xb2\xa1", "a packet capture (pcap)"},
+	{"\xa1\xb2\xc3\xd4", "a packet capture (pcap)"},
+	{"\x4d\x3c\xb2\xa1", "a packet capture (pcap)"},
+	{"\x0a\x0d\x0d\x0a", "a packet capture (pcapng)"},
+	{"SQLite format 3\x00", "an SQLite database"},
+	{"LPKSHHRH", "a binary journal of systemd; export it with journalctl -o json"},
+}
+
+// Looks says in our words what the first bytes of an input look like.
+func Looks(head []byte) string {
+	for _, m := range magics {
+		if bytes.HasPrefix(head, []byte(m.magic)) {
+			return m.name
+		}
+	}
+	t := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
+	switch {
+	case len(t) == 0:
+		return "white space"
+	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
+		return "UTF-16 text; convert it to UTF-8"
+	case bytes.IndexByte(head, 0) >= 0:
+		return "binary data"
+	case bytes.HasPrefix(t, []byte("{")):
+		return "JSON"
+	case bytes.HasPrefix(t, []byte("[")) && (bytes.HasPrefix(bytes.TrimLeft(t[1:], " \t\r\n"), []byte("{"))):
+		return "a JSON array"
+	case bytes.HasPrefix(t, []byte("<?xml")), bytes.HasPrefix(t, []byte("<Event")):
+		return "XML"
+	case bytes.HasPrefix(bytes.ToLower(t), []byte("<!doctype html")), bytes.HasPrefix(bytes.ToLower(t), []byte("<html")):
+		return "an HTML page"
+	case !utf8.Valid(t[:max(0, len(t)-utf8.UTFMax)]):
+		return "text in another encoding than UTF-8, or binary data"
+	case bytes.HasPrefix(t, []byte("#separator")):
+		return "a Zeek log"
+	}
+	line, _, _ := bytes.Cut(t, []byte("\n"))
+	if n := bytes.Count(line, []byte(",")); n >= 3 {
+		return "comma-separated text"
+	}
+	if n := bytes.Count(line, []byte("\t")); n >= 3 {
+		return "tab-separated text"
+	}
+	return "plain text"
+}

@@ -1,0 +1,125 @@
+// Package transport brings bytes to formats: files (plain or gzip), folders,
+// streams, and files that are still being written.
+package transport
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"bartizan/internal/source"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// MaxFiles is how many files a folder may hold.
+const MaxFiles = 1 << 20
+
+// Expand turns names into files: a folder into the regular files under it, in
+// the order of their names; hidden ones are left out. "-" stays.
+func Expand(names []string) ([]string, error) {
+	var out []string
+	for _, n := range names {
+		if n == "-" {
+			out = append(out, n)
+			continue
+		}
+		st, err := os.Stat(n)
+		if err != nil {
+			return nil, fmt.Errorf("find input: %w", err)
+		}
+		if !st.IsDir() {
+			out = append(out, n)
+			continue
+		}
+		before := len(out)
+		err = filepath.WalkDir(n, func(p string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case p != n && strings.HasPrefix(d.Name(), "."):
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+			case d.Type().IsRegular():
+				out = append(out, p)
+			}
+			if len(out) > MaxFiles {
+				return fmt.Errorf("more than %d files", MaxFiles)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list folder %s: %w", n, err)
+		}
+		if len(out) == before {
+			return nil, fmt.Errorf("list folder %s: there is no file in it", n)
+		}
+	}
+	return out, nil
+}
+
+// File reads a file to its end, or a stream. It implements source.Source.
+type File struct {
+	Path   string
+	Stream io.Reader // read instead of Path when set
+	Opts   source.Options
+
+	counts source.Counts
+}
+
+// Counts is what Run has read.
+func (f *File) Counts() source.Counts { return f.counts }
+
+// Run implements source.Source. It fails with a *source.WrongError when
+// nothing in the file could be read, after everything was tried.
+func (f *File) Run(ctx context.Context, emit source.Emit) (err error) {
+	src := f.Stream
+	if src == nil {
+		file, err := os.Open(f.Path)
+		if err != nil {
+			return fmt.Errorf("open input: %w", err)
+		}
+		defer file.Close()
+		if st, err := file.Stat(); err != nil || st.IsDir() {
+			return errors.Join(err, fmt.Errorf("open input %s: it is a folder or cannot be looked at", f.Path))
+		}
+		src = file
+	}
+	src, done, err := Decompress(src)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.Opts.Input, err)
+	}
+	defer done()
+	r := source.NewReader(f.Opts)
+	defer func() { f.counts = r.Counts() }()
+	if err := r.Read(ctx, src, emit); err != nil {
+		return err
+	}
+	return r.Verdict()
+}
+
+// Decompress unpacks gzip (also of several members, RFC 1952 §2.2) when the
+// stream begins like it; done gives back what it holds.
+func Decompress(r io.Reader) (out io.Reader, done func(), err error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	magic, err := b.Peek(3)
+	if err != nil && err != io.EOF {
+		return nil, nil, err
+	}
+	if !bytes.HasPrefix(magic, []byte{0x1f, 0x8b, 8}) {
+		return b, func() {}, nil
+	}
+	z, err := gzip.NewReader(b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("unpack gzip: %w", err)
+	}
+	return z, func() { _ = z.Close() }, nil // Close only repeats the error of Read
+}

@@ -1,0 +1,359 @@
+// Package vpcflow reads AWS VPC Flow Logs as text, version 2 to 10, with any
+// custom order of fields (Amazon VPC User Guide, "Flow log records"). Files
+// that AWS writes to S3 begin with a line that names the fields; records
+// without one are read in the default format of version 2, or in the order that
+// the configuration gives.
+package vpcflow
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"strings"
+
+	"bartizan/internal/observe"
+	"bartizan/internal/source"
+)
+
+// Config of the format.
+type Config struct {
+	// Fields is the custom format of the flow log, as given to AWS, for records
+	// that come without a header line; empty: the default of version 2.
+	Fields string `yaml:"fields"`
+}
+
+// Default configuration.
+func Default() Config { return Config{} }
+
+const defaultFields = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+
+// New makes the format.
+func New(c Config) (source.Format, error) {
+	f := format{custom: c.Fields != ""}
+	if c.Fields == "" {
+		c.Fields = defaultFields
+	}
+	if f.columns = header([]byte(c.Fields)); f.columns == nil {
+		return nil, errors.New("vpcflow: fields must name srcaddr and dstaddr (or pkt-srcaddr and pkt-dstaddr), separated by blanks")
+	}
+	return f, nil
+}
+
+type format struct {
+	columns []column
+	custom  bool
+}
+
+// Decoder implements source.Format.
+func (f format) Decoder() source.Decoder {
+	return &decoder{columns: f.columns, known: f.custom}
+}
+
+// column is what a field means to us.
+type column uint8
+
+const (
+	skip column = iota
+	version
+	srcAddr
+	dstAddr
+	srcPort
+	dstPort
+	protocol
+	packets
+	octets
+	start
+	end
+	action
+	status
+	flags
+	pktSrc
+	pktDst
+)
+
+// columnOf reads a field's name; known says whether AWS has it at all.
+func columnOf(name string) (c column, known bool) {
+	switch strings.TrimSuffix(strings.TrimPrefix(name, "${"), "}") {
+	case "version":
+		return version, true
+	case "srcaddr":
+		return srcAddr, true
+	case "dstaddr":
+		return dstAddr, true
+	case "srcport":
+		return srcPort, true
+	case "dstport":
+		return dstPort, true
+	case "protocol":
+		return protocol, true
+	case "packets":
+		return packets, true
+	case "bytes":
+		return octets, true
+	case "start":
+		return start, true
+	case "end":
+		return end, true
+	case "action":
+		return action, true
+	case "log-status":
+		return status, true
+	case "tcp-flags":
+		return flags, true
+	case "pkt-srcaddr":
+		return pktSrc, true
+	case "pkt-dstaddr":
+		return pktDst, true
+	case "account-id", "interface-id", "vpc-id", "subnet-id", "instance-id", "type", "region", "az-id",
+		"sublocation-type", "sublocation-id", "pkt-src-aws-service", "pkt-dst-aws-service", "flow-direction",
+		"traffic-path", "ecs-cluster-arn", "ecs-cluster-name", "ecs-container-instance-arn",
+		"ecs-container-instance-id", "ecs-container-id", "ecs-second-container-id", "ecs-service-name",
+		"ecs-task-definition-arn", "ecs-task-arn", "ecs-task-id", "reject-reason", "resource-id", "encryption-status":
+		return skip, true
+	}
+	return skip, false
+}
+
+// maxColumns is more than AWS has fields.
+const maxColumns = 128
+
+// header reads a line that names fields; nil when it does not. Names that AWS
+// adds after this was written are skipped, as long as both addresses are there.
+func header(line []byte) []column {
+	words := strings.Fields(string(line[:min(len(line), 8192)]))
+	if len(words) < 2 || len(words) > maxColumns {
+		return nil
+	}
+	var out []column
+	var seen [pktDst + 1]bool
+	named := 0
+	for _, w := range words {
+		c, known := columnOf(w)
+		if known {
+			named++
+		}
+		if c != skip && seen[c] {
+			return nil
+		}
+		seen[c] = true
+		out = append(out, c)
+	}
+	if named*2 < len(words) || !(seen[srcAddr] || seen[pktSrc]) || !(seen[dstAddr] || seen[pktDst]) {
+		return nil
+	}
+	// The packet's own addresses count only where the interface's are missing.
+	for i, c := range out {
+		switch {
+		case c == pktSrc && !seen[srcAddr]:
+			out[i] = srcAddr
+		case c == pktDst && !seen[dstAddr]:
+			out[i] = dstAddr
+		case c == pktSrc, c == pktDst:
+			out[i] = skip
+		}
+	}
+	return out
+}
+
+type decoder struct {
+	columns []column
+	known   bool // columns come from a header line or the configuration
+}
+
+// Decode implements source.Decoder.
+func (d *decoder) Decode(line []byte, at uint64, b *observe.LogBatch) error {
+	if c := line[0]; c >= 'a' && c <= 'z' || c == '$' {
+		name, _, _ := bytes.Cut(line, []byte(" "))
+		if _, known := columnOf(string(name)); known {
+			if h := header(line); h != nil {
+				d.columns, d.known = h, true
+				return source.ErrHeader
+			}
+		}
+	}
+	n := len(b.Flows)
+	if n < cap(b.Flows) {
+		b.Flows = b.Flows[:n+1]
+		b.Flows[n] = observe.Flow{}
+	} else {
+		b.Flows = append(b.Flows, observe.Flow{})
+	}
+	f := &b.Flows[n]
+	ok, err := d.parse(line, f)
+	if err == nil && ok {
+		f.Record = at
+		return nil
+	}
+	b.Flows = b.Flows[:n]
+	return err
+}
+
+// Errors of a record; values, because a hostile file has millions.
+var (
+	errCount   = errors.New("number of fields does not match the header line")
+	errAddress = errors.New("an address is none")
+	errNumber  = errors.New("a number is none, or too large")
+	errWord    = errors.New("action or log-status is unknown")
+	errVersion = errors.New("a record of a custom format without a header line: set fields to the flow log's format")
+)
+
+// parse reads a record in place; ok is false for one without a flow.
+func (d *decoder) parse(line []byte, f *observe.Flow) (ok bool, err error) {
+	i, data := 0, true
+	var v uint64
+	for k, c := range d.columns {
+		if i > len(line) || i == len(line) && k > 0 {
+			return false, d.count(line)
+		}
+		tok := line[i:]
+		if n := bytes.IndexByte(tok, ' '); n >= 0 {
+			tok = tok[:n]
+		}
+		i += len(tok) + 1
+		if c == skip {
+			continue
+		}
+		if len(tok) == 1 && tok[0] == '-' {
+			if c != flags {
+				data = data && c != srcAddr && c != dstAddr
+			}
+			continue
+		}
+		switch c {
+		case srcAddr, dstAddr:
+			a, good := address(tok)
+			if !good {
+				return false, d.wrong(errAddress)
+			}
+			if c == srcAddr {
+				f.Src = a
+			} else {
+				f.Dst = a
+			}
+		case action:
+			switch string(tok) {
+			case "ACCEPT":
+				f.Action = observe.FlowAccept
+			case "REJECT":
+				f.Action = observe.FlowReject
+			default:
+				return false, d.wrong(errWord)
+			}
+		case status:
+			switch string(tok) {
+			case "OK", "SKIPDATA", "NODATA":
+			default:
+				return false, d.wrong(errWord)
+			}
+			data = data && tok[0] == 'O'
+		default:
+			if v, err = number(tok); err != nil || !set(f, c, v) {
+				return false, d.wrong(errNumber)
+			}
+			if c == version && v != 2 && !d.known {
+				return false, errVersion
+			}
+		}
+	}
+	if i < len(line) {
+		return false, d.count(line)
+	}
+	f.HasFlags = f.HasFlags && f.Proto == observe.ProtoTCP
+	return data, nil
+}
+
+// wrong keeps "not ours at all" apart from "ours and broken" as long as no
+// header said what to expect.
+func (d *decoder) wrong(err error) error {
+	if !d.known {
+		return source.ErrFormat
+	}
+	return err
+}
+
+func (d *decoder) count(line []byte) error {
+	if !d.known && len(line) > 2 && line[0] >= '3' && line[0] <= '9' && line[1] == ' ' && bytes.Contains(line, []byte(" eni-")) {
+		return errVersion
+	}
+	return d.wrong(errCount)
+}
+
+// set stores a number; false when it does not fit.
+func set(f *observe.Flow, c column, v uint64) bool {
+	switch c {
+	case version:
+		return v >= 2 && v <= 255
+	case srcPort:
+		f.SrcPort = uint16(v)
+		return v <= 0xffff
+	case dstPort:
+		f.DstPort = uint16(v)
+		return v <= 0xffff
+	case protocol:
+		f.Proto = uint8(v)
+		return v <= 0xff
+	case packets:
+		f.Packets = v
+	case octets:
+		f.Bytes = v
+	case start:
+		f.Start = int64(v & maxSeconds)
+		return v <= maxSeconds
+	case end:
+		f.End = int64(v & maxSeconds)
+		return v <= maxSeconds
+	case flags:
+		f.Flags, f.HasFlags = uint8(v), true
+		return v <= 0xff
+	}
+	return true
+}
+
+// maxSeconds is the year 10889: far enough, and no arithmetic on it overflows.
+const maxSeconds = 1<<48 - 1
+
+func number(tok []byte) (v uint64, err error) {
+	if len(tok) == 0 || len(tok) > 19 {
+		return 0, errNumber
+	}
+	for _, c := range tok {
+		c -= '0'
+		if c > 9 {
+			return 0, errNumber
+		}
+		v = v*10 + uint64(c)
+	}
+	return v, nil
+}
+
+func address(tok []byte) (a observe.Addr, ok bool) {
+	var v, part uint32
+	digits, dots := 0, 0
+	for _, c := range tok {
+		switch {
+		case c >= '0' && c <= '9':
+			part = part*10 + uint32(c-'0')
+			if digits++; digits > 3 || part > 255 {
+				return address6(tok)
+			}
+		case c == '.' && digits > 0 && dots < 3:
+			v = v<<8 | part
+			part, digits = 0, 0
+			dots++
+		default:
+			return address6(tok)
+		}
+	}
+	return observe.Addr4(v<<8 | part), dots == 3 && digits > 0
+}
+
+func address6(tok []byte) (observe.Addr, bool) {
+	if len(tok) > 45 || bytes.IndexByte(tok, ':') < 0 {
+		return observe.Addr{}, false
+	}
+	a, err := netip.ParseAddr(string(tok))
+	if err != nil || a.Zone() != "" {
+		return observe.Addr{}, false
+	}
+	return observe.AddrOf(a), true
+}
