@@ -8,7 +8,7 @@ import (
 	"io/fs"
 )
 
-//go:embed rules sigma
+//go:embed rules sigma hunts
 var files embed.FS
 
 // Rules is the folder of detection rules, one sub-folder per group.
@@ -16,6 +16,9 @@ func Rules() fs.FS { return sub("rules") }
 
 // Sigma is the folder of field mappings for Sigma rules.
 func Sigma() fs.FS { return sub("sigma") }
+
+// Hunts is the folder of saved hunts, one .sql file each.
+func Hunts() fs.FS { return sub("hunts") }
 
 func sub(dir string) fs.FS {
 	f, err := fs.Sub(files, dir)

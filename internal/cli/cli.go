@@ -15,6 +15,7 @@ import (
 	"bartizan/internal/api"
 	"bartizan/internal/app"
 	"bartizan/internal/drill"
+	"bartizan/internal/lake/query"
 
 	"github.com/spf13/cobra"
 )
@@ -76,6 +77,14 @@ func Main(ctx context.Context, env Env, args []string) int {
 	if len(args) == 1 && args[0] == drill.AttackerVerb {
 		if err := drill.Attackers(ctx, env.Stdin, env.Stdout); err != nil {
 			fmt.Fprintln(env.Stderr, "bartizan: attackers:", err)
+			return ExitBlind
+		}
+		return ExitOK
+	}
+	if len(args) == 1 && args[0] == query.ChildVerb {
+		// The engine of a hunt, likewise.
+		if err := query.RunChild(ctx, env.Stdin, env.Stdout); err != nil {
+			fmt.Fprintln(env.Stderr, "bartizan: hunt:", err)
 			return ExitBlind
 		}
 		return ExitOK
@@ -143,7 +152,7 @@ func newRoot(env Env) *cobra.Command {
 		}
 		return nil
 	}
-	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), detectCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
+	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), detectCmd(g), huntCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
 		evidenceCmd(g), exportCmd(g), replayCmd(g), rulesCmd(g), configCmd(g), versionCmd(g))
 	return root
 }

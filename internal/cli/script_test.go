@@ -2,9 +2,12 @@ package cli_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +22,8 @@ import (
 
 	"bartizan/internal/api"
 	"bartizan/internal/cli"
+	"bartizan/internal/lake"
+	"bartizan/internal/lake/query"
 	"bartizan/internal/ocsf"
 	"bartizan/internal/ocsf/ocsftest"
 
@@ -58,7 +63,14 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			return nil
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "hunt" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			return query.Available(), nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"makelake": makeLake, "treesum": treeSum,
 			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "events": events,
 		},
 	})
@@ -72,6 +84,49 @@ func freePort() (string, error) {
 	}
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	return port, errors.Join(err, l.Close())
+}
+
+// makelake DIR FILE writes what a file of JSON lines says into a lake.
+func makeLake(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: makelake DIR FILE")
+	}
+	l, err := lake.Open(ts.MkAbs(args[0]), lake.Options{})
+	ts.Check(err)
+	var sum lake.Imported
+	ts.Check(l.Import(context.Background(), args[1], strings.NewReader(ts.ReadFile(args[1])), &sum))
+	ts.Check(l.Flush())
+	if sum.BadLines > 0 {
+		ts.Fatalf("%+v", sum)
+	}
+}
+
+// treesum NAME DIR puts a hash of every name and byte below a folder into a variable; when it has a value already, the
+// two must be the same.
+func treeSum(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: treesum NAME DIR")
+	}
+	h := sha256.New()
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[1]), func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(h, p, d.Type())
+		if d.Type().IsRegular() {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			h.Write(b)
+		}
+		return nil
+	}))
+	sum := hex.EncodeToString(h.Sum(nil))
+	if old := ts.Getenv(args[0]); old != "" && old != sum {
+		ts.Fatalf("%s has changed", args[1])
+	}
+	ts.Setenv(args[0], sum)
 }
 
 // ready DATA waits for the node with that data folder.

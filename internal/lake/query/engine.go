@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,6 +62,7 @@ type engine struct {
 	db      *sql.DB
 	control *sql.Conn
 	bad     []Skipped
+	gone    bool     // a file was no longer there
 	made    []string // views
 }
 
@@ -155,7 +157,7 @@ func (e *engine) makeViews(ctx context.Context, want []*view) error {
 			if have, err = e.shapeOf(ctx, source); err != nil {
 				return err
 			}
-			raw = "SELECT * FROM " + source
+			raw = "SELECT * EXCLUDE (class) REPLACE (day::VARCHAR::DATE AS day, hour::VARCHAR::INTEGER AS hour) FROM " + source
 		}
 		for _, s := range []string{v.sql(source, have), "CREATE VIEW " + ident(v.raw()) + " AS " + raw} {
 			if _, err := e.control.ExecContext(ctx, s); err != nil {
@@ -175,7 +177,9 @@ func (e *engine) files(class string) []string {
 			continue
 		}
 		full := filepath.Join(e.order.Lake, f)
-		if why := notParquet(full); why != "" {
+		why, gone := notParquet(full)
+		e.gone = e.gone || gone
+		if why != "" {
 			e.bad = append(e.bad, Skipped{File: f, Reason: why})
 			continue
 		}
@@ -184,13 +188,17 @@ func (e *engine) files(class string) []string {
 	return out
 }
 
-// notParquet looks at both ends of a file.
-func notParquet(path string) string {
+// notParquet looks at both ends of a file and says what is wrong with it, or that it is no longer there.
+func notParquet(path string) (why string, gone bool) {
 	f, err := os.Open(path)
 	if err != nil {
-		return oneLine(err.Error())
+		return oneLine(err.Error()), errors.Is(err, fs.ErrNotExist)
 	}
 	defer f.Close()
+	return badEnds(f), false
+}
+
+func badEnds(f *os.File) string {
 	st, err := f.Stat()
 	if err != nil {
 		return oneLine(err.Error())
@@ -371,11 +379,10 @@ func columnsOf(stmt *duckdb.Stmt, rows driver.Rows) ([]Column, []duckdb.TypeInfo
 	cols, infos := make([]Column, len(names)), make([]duckdb.TypeInfo, len(names))
 	named, _ := rows.(driver.RowsColumnTypeDatabaseTypeName)
 	for i, name := range names {
-		info, err := stmt.ColumnTypeInfo(i)
-		if err != nil {
-			return nil, nil, err
+		cols[i].Name = name
+		if info, err := stmt.ColumnTypeInfo(i); err == nil { // not known where a parameter has no type of its own
+			infos[i] = info
 		}
-		infos[i], cols[i].Name = info, name
 		if named != nil {
 			cols[i].Type = named.ColumnTypeDatabaseTypeName(i)
 		}
@@ -384,7 +391,7 @@ func columnsOf(stmt *duckdb.Stmt, rows driver.Rows) ([]Column, []duckdb.TypeInfo
 }
 
 func (e *engine) done(truncated bool) *done {
-	d := &done{Truncated: truncated, NotLooked: e.bad}
+	d := &done{Truncated: truncated, NotLooked: e.bad, Gone: e.gone}
 	for _, list := range e.order.Files {
 		d.Files += len(list)
 	}

@@ -111,6 +111,9 @@ type Result struct {
 	Truncated bool                `json:"truncated,omitempty"` // a limit of the answer cut it
 	NotLooked []Skipped           `json:"not_looked_at,omitempty"`
 	Files     int                 `json:"files"` // looked at
+
+	matches []Match // of a retro-match
+	gone    bool    // a file was no longer there
 }
 
 // ErrNoEngine says that this program was built without the engine.
@@ -157,16 +160,29 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Result, error) {
 	if err := checkRequest(&req); err != nil {
 		return nil, err
 	}
-	files, skipped, err := e.choose(mentioned(req.SQL), req.Range)
-	if err != nil {
-		return nil, err
+	return e.settle(ctx, mentioned(req.SQL), req.Range, order{Lake: e.Lake, Limits: req.Limits, SQL: req.SQL, Params: req.Params})
+}
+
+// maxSelects is how often files are selected again because some have been compacted away meanwhile.
+const maxSelects = 4
+
+// settle asks about the files there are, again when some of them are gone.
+func (e *Engine) settle(ctx context.Context, want []*view, r Range, o order) (*Result, error) {
+	for try := 1; ; try++ {
+		files, skipped, err := e.choose(ctx, want, r)
+		if err != nil {
+			return nil, err
+		}
+		o.Files = files
+		res, err := e.ask(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		if !res.gone || try == maxSelects {
+			res.NotLooked = append(skipped, res.NotLooked...)
+			return res, nil
+		}
 	}
-	res, err := e.ask(ctx, order{Lake: e.Lake, Limits: req.Limits, SQL: req.SQL, Params: req.Params, Files: files})
-	if err != nil {
-		return nil, err
-	}
-	res.NotLooked = append(skipped, res.NotLooked...)
-	return res, nil
 }
 
 func checkRequest(req *Request) error {

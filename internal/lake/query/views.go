@@ -118,3 +118,6 @@ func (c *column) sql(have shape) string {
 func ident(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// Available says whether this program has the engine (see ErrNoEngine).
+func Available() bool { return engineBuilt }

@@ -35,6 +35,7 @@ type reply struct {
 type done struct {
 	Files     int       `json:"files"`
 	Truncated bool      `json:"truncated,omitempty"`
+	Gone      bool      `json:"gone,omitempty"` // a file was no longer there
 	NotLooked []Skipped `json:"not_looked_at,omitempty"`
 }
 
@@ -73,10 +74,14 @@ func collect(from io.Reader, l Limits) (*Result, error) {
 			if len(r.Done.NotLooked) > maxSkipped {
 				return res, fmt.Errorf("hunt: the engine's answer makes no sense: %w", jail.ErrFrame)
 			}
-			res.Files, res.NotLooked, res.Truncated = r.Done.Files, r.Done.NotLooked, r.Done.Truncated
+			res.Files, res.NotLooked, res.Truncated, res.gone = r.Done.Files, r.Done.NotLooked, r.Done.Truncated, r.Done.Gone
 			return res, nil
 		case r.Reset:
 			res.Columns, res.Rows, size = []Column{}, res.Rows[:0], 0
+		case r.Matches != nil:
+			if res.matches, err = readMatches(res.matches, r.Matches); err != nil {
+				return res, err
+			}
 		case r.Columns != nil:
 			if len(r.Columns) > maxColumns {
 				return res, fmt.Errorf("hunt: %d columns, at most %d: %w", len(r.Columns), maxColumns, ErrLimit)

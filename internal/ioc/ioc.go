@@ -1,0 +1,224 @@
+// Package ioc reads lists of indicators of compromise that others publish: STIX 2.1 bundles, MISP events, CSV and plain
+// text. Every value becomes canonical as model.ParseEntity makes it; what cannot be used is reported with its line and never
+// dropped in silence. It knows nothing about what the indicators are used for, and fetches nothing.
+package ioc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+
+	"bartizan/internal/model"
+)
+
+// TypeUserAgent is a User-Agent header, byte for byte: an indicator that is no entity, because it names nobody.
+const TypeUserAgent model.EntityType = "user-agent"
+
+// Caps on a list. What is over is an error: half a list looks like a whole one.
+const (
+	MaxBytes      = 128 << 20
+	MaxIndicators = 2_000_000
+	MaxProblems   = 10_000 // kept; List.Unusable counts all
+	maxLine       = 64 << 10
+	maxDepth      = 64
+)
+
+// Indicator is one thing to look for. Value is canonical for its Type.
+type Indicator struct {
+	Type  model.EntityType `json:"type"`
+	Value string           `json:"value"`
+	Line  int              `json:"line"`           // of the list, from 1
+	Note  string           `json:"note,omitempty"` // what the list calls it, cut; hostile text
+}
+
+// Problem is an entry that is not looked for.
+type Problem struct {
+	Line   int    `json:"line"`
+	Text   string `json:"text"` // the entry, cut; hostile text
+	Reason string `json:"reason"`
+}
+
+// List is what a file says. An indicator that occurs twice is kept once, with its first line.
+type List struct {
+	Format     string // stix, misp, csv, text
+	Indicators []Indicator
+	Problems   []Problem
+	Unusable   int // how many problems there were
+
+	seen map[Indicator]bool
+}
+
+// Read reads a list and finds out its format. The error says that it cannot be read at all.
+func Read(r io.Reader) (*List, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read indicators: %w", err)
+	}
+	if len(raw) > MaxBytes {
+		return nil, fmt.Errorf("read indicators: more than %d MiB", MaxBytes>>20)
+	}
+	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
+	l := &List{seen: map[Indicator]bool{}}
+	body := bytes.TrimLeft(raw, " \t\r\n")
+	switch {
+	case len(body) == 0:
+		return nil, errors.New("read indicators: the list is empty")
+	case body[0] == '{' || body[0] == '[':
+		err = l.readJSON(raw)
+	case bytes.IndexByte(raw, 0) >= 0:
+		err = errors.New("this is no text: give STIX or MISP JSON, CSV, or one indicator per line")
+	default:
+		err = l.readLines(raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read indicators: %w", err)
+	}
+	return l, nil
+}
+
+// add takes a value of a known type.
+func (l *List) add(line int, t model.EntityType, value, note string) error {
+	value = Refang(strings.TrimSpace(value))
+	n := Indicator{Type: t, Value: value}
+	if t == TypeUserAgent {
+		if value == "" || len(value) > model.MaxEntity || !utf8.ValidString(value) {
+			l.problem(line, value, "an empty, overlong or undecodable user agent")
+			return nil
+		}
+	} else {
+		e, err := model.ParseEntity(t, value)
+		if err != nil {
+			l.problem(line, value, err.Error())
+			return nil
+		}
+		if p, ok := e.Prefix(); ok && tooWide(p) {
+			l.problem(line, value, "a prefix this wide would match nearly everybody")
+			return nil
+		}
+		n.Value = e.Value()
+	}
+	if l.seen[n] {
+		return nil
+	}
+	if len(l.Indicators) >= MaxIndicators {
+		return fmt.Errorf("line %d: more than %d indicators", line, MaxIndicators)
+	}
+	l.seen[n] = true
+	n.Line, n.Note = line, cutText(note, 120)
+	l.Indicators = append(l.Indicators, n)
+	return nil
+}
+
+// tooWide: nobody means a quarter of the Internet.
+func tooWide(p netip.Prefix) bool {
+	if p.Addr().Is4() {
+		return p.Bits() < 8
+	}
+	return p.Bits() < 16
+}
+
+func (l *List) problem(line int, text, reason string) {
+	l.Unusable++
+	if len(l.Problems) < MaxProblems {
+		l.Problems = append(l.Problems, Problem{Line: line, Text: cutText(text, 120), Reason: cutText(reason, 240)})
+	}
+}
+
+func cutText(s string, max int) string {
+	s = strings.ToValidUTF8(s, "?")
+	if r := []rune(s); len(r) > max {
+		return string(r[:max-1]) + "…"
+	}
+	return s
+}
+
+// Refang undoes how people write indicators so that nobody clicks them: hxxp://, [.], (.), [:], [at].
+func Refang(s string) string {
+	if strings.ContainsAny(s, "[({") {
+		s = refanger().Replace(s)
+	}
+	if len(s) > 4 && strings.EqualFold(s[:4], "hxxp") {
+		s = "http" + s[4:]
+	}
+	return s
+}
+
+func refanger() *strings.Replacer {
+	return strings.NewReplacer("[.]", ".", "(.)", ".", "{.}", ".", "[dot]", ".", "(dot)", ".", "[:]", ":", "[://]", "://", "[/]", "/")
+}
+
+// guess says what an untyped value is; "" when it is nothing that is known.
+func guess(value string) (model.EntityType, string) {
+	v := Refang(strings.TrimSpace(value))
+	switch {
+	case v == "":
+		return "", "empty"
+	case strings.Contains(v, "://"):
+		return model.TypeURL, ""
+	case isIP(v):
+		return model.TypeIP, ""
+	case isHex(v) && len(v) == 64:
+		return model.TypeSHA256, ""
+	case isHex(v) && (len(v) == 32 || len(v) == 40):
+		return "", fmt.Sprintf("%d hex digits may be MD5, SHA-1, JA3 or HASSH: write ja3:…, hassh:…; of files only SHA-256 is kept", len(v))
+	case isJA4(v):
+		return model.TypeJA4, ""
+	case strings.Contains(v, ".") && !strings.ContainsAny(v, " \t/\\@"):
+		return model.TypeDomain, ""
+	case isAccessKey(v):
+		return model.TypeAccessKey, ""
+	}
+	return "", "neither address, domain, URL, SHA-256, JA4 nor access key; write type:value"
+}
+
+func isIP(v string) bool {
+	if _, err := netip.ParseAddr(v); err == nil {
+		return true
+	}
+	_, err := netip.ParsePrefix(v)
+	return err == nil
+}
+
+func isHex(v string) bool { return strings.Trim(v, "0123456789abcdefABCDEF") == "" }
+
+// isJA4 knows the form a_b_c: ten characters, twelve hex digits, twelve hex digits.
+func isJA4(v string) bool {
+	p := strings.Split(v, "_")
+	return len(p) == 3 && len(p[0]) == 10 && len(p[1]) == 12 && len(p[2]) == 12 && isHex(p[1]) && isHex(p[2]) && strings.ContainsAny(p[0][:1], "tqd")
+}
+
+// isAccessKey knows identifiers of AWS keys (AKIA, ASIA, 20 characters).
+func isAccessKey(v string) bool {
+	return len(v) == 20 && (strings.HasPrefix(v, "AKIA") || strings.HasPrefix(v, "ASIA")) && strings.ToUpper(v) == v
+}
+
+// typeNamed reads the names that lists use for types, in any spelling.
+func typeNamed(name string) (model.EntityType, bool) {
+	switch strings.NewReplacer("_", "-", " ", "-").Replace(strings.ToLower(strings.TrimSpace(name))) {
+	case "ip", "ipv4", "ipv6", "ipv4-addr", "ipv6-addr", "ip-src", "ip-dst", "address", "cidr", "prefix", "ip-range":
+		return model.TypeIP, true
+	case "domain", "hostname", "host", "domain-name", "fqdn":
+		return model.TypeDomain, true
+	case "url", "uri", "link":
+		return model.TypeURL, true
+	case "sha256", "sha-256", "filehash-sha256", "file-hash-sha256":
+		return model.TypeSHA256, true
+	case "ja3", "ja3-fingerprint-md5":
+		return model.TypeJA3, true
+	case "ja4", "ja4-plus", "ja4-fingerprint":
+		return model.TypeJA4, true
+	case "hassh", "hassh-md5":
+		return model.TypeHASSH, true
+	case "access-key", "aws-access-key", "accesskey":
+		return model.TypeAccessKey, true
+	case "user-agent", "useragent", "ua", "http-user-agent":
+		return TypeUserAgent, true
+	case "prompt":
+		return model.TypePrompt, true
+	}
+	return "", false
+}

@@ -1,0 +1,110 @@
+package ioc
+
+import (
+	"strings"
+	"testing"
+
+	"bartizan/internal/model"
+)
+
+const bundle = `{"type":"bundle","id":"bundle--1","objects":[
+{"type":"identity","name":"somebody"},
+{"type":"indicator","name":"scanner","pattern":"[ipv4-addr:value = '192.0.2.1' OR ipv4-addr:value ISSUBSET '198.51.100.0/24']","pattern_type":"stix"},
+{"type":"indicator","pattern":"[file:hashes.'SHA-256' = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA']"},
+{"type":"indicator","pattern":"[domain-name:value IN ('Evil.Example', 'bad.example')] OR [url:value = 'http://x.example/it\\'s']"},
+{"type":"indicator","pattern":"[ipv4-addr:value = '192.0.2.9' AND domain-name:value = 'x.example']"},
+{"type":"indicator","pattern":"[file:hashes.MD5 = '00']"},
+{"type":"indicator","pattern":"rule x {}","pattern_type":"yara"},
+{"type":"indicator","pattern":"[ipv4-addr:value = '192.0.2.8']","revoked":true}
+]}`
+
+const event = `{"response":[{"Event":{"info":"x","Attribute":[
+{"type":"ip-dst|port","value":"192.0.2.1|443","comment":"c2"},
+{"type":"md5","value":"00000000000000000000000000000000"},
+{"type":"ja3-fingerprint-md5","value":"ABCDEF00000000000000000000000000"}],
+"Object":[{"name":"file","Attribute":[
+{"type":"filename|sha256","value":"x.sh|` + "bb" + `bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}]}]}}]}`
+
+func TestRead(t *testing.T) {
+	for _, c := range []struct {
+		name, in, format string
+		want             []string // type:value@line
+		problems         []int    // their lines
+	}{
+		{"stix", bundle, "stix", []string{"ip:192.0.2.1@3", "ip:198.51.100.0/24@3", "sha256:" + strings.Repeat("a", 64) + "@4", "domain:evil.example@5", "domain:bad.example@5", "url:http://x.example/it's@5"}, []int{6, 7, 8, 9}},
+		{"observables only", `{"type":"bundle","objects":[{"type":"ipv6-addr","value":"2001:db8::1"},` + "\n" + `{"type":"file","hashes":{"MD5":"x"}}]}`, "stix", []string{"ip:2001:db8::/64@1"}, []int{2}},
+		{"misp", event, "misp", []string{"ip:192.0.2.1@2", "ja3:abcdef00000000000000000000000000@4", "sha256:" + strings.Repeat("b", 64) + "@6"}, []int{3}},
+		{"csv with a head", "# list\nfirst_seen,type,ioc,tags\nx,domain,evil[.]example,bot\nx,sha1,00,bot\nx,ipv4,192.0.2.0/33,\n", "csv", []string{"domain:evil.example@3"}, []int{4, 5}},
+		{"csv without", "192.0.2.1;a note\nhxxp://evil.example/x;other\n;\n", "csv", []string{"ip:192.0.2.1@1", "url:http://evil.example/x@2"}, []int{3}},
+		{"csv of one kind", "sha256_hash,name\n" + strings.Repeat("c", 64) + ",x\n", "csv", []string{"sha256:" + strings.Repeat("c", 64) + "@2"}, nil},
+		{"text", "\xef\xbb\xbf# title\n192.0.2.1 # why\n\nhassh:" + strings.Repeat("d", 32) + "\nuser-agent:zgrab/0.x (x; y)\n" + strings.Repeat("e", 32) + "\n0.0.0.0/0\n192.0.2.1\nAKIAIOSFODNN7EXAMPLE\n", "text",
+			[]string{"ip:192.0.2.1@2", "hassh:" + strings.Repeat("d", 32) + "@4", "user-agent:zgrab/0.x (x; y)@5", "access-key:AKIAIOSFODNN7EXAMPLE@9"}, []int{6, 7}},
+	} {
+		l, err := Read(strings.NewReader(c.in))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		var got []string
+		for _, n := range l.Indicators {
+			got = append(got, string(n.Type)+":"+n.Value+"@"+itoa(n.Line))
+		}
+		var lines []int
+		for _, p := range l.Problems {
+			lines = append(lines, p.Line)
+			if p.Reason == "" {
+				t.Errorf("%s: %+v", c.name, p)
+			}
+		}
+		if l.Format != c.format || strings.Join(got, " ") != strings.Join(c.want, " ") || len(lines) != len(c.problems) || l.Unusable != len(lines) {
+			t.Errorf("%s: %s\n got %v\nwant %v\nproblems %+v", c.name, l.Format, got, c.want, l.Problems)
+			continue
+		}
+		for i := range lines {
+			if lines[i] != c.problems[i] {
+				t.Errorf("%s: problems at %v, want %v: %+v", c.name, lines, c.problems, l.Problems)
+			}
+		}
+	}
+}
+
+func itoa(n int) string {
+	if n < 10 {
+		return string(rune('0' + n))
+	}
+	return itoa(n/10) + itoa(n%10)
+}
+
+func TestReadRefuses(t *testing.T) {
+	for name, in := range map[string]string{
+		"nothing": " \n", "binary": "\x7fELF\x00\x01", "json of something else": `{"a":1}`, "broken": `{"objects":[{"type":"indicator",` + "\n" + `]}`, "deep": strings.Repeat("[", 100), "a number": `[1]`,
+	} {
+		if l, err := Read(strings.NewReader(in)); err == nil {
+			t.Errorf("%s: %+v", name, l)
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	for _, s := range []string{bundle, event, "type,value\nip,192.0.2.1\n", "192.0.2.1\nevil[.]example\n", `[{"Event":{"Attribute":null}}]`, "a;b\n\"", `{"objects":[{"type":"indicator","pattern":"[a:b IN"}]}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		l, err := Read(strings.NewReader(string(in)))
+		if err != nil {
+			return
+		}
+		for _, n := range l.Indicators {
+			if n.Type == TypeUserAgent {
+				continue
+			}
+			e, err := model.ParseEntity(n.Type, n.Value)
+			if err != nil || e.Value() != n.Value || n.Line < 1 {
+				t.Errorf("%+v is not canonical: %v", n, err)
+			}
+		}
+		if len(l.Problems) > l.Unusable {
+			t.Errorf("%d problems, %d unusable", len(l.Problems), l.Unusable)
+		}
+	})
+}
