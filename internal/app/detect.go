@@ -125,8 +125,8 @@ func logFormat(name string, raw conf.Raw) (source.Format, error) {
 	}
 	var all []source.Named
 	for _, n := range table.Names() {
-		if n == "auth" {
-			continue // another name of syslog
+		if n == "auth" || n == "json" {
+			continue // another name of syslog; every object, also one that no detector understands
 		}
 		f, err := table.Build(n, nil)
 		if err != nil {
@@ -143,7 +143,7 @@ func recordEngine(rules string, families map[string]conf.Raw) (*detect.Records, 
 	if err != nil {
 		return nil, err
 	}
-	return detect.NewRecords(events, flows), nil
+	return detect.NewRecords(events, flows, nil), nil
 }
 
 // Trouble lists detectors that a record broke, for a warning; "" when none.

@@ -35,6 +35,7 @@ import (
 	"bartizan/internal/plug"
 	"bartizan/internal/source"
 	"bartizan/internal/source/access"
+	"bartizan/internal/source/document"
 	sourcesyslog "bartizan/internal/source/syslog"
 	"bartizan/internal/source/vpcflow"
 )
@@ -73,6 +74,12 @@ func Formats() plug.Table[source.Format] {
 		plug.Of("access", access.Default, access.New),
 		plug.Of("auth", sourcesyslog.Default, sourcesyslog.New),
 		plug.Of("syslog", sourcesyslog.Default, sourcesyslog.New),
+		plug.Of("cloudtrail", document.CloudTrail, document.New),
+		plug.Of("route53", document.Route53, document.New),
+		plug.Of("zeek", document.Zeek, document.New),
+		plug.Of("eve", document.EVE, document.New),
+		plug.Of("winevent", document.WinEvent, document.New),
+		plug.Of("json", document.JSON, document.New),
 	)
 }
 

@@ -79,3 +79,21 @@ type NamedFlow struct {
 	Name     string
 	Detector FlowDetector
 }
+
+// DocumentDetector concludes things from records that are JSON objects. It
+// fills everything but the evidence, and keeps nothing of the document.
+type DocumentDetector interface {
+	DetectDocument(d *observe.Document, emit Emit)
+}
+
+// NamedDocument is a document detector with the name it is counted under.
+type NamedDocument struct {
+	Name     string
+	Detector DocumentDetector
+}
+
+// Flusher is a detector that holds conclusions back until their time is over;
+// Flush hands them out at the end of all records.
+type Flusher interface {
+	Flush(emit Emit)
+}

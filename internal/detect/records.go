@@ -14,6 +14,7 @@ import (
 type Records struct {
 	events []running
 	flows  []NamedFlow
+	docs   []NamedDocument
 	panics map[string]uint64
 	engine *Engine // completes signals
 	swept  *Table[key, time.Time]
@@ -22,6 +23,7 @@ type Records struct {
 	input  string
 	event  Emit
 	flow   FlowEmit
+	doc    Emit
 }
 
 const (
@@ -30,12 +32,12 @@ const (
 )
 
 // NewRecords makes an engine that asks each detector in the order given.
-func NewRecords(events []Named, flows []NamedFlow) *Records {
-	r := &Records{flows: flows, engine: NewEngine(nil, Options{}), swept: NewTable[key, time.Time](maxSweeps), panics: map[string]uint64{}}
+func NewRecords(events []Named, flows []NamedFlow, docs []NamedDocument) *Records {
+	r := &Records{flows: flows, docs: docs, engine: NewEngine(nil, Options{}), swept: NewTable[key, time.Time](maxSweeps), panics: map[string]uint64{}}
 	for _, n := range events {
 		r.events = append(r.events, running{name: n.Name, d: n.Detector})
 	}
-	r.event, r.flow = r.takeEvent, r.takeFlow
+	r.event, r.flow, r.doc = r.takeEvent, r.takeFlow, r.takeDocument
 	return r
 }
 
@@ -59,7 +61,40 @@ func (r *Records) Process(b *observe.LogBatch, out func(record uint64, s model.S
 			r.engine.run(&r.events[j], &e.Observation, r.event)
 		}
 	}
+	for i := range b.Documents {
+		r.record = b.Documents[i].Record
+		for j := range r.docs {
+			r.runDocument(&r.docs[j], &b.Documents[i])
+		}
+	}
 	r.out, r.engine.obs = nil, nil
+}
+
+// Flush hands out what detectors held back, with the last record; for the end.
+func (r *Records) Flush(out func(record uint64, s model.Signal)) {
+	r.out = out
+	for i := range r.docs {
+		if f, ok := r.docs[i].Detector.(Flusher); ok {
+			f.Flush(r.doc)
+		}
+	}
+	r.out = nil
+}
+
+func (r *Records) runDocument(n *NamedDocument, d *observe.Document) {
+	defer func() {
+		if recover() != nil { // what it says may quote hostile bytes
+			r.panics[n.Name]++
+		}
+	}()
+	n.Detector.DetectDocument(d, r.doc)
+}
+
+func (r *Records) takeDocument(s *model.Signal) {
+	full := *s
+	full.Sensor, full.Count = r.input, max(s.Count, 1)
+	full.Techniques = clamp(s.Techniques, model.MaxTechniques)
+	r.hand(r.record, full)
 }
 
 func (r *Records) runFlows(n *NamedFlow, flows []observe.Flow) {

@@ -22,6 +22,20 @@ type scriptedFlow struct {
 
 func (s scriptedFlow) Detect(f []observe.Flow, emit FlowEmit) { s.say(f, emit) }
 
+// scriptedDocument tells of every document, and once more at the end.
+type scriptedDocument struct{ s model.Signal }
+
+func (s *scriptedDocument) DetectDocument(d *observe.Document, emit Emit) {
+	e, _ := model.ParseIP("192.0.2.7") // a constant that parses
+	s.s = model.Signal{Kind: "sigma.x", Rule: "d", Title: string(d.JSON().Get("a").MarshalTo(nil)), Actor: e, Time: time.Unix(1, 0)}
+	emit(&s.s)
+}
+
+func (s *scriptedDocument) Flush(emit Emit) {
+	s.s.Rule = "late"
+	emit(&s.s)
+}
+
 func TestRecords(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var b observe.LogBatch
@@ -52,7 +66,11 @@ func TestRecords(t *testing.T) {
 			emit(&model.Signal{Kind: "scan.y", Rule: "no actor"}, &f[1])
 		}}},
 	}
-	r := NewRecords(events, flows)
+	documents := []NamedDocument{{"doc", &scriptedDocument{}}}
+	if _, err := b.AddDocument(7, []byte(`{"a":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	r := NewRecords(events, flows, documents)
 	byRule := map[string][]uint64{}
 	r.Process(&b, func(record uint64, s model.Signal) {
 		byRule[s.Rule] = append(byRule[s.Rule], record)
@@ -63,7 +81,8 @@ func TestRecords(t *testing.T) {
 			t.Errorf("incomplete: %+v", s)
 		}
 	})
-	want := map[string][]uint64{"r": {10, 11, 12, 13}, "s": {10, 13}, "f": {6}}
+	r.Flush(func(record uint64, s model.Signal) { byRule[s.Rule] = append(byRule[s.Rule], record) })
+	want := map[string][]uint64{"r": {10, 11, 12, 13}, "s": {10, 13}, "f": {6}, "d": {7}, "late": {7}}
 	for rule, records := range want {
 		if len(byRule[rule]) != len(records) {
 			t.Errorf("%s: records %v, want %v", rule, byRule[rule], records)

@@ -99,6 +99,9 @@ type LogBatch struct {
 	Format string // which format read it
 	Flows  []Flow
 	Events []LogEvent
+	// Documents are records that rules can look at by field; a record can be
+	// here and in Flows or Events as well.
+	Documents []Document
 }
 
 // LogEvent is one record that is not a flow, with its observation. Observation
@@ -109,13 +112,14 @@ type LogEvent struct {
 }
 
 // Len is the number of observations in the batch.
-func (b *LogBatch) Len() int { return len(b.Flows) + len(b.Events) }
+func (b *LogBatch) Len() int { return len(b.Flows) + len(b.Events) + len(b.Documents) }
 
 // Reset empties the batch and keeps its memory.
 func (b *LogBatch) Reset() {
 	b.Flows = b.Flows[:0]
 	clear(b.Events)
 	b.Events = b.Events[:0]
+	b.Documents = b.Documents[:0]
 }
 
 // Add appends an event about an address that was seen at time t.

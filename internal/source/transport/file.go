@@ -98,6 +98,7 @@ func (f *File) Run(ctx context.Context, emit source.Emit) (err error) {
 		return fmt.Errorf("read %s: %w", f.Opts.Input, err)
 	}
 	defer done()
+	src = source.Unfold(src)
 	r := source.NewReader(f.Opts)
 	defer func() { f.counts = r.Counts() }()
 	if err := r.Read(ctx, src, emit); err != nil {

@@ -1,0 +1,240 @@
+// Package document reads logs whose records are JSON objects: CloudTrail,
+// Windows events, Suricata EVE, Zeek, Route 53 resolver queries, or any other.
+// Every record becomes a document that rules look at; connections of Suricata
+// and Zeek become flows as well.
+package document
+
+import (
+	"fmt"
+	"strings"
+
+	"bartizan/internal/observe"
+	"bartizan/internal/source"
+	"bartizan/internal/source/text"
+
+	"github.com/valyala/fastjson"
+)
+
+// Config of the format.
+type Config struct {
+	// Shape says which records are taken: cloudtrail, winevent, eve, zeek,
+	// route53, or json for every object.
+	Shape string `yaml:"shape"`
+	// Product, Category and Service name the log source for rules, in the words
+	// of Sigma; empty: recognised by the rules' taxonomy.
+	Product  string `yaml:"product"`
+	Category string `yaml:"category"`
+	Service  string `yaml:"service"`
+}
+
+// CloudTrail is what AWS records of calls to its API.
+func CloudTrail() Config { return Config{Shape: "cloudtrail", Product: "aws", Service: "cloudtrail"} }
+
+// WinEvent is Windows events as exported to JSON (evtx_dump, winlogbeat, …).
+func WinEvent() Config { return Config{Shape: "winevent", Product: "windows"} }
+
+// EVE is Suricata's log.
+func EVE() Config { return Config{Shape: "eve"} }
+
+// Zeek is Zeek's logs written as JSON.
+func Zeek() Config { return Config{Shape: "zeek", Product: "zeek"} }
+
+// Route53 is the query log of AWS's resolver.
+func Route53() Config { return Config{Shape: "route53", Product: "aws", Service: "route53"} }
+
+// JSON is every object.
+func JSON() Config { return Config{Shape: "json"} }
+
+// New makes the format.
+func New(c Config) (source.Format, error) {
+	shapes := map[string]shape{"cloudtrail": cloudTrail, "winevent": winEvent, "eve": eve, "zeek": zeek, "route53": route53, "json": any1}
+	s, ok := shapes[c.Shape]
+	if !ok {
+		return nil, fmt.Errorf("document format: unknown shape %.40q: one of cloudtrail, winevent, eve, zeek, route53, json", c.Shape)
+	}
+	return format{conf: c, shape: s}, nil
+}
+
+// shape says whether a document is of the format and adds what else it says.
+type shape func(d *observe.Document, b *observe.LogBatch) bool
+
+type format struct {
+	conf  Config
+	shape shape
+}
+
+// Decoder implements source.Format.
+func (f format) Decoder() source.Decoder { return f }
+
+// Decode implements source.Decoder.
+func (f format) Decode(record []byte, at uint64, b *observe.LogBatch) error {
+	if record[0] != '{' && record[0] != ' ' && record[0] != '\t' {
+		return source.ErrFormat
+	}
+	n := len(b.Documents)
+	d, err := b.AddDocument(at, record)
+	if err != nil {
+		return err
+	}
+	if !f.shape(d, b) {
+		b.Documents = b.Documents[:n]
+		return source.ErrFormat
+	}
+	d.Product, d.Category, d.Service = f.conf.Product, f.conf.Category, f.conf.Service
+	return nil
+}
+
+func any1(*observe.Document, *observe.LogBatch) bool { return true }
+
+// cloudTrail takes records (CloudTrail User Guide, "record contents"), also in
+// the envelope of EventBridge.
+func cloudTrail(d *observe.Document, _ *observe.LogBatch) bool {
+	if d.JSON().Exists("detail-type") {
+		d.Narrow("detail")
+	}
+	v := d.JSON()
+	return isText(v, "eventSource") && isText(v, "eventName") && isText(v, "eventTime")
+}
+
+func isText(v *fastjson.Value, path ...string) bool {
+	f := v.Get(path...)
+	return f != nil && f.Type() == fastjson.TypeString
+}
+
+// winEvent takes {"Event":{"System":…}} and the flat forms of winlogbeat,
+// nxlog and others, which name the event's number and channel or provider.
+func winEvent(d *observe.Document, _ *observe.LogBatch) bool {
+	v := d.JSON()
+	if v.Exists("Event", "System") || v.Exists("winlog", "event_id") {
+		return true
+	}
+	return (v.Exists("EventID") || v.Exists("EventId") || v.Exists("event_id")) &&
+		(v.Exists("Channel") || v.Exists("Provider_Name") || v.Exists("SourceName") || v.Exists("provider_name") || v.Exists("channel") || v.Exists("ProviderGuid"))
+}
+
+// route53 takes records of the resolver's query log (Route 53 Developer Guide,
+// "values that appear in resolver query logs").
+func route53(d *observe.Document, _ *observe.LogBatch) bool {
+	v := d.JSON()
+	return isText(v, "query_name") && isText(v, "query_timestamp") && isText(v, "srcaddr")
+}
+
+// eve takes Suricata's events (Suricata user guide §17.1.2, "EVE JSON format").
+func eve(d *observe.Document, b *observe.LogBatch) bool {
+	v := d.JSON()
+	if !isText(v, "event_type") || !isText(v, "timestamp") {
+		return false
+	}
+	if string(v.GetStringBytes("event_type")) != "flow" || !v.Exists("flow") {
+		return true
+	}
+	f := observe.Flow{Record: d.Record, Proto: proto(v.GetStringBytes("proto")),
+		Src: addr(v, "src_ip"), Dst: addr(v, "dest_ip"), SrcPort: port(v, "src_port"), DstPort: port(v, "dest_port"),
+		Packets: v.GetUint64("flow", "pkts_toserver"), Bytes: v.GetUint64("flow", "bytes_toserver"),
+		Start: stamp(v, "flow", "start"), End: stamp(v, "flow", "end")}
+	if f.Src.IsZero() || f.Dst.IsZero() {
+		return true
+	}
+	if flags := v.GetStringBytes("tcp", "tcp_flags_ts"); len(flags) == 2 && f.Proto == observe.ProtoTCP {
+		// Suricata sees the handshake's end as well, which would look like an answer here.
+		f.Flags, f.HasFlags = hexByte(flags)&^observe.FlagACK, true
+	}
+	f.Bytes = ipBytes(f.Bytes, f.Packets)
+	b.Flows = append(b.Flows, f)
+	return true
+}
+
+// ipBytes takes the Ethernet headers off, which Suricata counts.
+func ipBytes(n, packets uint64) uint64 {
+	const ethernet = 14
+	if packets > n/ethernet {
+		return n
+	}
+	return n - ethernet*packets
+}
+
+// zeek takes records of Zeek's logs as JSON (docs.zeek.org, "Zeek log formats").
+func zeek(d *observe.Document, b *observe.LogBatch) bool {
+	v := d.JSON()
+	if !v.Exists("ts") || !(isText(v, "uid") || isText(v, "id.orig_h") || isText(v, "fuid") || isText(v, "note") || isText(v, "host")) {
+		return false
+	}
+	state := v.GetStringBytes("conn_state")
+	if len(state) == 0 || !isText(v, "id.orig_h") {
+		return true
+	}
+	f := observe.Flow{Record: d.Record, Proto: proto(v.GetStringBytes("proto")),
+		Src: addr(v, "id.orig_h"), Dst: addr(v, "id.resp_h"), SrcPort: port(v, "id.orig_p"), DstPort: port(v, "id.resp_p"),
+		Packets: v.GetUint64("orig_pkts"), Bytes: v.GetUint64("orig_ip_bytes"), Start: zeekTime(v)}
+	f.End = f.Start + int64(min(v.GetFloat64("duration"), 1e9))
+	switch string(state) { // base/protocols/conn: refused, unanswered, half open
+	case "REJ", "RSTRH", "SH":
+		f.Action = observe.FlowReject
+	}
+	if f.Proto == observe.ProtoTCP && string(state) != "OTH" {
+		f.HasFlags, f.Flags = true, observe.FlagSYN // the originator is who began
+	}
+	if !f.Src.IsZero() && !f.Dst.IsZero() {
+		b.Flows = append(b.Flows, f)
+	}
+	return true
+}
+
+func zeekTime(v *fastjson.Value) int64 {
+	ts := v.Get("ts")
+	if ts.Type() == fastjson.TypeString {
+		return stamp(v, "ts")
+	}
+	t, ok := text.Unix(ts.GetFloat64())
+	if !ok {
+		return 0
+	}
+	return t.Unix()
+}
+
+func stamp(v *fastjson.Value, path ...string) int64 {
+	t, ok := text.RFC3339(string(v.GetStringBytes(path...)))
+	if !ok {
+		return 0
+	}
+	return t.Unix()
+}
+
+func addr(v *fastjson.Value, name string) observe.Addr {
+	a, _ := text.Addr(string(v.GetStringBytes(name)))
+	return observe.AddrOf(a)
+}
+
+func port(v *fastjson.Value, name string) uint16 {
+	if n := v.GetInt(name); n >= 0 && n <= 0xffff {
+		return uint16(n)
+	}
+	return 0
+}
+
+func proto(name []byte) uint8 {
+	switch strings.ToLower(string(name)) {
+	case "tcp":
+		return observe.ProtoTCP
+	case "udp":
+		return observe.ProtoUDP
+	case "icmp":
+		return observe.ProtoICMP
+	case "ipv6-icmp", "icmpv6":
+		return observe.ProtoICMPv6
+	}
+	return 0
+}
+
+func hexByte(b []byte) (v uint8) {
+	for _, c := range b {
+		v <<= 4
+		switch {
+		case c >= '0' && c <= '9':
+			v |= c - '0'
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			v |= c | 0x20 - 'a' + 10
+		}
+	}
+	return v
+}
