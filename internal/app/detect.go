@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
 	"bartizan/internal/detect"
+	"bartizan/internal/detect/sigma"
 	"bartizan/internal/model"
 	"bartizan/internal/observe"
 	"bartizan/internal/source"
@@ -28,7 +30,7 @@ type DetectRequest struct {
 	Type       string              // a format, or AutoFormat
 	Format     conf.Raw            // options of the format
 	Families   map[string]conf.Raw // options by detector family
-	Rules      string              // folder with more rules of one's own
+	Rules      string              // folder with Sigma rules, or with more rules of one's own
 	Quarantine io.Writer           // gets malformed records; nil: none
 }
 
@@ -46,6 +48,7 @@ type DetectReport struct {
 	Signals int
 	Alerts  int // signals of medium severity or above
 	Panics  map[string]uint64
+	Sigma   *sigma.Report // what was loaded of a folder of Sigma rules
 }
 
 // DetectTypes lists the formats that Detect takes.
@@ -61,31 +64,34 @@ func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (D
 	if err != nil {
 		return rep, err
 	}
-	engine, err := recordEngine(q.Rules, q.Families)
+	engine, loaded, err := recordEngine(q.Rules, q.Families)
 	if err != nil {
 		return rep, err
 	}
+	rep.Sigma = loaded
 	files, err := transport.Expand(q.Inputs)
 	if err != nil {
 		return rep, &UnreadError{[]error{err}}
 	}
 	var failed []error
-	for _, name := range files {
+	var stop error
+	name := ""
+	take := func(record uint64, s model.Signal) {
+		rep.Signals++
+		if s.Severity >= model.Medium {
+			rep.Alerts++
+		}
+		if stop == nil {
+			stop = found(Detected{File: name, Record: record, Signal: s})
+		}
+	}
+	for _, name = range files {
 		f := transport.File{Path: name, Opts: source.Options{Input: name, Format: q.Type, Decoder: format.Decoder(), Quarantine: q.Quarantine}}
 		if name == "-" {
 			f.Stream = q.Stdin
 		}
-		var stop error
 		err := f.Run(ctx, func(_ context.Context, b *observe.LogBatch) error {
-			engine.Process(b, func(record uint64, s model.Signal) {
-				rep.Signals++
-				if s.Severity >= model.Medium {
-					rep.Alerts++
-				}
-				if stop == nil {
-					stop = found(Detected{File: name, Record: record, Signal: s})
-				}
-			})
+			engine.Process(b, take)
 			return stop
 		})
 		rep.Inputs++
@@ -98,6 +104,10 @@ func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (D
 		case err != nil:
 			failed = append(failed, err)
 		}
+	}
+	engine.Flush(take)
+	if stop != nil {
+		return rep, stop
 	}
 	rep.Panics = engine.Panics()
 	if len(failed) > 0 {
@@ -138,12 +148,24 @@ func logFormat(name string, raw conf.Raw) (source.Format, error) {
 }
 
 // recordEngine makes the detectors for flows and logs.
-func recordEngine(rules string, families map[string]conf.Raw) (*detect.Records, error) {
+func recordEngine(rules string, families map[string]conf.Raw) (*detect.Records, *sigma.Report, error) {
+	var documents []detect.NamedDocument
+	var loaded *sigma.Report
+	if rules != "" {
+		if dir := os.DirFS(rules); sigma.IsRuleFolder(dir) {
+			engine, report, err := sigma.Load(dir, sigma.Options{})
+			if err != nil {
+				return nil, nil, fmt.Errorf("load Sigma rules of %s: %w", rules, err)
+			}
+			documents = append(documents, detect.NamedDocument{Name: "sigma", Detector: engine.NewDetector(sigma.Limits{})})
+			loaded, rules = &report, ""
+		}
+	}
 	events, flows, err := builtin.BuildRecordDetectors(builtin.DetectorOptions{Families: families, Rules: rules})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return detect.NewRecords(events, flows, nil), nil
+	return detect.NewRecords(events, flows, documents), loaded, nil
 }
 
 // Trouble lists detectors that a record broke, for a warning; "" when none.

@@ -51,7 +51,7 @@ func detectCmd(g *global) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.Type, "type", app.AutoFormat, "format of the records")
-	f.StringVar(&q.Rules, "rules", "", "folder with more rules of your own, <folder>/<group>/*.yaml")
+	f.StringVar(&q.Rules, "rules", "", "folder with Sigma rules (SigmaHQ's layout), or with more rules of your own, <folder>/<group>/*.yaml")
 	f.StringVar(&failOn, "fail-on", "medium", "severity from which on a signal makes the exit code 1: info, low, medium, high, critical")
 	f.StringVar(&quarantine, "quarantine", "", "file that samples of malformed records are appended to, with their line numbers")
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(app.DetectTypes(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
@@ -79,6 +79,12 @@ func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.S
 	}
 	note := fmt.Sprintf("bartizan: %d records of %d inputs, %d observations, %d malformed; %d signals, %d of them alerts; %s", rep.Counts.Records, rep.Inputs,
 		rep.Counts.Emitted, rep.Counts.Malformed, rep.Signals, rep.Alerts, time.Since(start).Round(time.Millisecond))
+	if s := rep.Sigma; s != nil {
+		note += fmt.Sprintf("; %d Sigma rules", s.Rules)
+		if n := len(s.Problems); n > 0 {
+			note += fmt.Sprintf(", %d not loaded (bartizan rules check %s says why)", n, oneLine(q.Rules, 80))
+		}
+	}
 	if t := rep.Trouble(); t != "" {
 		note += "; records broke detectors (please report it): " + t
 	}

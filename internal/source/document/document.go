@@ -92,8 +92,13 @@ func cloudTrail(d *observe.Document, _ *observe.LogBatch) bool {
 	if d.JSON().Exists("detail-type") {
 		d.Narrow("detail")
 	}
-	v := d.JSON()
-	return isText(v, "eventSource") && isText(v, "eventName") && isText(v, "eventTime")
+	v, n := d.JSON(), 0
+	for _, name := range [...]string{"eventName", "eventSource", "eventTime", "eventVersion", "eventType", "awsRegion", "userIdentity"} {
+		if v.Exists(name) {
+			n++
+		}
+	}
+	return n >= 3 && (isText(v, "eventName") || isText(v, "eventSource")) // exports leave fields out
 }
 
 func isText(v *fastjson.Value, path ...string) bool {
