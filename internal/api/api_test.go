@@ -38,17 +38,17 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 	n := fakeNode()
 	n.Status = func(context.Context) Status { asked.Store(true); return Status{Name: "secret"} }
 	c := serveNode(t, n)
-	for dir := c.data; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(c.where); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(filepath.Join(c.data, SocketName), 0o666); err != nil {
+	if err := os.Chmod(c.where, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	ask := func(uid uint32) string {
 		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = []string{"BARTIZAN_TEST_ASK=" + c.data}
+		cmd.Env = []string{"BARTIZAN_TEST_ASK=" + filepath.Dir(c.where)}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -68,14 +68,14 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 func fakeNode() Node {
 	return Node{
 		Status:    func(context.Context) Status { return Status{Name: "n", State: "ok"} },
-		Decisions: func(_ context.Context, q DecisionQuery) ([]Decision, error) { return []Decision{{}}, nil },
+		Decisions: func(context.Context, DecisionQuery) ([]Decision, error) { return []Decision{{}}, nil },
 		Change: func(_ context.Context, c DecisionChange, who string) (Decision, error) {
 			switch c.Op {
 			case "remove":
 				return Decision{}, fmt.Errorf("%w: no such decision", ErrNotFound)
 			case "approve":
 				return Decision{}, fmt.Errorf("%w: guardrail says never", ErrRefused)
-			case "panic":
+			case "reject":
 				return Decision{}, errors.New("internal")
 			}
 			return Decision{Decision: model.Decision{Actor: who, Reason: c.Reason}}, nil
@@ -83,7 +83,9 @@ func fakeNode() Node {
 		Intel:    func(context.Context, IntelQuery) ([]model.Indicator, error) { return nil, nil },
 		Why:      func(_ context.Context, id string) (Why, error) { return Why{Asked: id}, nil },
 		Evidence: func(context.Context, string) ([]byte, error) { return []byte{0, 1, 2}, nil },
-		Signals:  func(context.Context, SignalQuery) ([]model.Signal, error) { return nil, nil },
+		Signals:  func(context.Context, SignalQuery) ([]Stored[model.Signal], error) { return nil, nil },
+		Record:   func(context.Context, AuditRecord) error { return nil },
+		Audit:    func(context.Context, AuditQuery) ([]Stored[AuditRecord], error) { return nil, nil },
 		Replay:   func(context.Context, ReplayRequest) (Replay, error) { return Replay{}, nil },
 		Verified: func(context.Context, Verification, string) (Decision, error) { return Decision{}, nil },
 		Lease: func(context.Context, LeaseRequest, string) (model.Lease, func(string), error) {
@@ -103,7 +105,8 @@ func serveNode(t *testing.T, n Node) *Client {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- ServeAdmin(ctx, l, n) }()
+	s := newServer(t, n)
+	go func() { done <- s.ServeAdmin(ctx, l) }()
 	c := NewClient(dir)
 	t.Cleanup(func() {
 		c.Close()
@@ -133,10 +136,10 @@ func TestAnswersAndErrors(t *testing.T) {
 			t.Errorf("%s: %v, want %v", op, err, want)
 		}
 	}
-	if _, err := c.Change(ctx, DecisionChange{Op: "panic"}); err == nil || errors.Is(err, ErrInput) {
+	if _, err := c.Change(ctx, DecisionChange{Op: "reject"}); err == nil || errors.Is(err, ErrInput) {
 		t.Errorf("an internal error came back as %v", err)
 	}
-	if b, err := c.Evidence(ctx, "abc"); err != nil || string(b) != "\x00\x01\x02" {
+	if b, err := c.Evidence(ctx, strings.Repeat("ab", 32)); err != nil || string(b) != "\x00\x01\x02" {
 		t.Errorf("evidence %q, %v", b, err)
 	}
 }

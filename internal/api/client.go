@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -22,16 +23,22 @@ import (
 // ErrNoNode is wrapped by every Client error that means that no node answers.
 var ErrNoNode = errors.New("no node is running here")
 
-// Client talks to a node through its administration socket.
+// ErrUnanswered is wrapped by every Client error that means that a node could
+// not be reached or did not finish its answer.
+var ErrUnanswered = errors.New("the node did not answer")
+
+// Client talks to a node, through its administration socket or over TCP.
 type Client struct {
-	data string
-	http *http.Client
+	where string // for messages
+	base  string
+	token string
+	http  *http.Client
 }
 
 // NewClient makes a client for the node with this data folder.
 func NewClient(data string) *Client {
 	path := filepath.Join(data, SocketName)
-	return &Client{data: data, http: &http.Client{Transport: &http.Transport{
+	return &Client{where: path, base: "http://node", http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", path)
@@ -44,16 +51,20 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.get(ctx, "/v1/status", nil, &s)
 }
 
-// Decisions lists decisions.
-func (c *Client) Decisions(ctx context.Context, q DecisionQuery) (out []Decision, err error) {
+// Decisions lists decisions, newest first; at most 10,000 without a limit.
+func (c *Client) Decisions(ctx context.Context, q DecisionQuery) ([]Decision, error) {
 	v := url.Values{}
 	set(v, "state", string(q.State))
 	set(v, "target", q.Target)
 	if q.All {
 		v.Set("all", "true")
 	}
-	setInt(v, "limit", q.Limit)
-	return out, c.get(ctx, "/v1/decisions", v, &out)
+	return list[Decision](ctx, c, "/v1/decisions", v, q.Limit)
+}
+
+// Decision asks for one decision.
+func (c *Client) Decision(ctx context.Context, id string) (out Decision, err error) {
+	return out, c.get(ctx, "/v1/decisions/"+url.PathEscape(id), nil, &out)
 }
 
 // Change adds, approves, rejects or removes a decision.
@@ -66,28 +77,78 @@ func (c *Client) Verified(ctx context.Context, v Verification) (out Decision, er
 	return out, c.post(ctx, "/v1/verified", v, &out)
 }
 
-// Intel lists indicators.
-func (c *Client) Intel(ctx context.Context, q IntelQuery) (out []model.Indicator, err error) {
+// Intel lists indicators, the surest first.
+func (c *Client) Intel(ctx context.Context, q IntelQuery) ([]model.Indicator, error) {
 	v := url.Values{}
 	set(v, "type", string(q.Type))
 	set(v, "value", q.Value)
 	if q.MinConfidence > 0 {
 		v.Set("min", strconv.FormatFloat(q.MinConfidence, 'g', -1, 64))
 	}
-	setInt(v, "limit", q.Limit)
-	return out, c.get(ctx, "/v1/intel", v, &out)
+	return list[model.Indicator](ctx, c, "/v1/intel", v, q.Limit)
 }
 
-// Signals lists signals.
-func (c *Client) Signals(ctx context.Context, q SignalQuery) (out []model.Signal, err error) {
+// Signals lists signals, newest last: the newest that fit under the limit.
+func (c *Client) Signals(ctx context.Context, q SignalQuery) ([]model.Signal, error) {
 	v := url.Values{}
-	if !q.Since.IsZero() {
-		v.Set("since", q.Since.Format(time.RFC3339Nano))
-	}
+	setTime(v, "since", q.Since)
 	set(v, "actor", q.Actor)
 	set(v, "kind", q.Kind)
-	setInt(v, "limit", q.Limit)
-	return out, c.get(ctx, "/v1/signals", v, &out)
+	out, err := list[model.Signal](ctx, c, "/v1/signals", v, q.Limit)
+	slices.Reverse(out)
+	return out, err
+}
+
+// Audit lists audit records, newest last.
+func (c *Client) Audit(ctx context.Context, q AuditQuery) ([]AuditRecord, error) {
+	v := url.Values{}
+	setTime(v, "since", q.Since)
+	set(v, "actor", q.Actor)
+	set(v, "operation", q.Operation)
+	set(v, "result", q.Result)
+	out, err := list[AuditRecord](ctx, c, "/v1/audit", v, q.Limit)
+	slices.Reverse(out)
+	return out, err
+}
+
+// Tokens lists all tokens.
+func (c *Client) Tokens(ctx context.Context) ([]TokenInfo, error) {
+	var p Page[TokenInfo]
+	err := c.get(ctx, "/v1/tokens", nil, &p)
+	return p.Items, err
+}
+
+// CreateToken makes a token.
+func (c *Client) CreateToken(ctx context.Context, q TokenRequest) (out NewToken, err error) {
+	return out, c.post(ctx, "/v1/tokens", q, &out)
+}
+
+// RevokeToken ends a token, by its id or name.
+func (c *Client) RevokeToken(ctx context.Context, idOrName string) (out TokenInfo, err error) {
+	return out, c.call(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(idOrName), nil, &out)
+}
+
+// maxAll is how many items a list has that was asked for without a limit.
+const maxAll = 10_000
+
+// list fetches pages until there are limit items.
+func list[T any](ctx context.Context, c *Client, path string, v url.Values, limit int) ([]T, error) {
+	if limit <= 0 {
+		limit = maxAll
+	}
+	all := []T{}
+	for {
+		v.Set("limit", strconv.Itoa(min(limit-len(all), maxPage)))
+		var p Page[T]
+		if err := c.get(ctx, path, v, &p); err != nil {
+			return nil, err
+		}
+		all = append(all, p.Items...)
+		if p.Next == "" || len(all) >= limit {
+			return all, nil
+		}
+		v.Set("cursor", p.Next)
+	}
 }
 
 // Why asks for the chain behind an id or an entity.
@@ -176,18 +237,20 @@ func (c *Client) call(ctx context.Context, method, path string, in []byte, out a
 }
 
 func (c *Client) do(ctx context.Context, method, path string, in []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://node"+path, bytes.NewReader(in))
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(in))
 	if err != nil {
 		return nil, err
 	}
+	if len(in) > 0 {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	resp, err := c.http.Do(req)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("%w: nothing answers at %s; start it with \"bartizan up\", or name its data folder with --data", ErrNoNode, filepath.Join(c.data, SocketName))
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%w that you may talk to: %s belongs to another user; run this as the node's user or root", ErrNoNode, filepath.Join(c.data, SocketName))
 	case err != nil:
-		return nil, fmt.Errorf("ask the node: %w", err)
+		return nil, c.unreachable(err)
 	case resp.StatusCode < 300:
 		return resp, nil
 	}
@@ -196,15 +259,30 @@ func (c *Client) do(ctx context.Context, method, path string, in []byte) (*http.
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&p); err != nil || p.Detail == "" {
 		return nil, fmt.Errorf("ask the node: %s", resp.Status)
 	}
-	switch resp.StatusCode {
-	case http.StatusNotFound:
-		return nil, &remoteError{p.Detail, ErrNotFound}
-	case http.StatusConflict:
-		return nil, &remoteError{p.Detail, ErrRefused}
-	case http.StatusBadRequest:
-		return nil, &remoteError{p.Detail, ErrInput}
+	for _, e := range p.Errors {
+		p.Detail += fmt.Sprintf("; %s: %s", e.Location, e.Message)
 	}
-	return nil, errors.New(p.Detail)
+	kind := map[int]error{
+		http.StatusNotFound: ErrNotFound, http.StatusConflict: ErrRefused, http.StatusUnauthorized: ErrDenied, http.StatusForbidden: ErrDenied,
+		http.StatusBadRequest: ErrInput, http.StatusUnprocessableEntity: ErrInput, http.StatusRequestEntityTooLarge: ErrInput,
+	}[resp.StatusCode]
+	if kind == nil {
+		return nil, errors.New(p.Detail)
+	}
+	return nil, &remoteError{p.Detail, kind}
+}
+
+// unreachable says what to do about a node that did not answer.
+func (c *Client) unreachable(err error) error {
+	switch local := c.base == "http://node"; {
+	case local && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)):
+		return fmt.Errorf("%w: nothing answers at %s; start it with \"bartizan up\", or name its data folder with --data", ErrNoNode, c.where)
+	case local && errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w that you may talk to: %s belongs to another user; run this as the node's user or root", ErrNoNode, c.where)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: nothing answers at %s; \"bartizan status\" on the node's host says where its API listens", ErrNoNode, c.where)
+	}
+	return fmt.Errorf("ask the node: %w: %w", ErrUnanswered, err)
 }
 
 // remoteError keeps the node's words and the kind of error.
@@ -222,8 +300,8 @@ func set(v url.Values, k, s string) {
 	}
 }
 
-func setInt(v url.Values, k string, n int) {
-	if n > 0 {
-		v.Set(k, strconv.Itoa(n))
+func setTime(v url.Values, k string, t time.Time) {
+	if !t.IsZero() {
+		v.Set(k, t.UTC().Format(time.RFC3339Nano))
 	}
 }

@@ -1,7 +1,8 @@
 // Package api is how people and programs talk to a running node: the types of
-// its answers, the server behind the local administration socket, and the
-// client the command line uses. The node itself is behind Node, a table of
-// functions, so this package knows nothing of how it works.
+// its answers, the server behind the local administration socket and the TCP
+// address of the HTTP API, and the client the command line uses. The node
+// itself is behind Node, a table of functions, so this package knows nothing of
+// how it works.
 package api
 
 import (
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"bartizan/internal/api/token"
 	"bartizan/internal/model"
 )
 
@@ -21,16 +23,26 @@ type Node struct {
 	Intel     func(context.Context, IntelQuery) ([]model.Indicator, error)
 	Why       func(ctx context.Context, id string) (Why, error)
 	Evidence  func(ctx context.Context, sha256 string) ([]byte, error)
-	Signals   func(context.Context, SignalQuery) ([]model.Signal, error)
+	Signals   func(context.Context, SignalQuery) ([]Stored[model.Signal], error)
 	Replay    func(context.Context, ReplayRequest) (Replay, error)
 	// Export gives every event of the streams that the query selects to emit.
 	Export func(ctx context.Context, q ExportQuery, emit func(ExportedEvent) error) error
 	// Verified writes down that somebody saw a decision's effect from outside.
 	Verified func(ctx context.Context, v Verification, who string) (Decision, error)
 	// Lease puts a drill lease into the ledger; the returned function ends it.
-	Lease   func(ctx context.Context, r LeaseRequest, who string) (model.Lease, func(reason string), error)
+	Lease func(ctx context.Context, r LeaseRequest, who string) (model.Lease, func(reason string), error)
+	// Record stores an audit record durably; Audit reads them, newest first.
+	Record  func(context.Context, AuditRecord) error
+	Audit   func(context.Context, AuditQuery) ([]Stored[AuditRecord], error)
+	Events  Events
 	Metrics http.Handler
 	Health  http.Handler
+}
+
+// Stored is a value of a stream with its place there.
+type Stored[T any] struct {
+	Seq   uint64
+	Value T
 }
 
 // Status says what runs, what is in force and what is wrong.
@@ -51,6 +63,15 @@ type Status struct {
 	Enforcers []Enforcer  `json:"enforcers"`
 	Streams   []Stream    `json:"streams"`
 	Leases    []LeaseInfo `json:"leases"`
+	API       APIInfo     `json:"api"`
+}
+
+// APIInfo says where the HTTP API listens and how to recognise it.
+type APIInfo struct {
+	URL         string `json:"url,omitempty"`         // empty: no TCP address
+	Fingerprint string `json:"fingerprint,omitempty"` // SHA-256 of the certificate, hex; what --pin takes
+	Streams     int    `json:"streams"`               // open event streams
+	Tokens      int    `json:"tokens"`                // valid ones
 }
 
 // Check is the last word about one thing.
@@ -154,47 +175,114 @@ type ExportedEvent struct {
 	Event json.RawMessage `json:"event"`
 }
 
-// DecisionQuery selects decisions; zero fields select all.
+// DecisionQuery selects decisions, newest first; zero fields select all.
 type DecisionQuery struct {
 	State  model.State
 	Target string
 	All    bool // also those that have ended
+	ID     string
+	Before uint64 // only those whose first ledger entry is older than this one
 	Limit  int
 }
 
 // DecisionChange is a person's word on decisions.
 type DecisionChange struct {
-	Op       string       `json:"op"`               // add, approve, reject, remove
-	ID       string       `json:"id,omitempty"`     // decision, for approve, reject, remove
-	Target   string       `json:"target,omitempty"` // address or prefix, for add and remove
-	Action   model.Action `json:"action,omitempty"` // for add; default block
-	Seconds  float64      `json:"seconds,omitempty"`
-	Reason   string       `json:"reason,omitempty"`
-	Enforced bool         `json:"enforced,omitempty"` // add: in force although the node observes
+	Op       string       `json:"op" enum:"add,approve,reject,remove"`
+	ID       string       `json:"id,omitempty" maxLength:"26" doc:"decision, for approve, reject and remove"`
+	Target   string       `json:"target,omitempty" maxLength:"64" doc:"address or prefix, for add and remove"`
+	Action   model.Action `json:"action,omitempty" doc:"for add: block (default), throttle or alert"`
+	Seconds  float64      `json:"seconds,omitempty" minimum:"0" maximum:"31622400" doc:"how long, for add and approve"`
+	Reason   string       `json:"reason,omitempty" maxLength:"500" doc:"why, for whoever asks later"`
+	Enforced bool         `json:"enforced,omitempty" doc:"add: in force although the node observes"`
 }
 
 // Verification is the word of whoever probed an enforcement from outside and
 // read the device; it becomes a receipt.
 type Verification struct {
-	ID       string `json:"id"`       // of the decision
-	Enforcer string `json:"enforcer"` // whose effect was seen
-	Detail   string `json:"detail"`   // how
+	ID       string `json:"id" maxLength:"26" doc:"of the decision"`
+	Enforcer string `json:"enforcer" maxLength:"64" doc:"whose effect was seen"`
+	Detail   string `json:"detail" maxLength:"256" doc:"how"`
 }
 
-// IntelQuery selects indicators.
+// IntelQuery selects indicators, the surest first.
 type IntelQuery struct {
 	Type          model.EntityType
 	Value         string
 	MinConfidence float64
+	AsOf          time.Time  // instant confidence is computed for; zero: now
+	After         IntelPlace // only those that sort after this one
 	Limit         int
 }
 
-// SignalQuery selects signals, newest last.
+// IntelPlace is the sort key of an indicator: confidence, then when it was last
+// seen, then what it is. The zero value is the beginning.
+type IntelPlace struct {
+	Confidence float64
+	LastSeen   time.Time
+	Entity     model.Entity
+}
+
+// SignalQuery selects signals, newest first.
 type SignalQuery struct {
-	Since time.Time
-	Actor string
-	Kind  string
-	Limit int
+	Since  time.Time
+	Actor  string
+	Kind   string
+	Before uint64 // only those stored before this sequence number
+	Limit  int
+}
+
+// AuditRecord is one attempt to change something, whoever made it and however
+// it ended.
+type AuditRecord struct {
+	Request   model.ULID `json:"request"` // as in the X-Request-ID of the answer
+	Time      time.Time  `json:"time"`
+	Actor     string     `json:"actor"`             // "uid=0 pid=77", "token ci (k3v…)"
+	Address   string     `json:"address,omitempty"` // of the caller; empty on the administration socket
+	Operation string     `json:"operation"`         // operationId of the API description
+	What      string     `json:"what,omitempty"`    // its arguments in one line
+	Result    string     `json:"result" enum:"done,denied,refused,invalid,failed"`
+	Status    int        `json:"status"` // HTTP status of the answer
+}
+
+// AuditQuery selects audit records, newest first.
+type AuditQuery struct {
+	Since     time.Time
+	Actor     string // contained in the actor
+	Operation string
+	Result    string
+	Before    uint64
+	Limit     int
+}
+
+// TokenInfo is what is shown of a token.
+type TokenInfo struct {
+	ID       string      `json:"id"`
+	Name     string      `json:"name"`
+	Scope    token.Scope `json:"scope" enum:"read,operate,admin"`
+	State    string      `json:"state" enum:"valid,expired,revoked"`
+	Created  time.Time   `json:"created"`
+	Expires  time.Time   `json:"expires"`
+	LastUsed time.Time   `json:"last_used,omitzero"`
+	By       string      `json:"by"`
+}
+
+// TokenRequest asks for a new token.
+type TokenRequest struct {
+	Name    string      `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
+	Scope   token.Scope `json:"scope" enum:"read,operate,admin"`
+	Seconds float64     `json:"seconds" minimum:"1" maximum:"31622400" doc:"lifetime"`
+}
+
+// NewToken is the only answer that has a token's text.
+type NewToken struct {
+	TokenInfo
+	Token string `json:"token" doc:"the secret; it is not kept and cannot be shown again"`
+}
+
+// Page is a part of a list.
+type Page[T any] struct {
+	Items []T    `json:"items" nullable:"false"`
+	Next  string `json:"next,omitempty" doc:"cursor of the next page; absent on the last one"`
 }
 
 // Why is the chain behind a signal, an indicator or a decision.
@@ -221,8 +309,8 @@ type LedgerLine struct {
 
 // ReplayRequest asks what another policy would have done.
 type ReplayRequest struct {
-	Policy string    `json:"policy"` // text of the file
-	Name   string    `json:"name"`   // its name, for error messages
+	Policy string    `json:"policy" maxLength:"262144" doc:"text of the policy file"`
+	Name   string    `json:"name" maxLength:"256" doc:"its name, for error messages"`
 	Since  time.Time `json:"since,omitzero"`
 }
 

@@ -34,6 +34,7 @@ type Config struct {
 	Enforce map[string]conf.Raw     `yaml:"enforce"` // enforcer name → its options
 	Export  map[string]ExportConfig `yaml:"export"`  // name → where events are sent to as they happen
 	Metrics string                  `yaml:"metrics"` // address of /metrics, /health and the console page; empty: none
+	API     APIConfig               `yaml:"api"`
 	Bus     BusConfig               `yaml:"bus"`
 
 	tree conf.Raw // of the file, for the lines of mistakes
@@ -142,6 +143,7 @@ func DefaultConfig() Config {
 		},
 		Enforce: map[string]conf.Raw{"nft": nil},
 		Metrics: "127.0.0.1:9611",
+		API:     APIConfig{Listen: defaultAPI, TLS: "on"},
 		Bus: BusConfig{
 			SignalBytes: 512 << 20, SignalAge: conf.Duration(30 * day), EvidenceBytes: 1 << 30,
 			EvidenceAge: conf.Duration(30 * day), LedgerAge: conf.Duration(365 * day),
@@ -216,6 +218,7 @@ func (c *Config) check() error {
 		}
 	}
 	c.checkBounds(bad)
+	errs = append(errs, c.checkAPI()...)
 	errs = append(errs, c.checkDecoys()...)
 	if c.Rules != "" {
 		if st, err := os.Stat(c.Rules); err != nil || !st.IsDir() {

@@ -32,8 +32,9 @@ type surroundings struct {
 	conf   *Config
 	log    *slog.Logger
 	health *obs.Health
-	decoys map[uint16]bool // ports whose visitors are not good traffic
-	seen   func()          // told after every look; may be nil
+	decoys map[uint16]bool     // ports whose visitors are not good traffic
+	seen   func()              // told after every look; may be nil
+	api    func() []netip.Addr // live sessions of the HTTP API; nil without one
 
 	mu       sync.Mutex
 	baseline *host.Baseline
@@ -161,6 +162,9 @@ func (s *surroundings) snapshot() decide.Facts {
 	}
 	for _, in := range s.conf.Decoys.Instances {
 		f.Balancers = append(f.Balancers, in.ProxyFrom...)
+	}
+	if s.api != nil {
+		f.Sessions = slices.Concat(f.Sessions, s.api())
 	}
 	f.Unknown = append(f.Unknown, unknownFacts(s.facts.Unknown)...)
 	for _, u := range s.admin.Unknown {

@@ -53,6 +53,7 @@ type Node struct {
 	group     *life.Group
 	admin     net.Listener
 	public    net.Listener
+	remote    *remote
 }
 
 // blobLimits caps the evidence store.
@@ -102,6 +103,9 @@ func New(ctx context.Context, c Config, env Env) (_ *Node, err error) {
 		return nil, err
 	}
 	n.openPublic()
+	if n.remote, err = n.openRemote(ctx); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -170,7 +174,7 @@ func (n *Node) openPublic() {
 // Run starts the parts in the order data flows backwards (devices, decisions,
 // sensors), so that nothing is made before somebody takes it, and waits.
 func (n *Node) Run(ctx context.Context) error {
-	node := n.api()
+	node := n.remote.node
 	g := n.group
 	n.around.onLook(n.protect)
 	for _, d := range n.enforcing.devices {
@@ -196,7 +200,11 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	g.Go("detectors", n.sensor.tick)
 	g.Go("decoys", n.sensor.run)
-	g.Go("administration", func(ctx context.Context) error { return api.ServeAdmin(ctx, n.admin, node) })
+	g.Go("api tokens", n.remote.tokens.Run)
+	g.Go("administration", func(ctx context.Context) error { return n.remote.server.ServeAdmin(ctx, n.admin) })
+	if n.remote.listener != nil {
+		g.Go("api", n.remote.serve)
+	}
 	if n.public != nil {
 		g.Go("metrics", func(ctx context.Context) error { return api.ServePublic(ctx, n.public, node) })
 	}
@@ -240,6 +248,13 @@ func (n *Node) greet() {
 		fmt.Fprintf(&b, "  decoy %-10s %-8s %s", l.Instance, l.Service, l.Address)
 		if l.Note != "" {
 			fmt.Fprintf(&b, "  (%s)", l.Note)
+		}
+		b.WriteByte('\n')
+	}
+	if i := n.remote.info(); i.URL != "" {
+		fmt.Fprintf(&b, "  api   %s", i.URL)
+		if i.Fingerprint != "" {
+			fmt.Fprintf(&b, "  certificate SHA-256 %s", i.Fingerprint)
 		}
 		b.WriteByte('\n')
 	}

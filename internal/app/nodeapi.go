@@ -22,6 +22,7 @@ func (n *Node) api() api.Node {
 	return api.Node{
 		Status: n.status, Decisions: n.decisions, Change: n.change, Intel: n.intel, Why: n.why, Evidence: n.evidenceOf,
 		Signals: n.signals, Replay: n.replay, Lease: n.hub.lease, Verified: n.verified, Export: n.exportEvents,
+		Record: n.record, Audit: n.audit, Events: api.Events{Last: n.lastEvent, Follow: n.followEvents},
 		Metrics: n.metrics.Handler(), Health: obs.Handler(n.metrics, n.health),
 	}
 }
@@ -31,7 +32,7 @@ func (n *Node) status(ctx context.Context) api.Status {
 	s := api.Status{
 		Version: n.env.Version, Name: n.conf.Name, Mode: string(n.hub.policy.Mode), Started: n.started, Now: time.Now(), PID: os.Getpid(),
 		Data: n.conf.Data, State: string(worst), Checks: []api.Check{}, Parts: []api.Part{}, Enforcers: []api.Enforcer{}, Streams: []api.Stream{}, Leases: []api.LeaseInfo{},
-		Intel: n.hub.store.Len(), Decoys: n.sensor.view(),
+		Intel: n.hub.store.Len(), Decoys: n.sensor.view(), API: n.remote.info(),
 	}
 	for _, c := range checks {
 		s.Checks = append(s.Checks, api.Check{Name: c.Name, State: string(c.State), Detail: c.Detail, Since: c.Since})
@@ -111,11 +112,10 @@ func (s *sensor) view() api.Decoys {
 }
 
 func (n *Node) decisions(ctx context.Context, q api.DecisionQuery) ([]api.Decision, error) {
-	f := decide.Filter{Limit: q.Limit}
-	if f.Limit == 0 {
-		f.Limit = 10_000
-	}
+	f := decide.Filter{Limit: q.Limit, Before: q.Before}
 	switch {
+	case q.ID != "":
+		return n.decision(ctx, q.ID)
 	case q.State != "":
 		if !slices.Contains([]model.State{model.StateHeld, model.StateActive, model.StateRejected, model.StateExpired, model.StateRemoved}, q.State) {
 			return nil, fmt.Errorf("%w: state %.32q: one of held, active, rejected, expired, removed", api.ErrInput, string(q.State))
@@ -131,20 +131,41 @@ func (n *Node) decisions(ctx context.Context, q api.DecisionQuery) ([]api.Decisi
 		}
 		f.Target = e
 	}
+	return n.complete(ctx, n.hub.ledger.List(f)), nil
+}
+
+// decision is the one with this id, or none.
+func (n *Node) decision(ctx context.Context, text string) ([]api.Decision, error) {
+	id, err := model.ParseULID(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", api.ErrInput, err)
+	}
+	d, ok := n.hub.ledger.Get(id)
+	if !ok {
+		return nil, nil
+	}
+	return n.complete(ctx, []model.Decision{d}), nil
+}
+
+// complete adds what the enforcers and their devices say.
+func (n *Node) complete(ctx context.Context, list []model.Decision) []api.Decision {
 	out := []api.Decision{}
 	counted := n.enforcing.counted(ctx)
-	for _, d := range n.hub.ledger.List(f) {
+	for _, d := range list {
 		full := n.receiptsOf(d)
 		if c, ok := counted[d.ID]; ok {
 			full.Dropped = &api.Dropped{Packets: c.Packets, Bytes: c.Bytes}
 		}
 		out = append(out, full)
 	}
-	return out, nil
+	return out
 }
 
 func (n *Node) intel(_ context.Context, q api.IntelQuery) ([]model.Indicator, error) {
-	now := time.Now()
+	now := q.AsOf
+	if now.IsZero() {
+		now = time.Now()
+	}
 	if q.Value != "" {
 		e, err := parseEntity(q.Type, q.Value)
 		if err != nil {
@@ -156,7 +177,7 @@ func (n *Node) intel(_ context.Context, q api.IntelQuery) ([]model.Indicator, er
 		}
 		return []model.Indicator{ind}, nil
 	}
-	f := intel.Filter{MinConfidence: q.MinConfidence, Limit: q.Limit}
+	f := intel.Filter{MinConfidence: q.MinConfidence, Limit: q.Limit, After: intel.Place(q.After)}
 	if q.Type != "" {
 		f.Types = []model.EntityType{q.Type}
 	}
@@ -178,11 +199,7 @@ func parseEntity(t model.EntityType, s string) (model.Entity, error) {
 	return model.ParseEntity(model.EntityType(kind), value)
 }
 
-func (n *Node) signals(ctx context.Context, q api.SignalQuery) ([]model.Signal, error) {
-	limit := q.Limit
-	if limit <= 0 || limit > 10_000 {
-		limit = 10_000
-	}
+func (n *Node) signals(ctx context.Context, q api.SignalQuery) ([]api.Stored[model.Signal], error) {
 	from := bus.From{Time: q.Since}
 	if q.Actor != "" {
 		e, err := model.ParseIP(q.Actor)
@@ -191,18 +208,7 @@ func (n *Node) signals(ctx context.Context, q api.SignalQuery) ([]model.Signal, 
 		}
 		from.Key, from.OneKey = e.Value(), true
 	}
-	out := []model.Signal{}
-	_, err := bus.Read(ctx, n.bus, signalTopic(&n.conf), from, func(m bus.Message[model.Signal]) error {
-		if q.Kind != "" && m.Value.Kind != q.Kind {
-			return nil
-		}
-		out = append(out, m.Value)
-		if len(out) >= 2*limit {
-			out = append(out[:0], out[len(out)-limit:]...)
-		}
-		return nil
-	})
-	return out[max(0, len(out)-limit):], err
+	return newest(ctx, n.bus, signalTopic(&n.conf), from, q.Before, q.Limit, func(s *model.Signal) bool { return q.Kind == "" || s.Kind == q.Kind })
 }
 
 func (n *Node) evidenceOf(ctx context.Context, sha string) ([]byte, error) {

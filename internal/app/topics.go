@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bartizan/internal/api"
 	"bartizan/internal/bus"
 	"bartizan/internal/model"
 )
@@ -23,4 +24,11 @@ func ledgerTopic(c *Config) bus.Topic[model.Entry] {
 func receiptTopic(c *Config) bus.Topic[model.Receipt] {
 	return bus.Topic[model.Receipt]{Stream: "RECEIPTS", Subject: "receipts", Schema: "receipt", Version: 1,
 		Limits: bus.Limits{MaxBytes: 128 << 20, MaxAge: c.Bus.LedgerAge.D(), DiscardOld: true}}
+}
+
+// auditTopic never drops a record for lack of room before its age: when it is
+// full, changes cannot be written down any more and the node says so.
+func auditTopic(c *Config) bus.Topic[api.AuditRecord] {
+	return bus.Topic[api.AuditRecord]{Stream: "AUDIT", Subject: "audit", Schema: "audit-record", Version: 1,
+		Limits: bus.Limits{MaxBytes: 64 << 20, MaxAge: c.Bus.LedgerAge.D()}}
 }

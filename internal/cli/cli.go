@@ -108,7 +108,7 @@ func exitCode(stderr io.Writer, err error) int {
 	}
 	fmt.Fprintln(stderr, "bartizan:", err)
 	switch {
-	case errors.Is(err, api.ErrNoNode):
+	case errors.Is(err, api.ErrNoNode), errors.Is(err, api.ErrDenied), errors.Is(err, api.ErrUnanswered):
 		return ExitBlind
 	case errors.Is(err, api.ErrNotFound), errors.Is(err, api.ErrInput), errors.Is(err, api.ErrRefused):
 		return ExitUsage
@@ -124,6 +124,7 @@ type global struct {
 	data   string
 	config string
 	format string
+	remote remoteFlags
 }
 
 func newRoot(env Env) *cobra.Command {
@@ -144,6 +145,7 @@ func newRoot(env Env) *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&g.data, "data", "", "data folder of the node (default: "+app.DefaultConfig().Data+")")
 	f.StringVarP(&g.config, "config", "c", "", "configuration file (default: built-in values)")
+	g.remote.register(root)
 	f.StringVar(&g.format, "format", "text", "output: text, json or jsonl")
 	_ = root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json", "jsonl"}, cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
@@ -153,7 +155,7 @@ func newRoot(env Env) *cobra.Command {
 		return nil
 	}
 	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), detectCmd(g), huntCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
-		evidenceCmd(g), exportCmd(g), replayCmd(g), rulesCmd(g), configCmd(g), versionCmd(g))
+		evidenceCmd(g), exportCmd(g), replayCmd(g), tokenCmd(g), auditCmd(g), rulesCmd(g), configCmd(g), versionCmd(g))
 	return root
 }
 
@@ -187,6 +189,9 @@ func (g *global) client() (*api.Client, error) {
 	c, err := g.settings()
 	if err != nil {
 		return nil, err
+	}
+	if g.remote.server != "" {
+		return g.remote.client()
 	}
 	return api.NewClient(c.Data), nil
 }

@@ -18,7 +18,7 @@ import (
 func decisionsCmd(g *global) *cobra.Command {
 	cmd := &cobra.Command{Use: "decisions", Short: "List decisions, release held ones, add and remove", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(decisionsList(g), decisionsAdd(g), decisionsRemove(g),
+	cmd.AddCommand(decisionsList(g), decisionsShow(g), decisionsAdd(g), decisionsRemove(g),
 		decisionsJudge(g, "approve", "Release a held decision"), decisionsJudge(g, "reject", "Refuse a held decision"))
 	return cmd
 }
@@ -48,6 +48,27 @@ func decisionsList(g *global) *cobra.Command {
 	f.StringVar(&q.Target, "target", "", "only this address or prefix")
 	f.IntVar(&q.Limit, "limit", 1000, "at most this many, newest first")
 	return cmd
+}
+
+func decisionsShow(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show one decision and what the enforcers say about it", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := g.client()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if _, err := model.ParseULID(args[0]); err != nil {
+				return usage(fmt.Errorf("%q is no decision id", oneLine(args[0], 60)))
+			}
+			d, err := c.Decision(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return show(g, d, func(w io.Writer) error { return printDecisions(w, []api.Decision{d}) })
+		},
+	}
 }
 
 func printDecisions(out io.Writer, list []api.Decision) error {

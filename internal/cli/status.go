@@ -41,6 +41,13 @@ func printStatus(out io.Writer, s api.Status) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s is %s · mode %s · version %s · pid %d · up %s · data %s\n", s.Name, s.State, s.Mode, s.Version, s.PID,
 		s.Now.Sub(s.Started).Round(time.Second), s.Data)
+	if s.API.URL != "" {
+		fmt.Fprintf(&b, "API %s · %d tokens · %d event streams", s.API.URL, s.API.Tokens, s.API.Streams)
+		if s.API.Fingerprint != "" {
+			fmt.Fprintf(&b, "\n    certificate SHA-256 %s", s.API.Fingerprint)
+		}
+		b.WriteByte('\n')
+	}
 	fmt.Fprintf(&b, "\nDecoys (as %s): %d connections, %d open, %d refused for load; process %d, restarts %d\n",
 		s.Decoys.Host, s.Decoys.Accepted, s.Decoys.Active, s.Decoys.Shed, s.Decoys.PID, s.Decoys.Restarts)
 	fmt.Fprintf(&b, "  jail: %s\n", s.Decoys.Jail)

@@ -73,6 +73,7 @@ type Filter struct {
 	Policy string
 	Least  model.Action // at least this action
 	Since  time.Time    // begun at or after this
+	Before uint64       // first entry has a smaller sequence number; 0: all
 	Offset int
 	Limit  int // 0 means 100, more than 10,000 means 10,000
 }
@@ -99,7 +100,7 @@ func (f *Filter) admitted(items []*item) []*item {
 	return slices.DeleteFunc(items, func(it *item) bool {
 		d := &it.d
 		if len(f.States) > 0 && !slices.Contains(f.States, d.State) || f.Policy != "" && d.Policy != f.Policy ||
-			d.Action < f.Least || !f.Since.IsZero() && d.From.Before(f.Since) {
+			d.Action < f.Least || f.Before > 0 && d.Seq >= f.Before || !f.Since.IsZero() && d.From.Before(f.Since) {
 			return true
 		}
 		if !f.Within.IsValid() {

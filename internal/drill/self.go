@@ -20,6 +20,7 @@ import (
 // namespace, so that it can have the standard ports.
 const selfConfig = `name: drill
 metrics: ""
+api: {listen: ""}
 decoys:
   listen: strict
 `

@@ -23,8 +23,16 @@ type Filter struct {
 	Within        netip.Prefix // addresses and prefixes inside it
 	Text          string       // the value contains this, as written
 	Since         time.Time    // seen at or after this
+	After         Place        // sorted after this one; the zero Place is the beginning
 	Offset        int          // skip this many of the sorted result
 	Limit         int          // at most this many; 0 means 100, more than MaxList means MaxList
+}
+
+// Place is where an indicator stands in a List.
+type Place struct {
+	Confidence float64
+	LastSeen   time.Time
+	Entity     model.Entity
 }
 
 // List returns the indicators that pass the filter, most confident first;
@@ -41,13 +49,14 @@ func (st *Store) List(now time.Time, f Filter) []model.Indicator {
 	// Only the best are kept while looking at everything: the buffer is cut
 	// back whenever it has grown to twice what can be returned.
 	keep := min(offset, len(st.by)) + limit
+	begin := candidate{r: &record{entity: f.After.Entity}, confidence: f.After.Confidence, last: nanos(f.After.LastSeen)}
 	var best []candidate
 	for _, r := range st.by {
 		if r.expires <= n || !f.admits(r) {
 			continue
 		}
 		c := candidate{r: r, confidence: r.confidence(&st.conf, n), last: r.last()}
-		if c.confidence < f.MinConfidence || f.Class != "" && !slices.Contains(r.indicator(&st.conf, n).Classes, f.Class) {
+		if !f.After.Entity.IsZero() && compareCandidates(c, begin) <= 0 || c.confidence < f.MinConfidence || f.Class != "" && !slices.Contains(r.indicator(&st.conf, n).Classes, f.Class) {
 			continue
 		}
 		if best = append(best, c); len(best) >= 2*keep {

@@ -1,0 +1,274 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"bartizan/internal/api"
+	"bartizan/internal/api/cert"
+	"bartizan/internal/api/token"
+	"bartizan/internal/bus"
+	"bartizan/internal/obs"
+)
+
+// defaultAPI is where the HTTP API listens unless told otherwise. When
+// something else has this port, a free one is taken: nobody chose it.
+const defaultAPI = "127.0.0.1:9612"
+
+// APIConfig says where the HTTP API listens, and with which certificate.
+type APIConfig struct {
+	Listen string   `yaml:"listen"` // address and port; empty: no TCP, only the administration socket
+	TLS    string   `yaml:"tls"`    // on, or off, which is for the loopback only
+	Cert   string   `yaml:"cert"`   // PEM file with the certificate and its chain; empty: made by the node
+	Key    string   `yaml:"key"`    // PEM file with its key
+	Names  []string `yaml:"names"`  // host names callers use for this node
+}
+
+func (c *Config) checkAPI() (errs []error) {
+	bad := func(path []string, format string, args ...any) {
+		errs = append(errs, c.wrong(fmt.Errorf(format, args...), path...))
+	}
+	choice(bad, []string{"api", "tls"}, c.API.TLS, "on", "off")
+	if (c.API.Cert == "") != (c.API.Key == "") {
+		bad([]string{"api", "cert"}, "a certificate needs its key and the other way round: give api.cert and api.key, or neither")
+	}
+	if c.API.TLS == "off" && c.API.Cert != "" {
+		bad([]string{"api", "cert"}, "a certificate is given and api.tls is off")
+	}
+	for _, n := range c.API.Names {
+		if n == "" || len(n) > 253 || strings.ContainsAny(n, " /:") || n != strings.ToLower(n) {
+			bad([]string{"api", "names"}, "%q is not a host name in lower case", obs.Quote([]byte(n), 60))
+		}
+	}
+	if c.API.Listen == "" {
+		return errs
+	}
+	at, err := netip.ParseAddrPort(c.API.Listen)
+	switch {
+	case err != nil:
+		bad([]string{"api", "listen"}, "%q is not an IP address and port, such as %s (empty: none)", obs.Quote([]byte(c.API.Listen), 60), defaultAPI)
+	case !at.Addr().Unmap().IsLoopback() && c.API.TLS == "off":
+		bad([]string{"api", "listen"}, "%s can be reached from other machines: that needs api.tls: on", at)
+	}
+	return errs
+}
+
+// remote is the HTTP API of a node.
+type remote struct {
+	node     api.Node
+	server   *api.Server
+	tokens   *token.Book
+	audits   *bus.Publisher[api.AuditRecord]
+	listener net.Listener // nil: none
+	cert     *cert.Cert   // nil: no TLS
+}
+
+// openRemote opens tokens, audit log and, if configured, the TCP address.
+func (n *Node) openRemote(ctx context.Context) (*remote, error) {
+	r := &remote{node: n.api()}
+	kv, err := bus.OpenKV[token.Token](ctx, n.bus, "TOKENS", "api-token", 1, bus.KVOptions[token.Token]{MaxBytes: 4 << 20})
+	if err != nil {
+		return nil, fmt.Errorf("open tokens: %w", err)
+	}
+	if r.tokens, err = token.Open(ctx, kv, n.log); err != nil {
+		return nil, err
+	}
+	if r.audits, err = bus.NewPublisher(ctx, n.bus, auditTopic(&n.conf)); err != nil {
+		return nil, fmt.Errorf("open audit log: %w", err)
+	}
+	r.server = api.NewServer(api.Options{Node: r.node, Tokens: r.tokens, Log: n.log, Metrics: n.metrics, Names: n.conf.API.Names})
+	if n.conf.API.Listen == "" {
+		return r, nil
+	}
+	if err := n.listenRemote(r); err != nil {
+		return nil, err
+	}
+	n.around.mu.Lock()
+	n.around.api = r.server.Sessions
+	n.around.mu.Unlock()
+	return r, nil
+}
+
+// listenRemote opens the TCP address. A bad certificate is the operator's
+// mistake and ends the start; without the address the node works, and says so.
+func (n *Node) listenRemote(r *remote) (err error) {
+	c := n.conf.API
+	switch {
+	case c.TLS == "off":
+	case c.Cert != "":
+		if r.cert, err = cert.Load(c.Cert, c.Key, n.log); err != nil {
+			return mistake{fmt.Errorf("api.cert: %w", err)}
+		}
+	default:
+		names := slices.Clone(c.Names)
+		if at, err := netip.ParseAddrPort(c.Listen); err == nil && !at.Addr().IsUnspecified() {
+			names = append(names, at.Addr().String())
+		}
+		if r.cert, err = cert.Own(n.conf.Data, names, n.started, n.log); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil && c.Listen == defaultAPI {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		n.health.Set("api", obs.StateDegraded, fmt.Sprintf("no API on %s: %v; choose another address with \"api.listen\"", c.Listen, err))
+		return nil
+	}
+	r.listener = l
+	n.group.OnStop("api address", func(context.Context) error { l.Close(); return nil })
+	n.health.Set("api", obs.StateOK, r.url())
+	return nil
+}
+
+func (r *remote) url() string {
+	if r.cert == nil {
+		return "http://" + r.listener.Addr().String()
+	}
+	return "https://" + r.listener.Addr().String()
+}
+
+func (r *remote) serve(ctx context.Context) error {
+	if r.cert == nil {
+		return r.server.ServeRemote(ctx, r.listener, nil)
+	}
+	return r.server.ServeRemote(ctx, r.listener, r.cert.TLS())
+}
+
+// info is the API's part of the status.
+func (r *remote) info() (i api.APIInfo) {
+	i.Streams = r.server.Streams()
+	now := time.Now()
+	for _, t := range r.tokens.List() {
+		if t.State(now) == "valid" {
+			i.Tokens++
+		}
+	}
+	if r.listener == nil {
+		return i
+	}
+	i.URL = r.url()
+	if r.cert != nil {
+		i.Fingerprint = r.cert.Fingerprint()
+	}
+	return i
+}
+
+// record stores an audit record; a failure shows in the status until the next
+// one can be stored.
+func (n *Node) record(ctx context.Context, a api.AuditRecord) error {
+	if _, err := n.remote.audits.Publish(ctx, a.Operation, a.Request.String(), a); err != nil {
+		n.health.Set("audit", obs.StateDegraded, fmt.Sprintf("changes cannot be written to the audit log: %v", err))
+		return fmt.Errorf("write audit record: %w", err)
+	}
+	n.health.Remove("audit")
+	return nil
+}
+
+func (n *Node) audit(ctx context.Context, q api.AuditQuery) ([]api.Stored[api.AuditRecord], error) {
+	from := bus.From{Time: q.Since, Key: q.Operation, OneKey: q.Operation != ""}
+	return newest(ctx, n.bus, auditTopic(&n.conf), from, q.Before, q.Limit, func(a *api.AuditRecord) bool {
+		return (q.Result == "" || a.Result == q.Result) && strings.Contains(a.Actor, q.Actor)
+	})
+}
+
+// errEnough ends a read that has seen all it wants.
+var errEnough = errors.New("enough")
+
+const (
+	firstWindow = 256 // messages looked at first, at least
+	widerBy     = 4
+)
+
+// newest reads a stream backwards, in windows that grow, until it has limit
+// values that are wanted: the cost is that of what is returned and what had to
+// be passed over, not of all that is kept. The newest comes first. Only those
+// before a sequence number count, unless that is 0.
+func newest[T any](ctx context.Context, b *bus.Bus, t bus.Topic[T], from bus.From, before uint64, limit int, want func(*T) bool) ([]api.Stored[T], error) {
+	high := before - 1
+	if before == 0 {
+		var err error
+		if high, err = lastOf(ctx, b, t); err != nil {
+			return nil, err
+		}
+	}
+	out := []api.Stored[T]{}
+	since := from.Time
+	from.Time = time.Time{}
+	for window := uint64(max(firstWindow, 2*limit)); high > 0; window *= widerBy { //nolint:gosec // limit is small and positive
+		from.Seq = max(high, window) - window + 1
+		var some []api.Stored[T]
+		old := false
+		_, err := bus.Read(ctx, b, t, from, func(m bus.Message[T]) error {
+			switch {
+			case m.Seq > high:
+				return errEnough
+			case m.Time.Before(since):
+				old = true
+			case want(&m.Value):
+				some = append(some, api.Stored[T]{Seq: m.Seq, Value: m.Value})
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			return nil, err
+		}
+		slices.Reverse(some)
+		if out = append(out, some...); len(out) >= limit {
+			return out[:limit], nil
+		}
+		if old || from.Seq == 1 {
+			break
+		}
+		high = from.Seq - 1
+	}
+	return out, nil
+}
+
+// lastOf is the sequence number of a stream's newest message; 0 without one.
+func lastOf[T any](ctx context.Context, b *bus.Bus, t bus.Topic[T]) (uint64, error) {
+	return bus.Read(ctx, b, t, bus.From{Seq: math.MaxInt64}, func(bus.Message[T]) error { return nil })
+}
+
+func (n *Node) lastEvent(ctx context.Context, kind string) (uint64, error) {
+	switch kind {
+	case api.EventSignal:
+		return lastOf(ctx, n.bus, signalTopic(&n.conf))
+	case api.EventDecision:
+		return lastOf(ctx, n.bus, ledgerTopic(&n.conf))
+	case api.EventReceipt:
+		return lastOf(ctx, n.bus, receiptTopic(&n.conf))
+	}
+	return 0, fmt.Errorf("no events of kind %.32q", kind)
+}
+
+func (n *Node) followEvents(ctx context.Context, kind string, from uint64, emit func(api.Event) error) error {
+	switch kind {
+	case api.EventSignal:
+		return followAs(ctx, n.bus, signalTopic(&n.conf), kind, from, emit)
+	case api.EventDecision:
+		return followAs(ctx, n.bus, ledgerTopic(&n.conf), kind, from, emit)
+	case api.EventReceipt:
+		return followAs(ctx, n.bus, receiptTopic(&n.conf), kind, from, emit)
+	}
+	return fmt.Errorf("no events of kind %.32q", kind)
+}
+
+func followAs[T any](ctx context.Context, b *bus.Bus, t bus.Topic[T], kind string, from uint64, emit func(api.Event) error) error {
+	return bus.Follow(ctx, b, t, bus.From{Seq: from}, func(m bus.Message[T]) error {
+		data, err := json.Marshal(m.Value)
+		if err != nil {
+			return fmt.Errorf("write event: %w", err)
+		}
+		return emit(api.Event{Kind: kind, Seq: m.Seq, Data: data})
+	})
+}
