@@ -9,8 +9,8 @@ GO       ?= go
 BIN      := bin/bartizan
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -X main.version=$(VERSION)
-# Nothing in the program needs C; without it the file runs on every Linux of its architecture.
-CGO      ?= 0
+# Only `bartizan hunt` needs C (DuckDB). CGO=0 leaves it out, and the file runs on every Linux of its architecture.
+CGO      ?= $(if $(shell command -v $${CC:-gcc} && command -v $${CXX:-g++}),1,0)
 JOBS     ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 8 ? n : 8 )))
 GO_DIRS  := $(wildcard cmd internal content e2e bench web scripts)
 
@@ -29,7 +29,7 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build bin/bartizan, one static file
+build: ## build bin/bartizan (CGO=0: one static file, without hunt)
 	CGO_ENABLED=$(CGO) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/bartizan
 
 .PHONY: up
