@@ -36,6 +36,7 @@ type Config struct {
 	Metrics string                  `yaml:"metrics"` // address of /metrics, /health and the console page; empty: none
 	API     APIConfig               `yaml:"api"`
 	Bus     BusConfig               `yaml:"bus"`
+	Lake    LakeConfig              `yaml:"lake"`
 
 	tree conf.Raw // of the file, for the lines of mistakes
 }
@@ -148,6 +149,7 @@ func DefaultConfig() Config {
 			SignalBytes: 512 << 20, SignalAge: conf.Duration(30 * day), EvidenceBytes: 1 << 30,
 			EvidenceAge: conf.Duration(30 * day), LedgerAge: conf.Duration(365 * day),
 		},
+		Lake: LakeConfig{Enabled: true, Age: conf.Duration(90 * day), Bytes: 10 << 30, Cap: 64 << 10},
 	}
 }
 
@@ -219,6 +221,7 @@ func (c *Config) check() error {
 	}
 	c.checkBounds(bad)
 	errs = append(errs, c.checkAPI()...)
+	errs = append(errs, c.checkLake())
 	errs = append(errs, c.checkDecoys()...)
 	if c.Rules != "" {
 		if st, err := os.Stat(c.Rules); err != nil || !st.IsDir() {

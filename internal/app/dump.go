@@ -25,6 +25,7 @@ type dumped struct {
 	Metrics string                  `yaml:"metrics"`
 	API     APIConfig               `yaml:"api"`
 	Bus     BusConfig               `yaml:"bus"`
+	Lake    LakeConfig              `yaml:"lake"`
 }
 
 type dumpedExport struct {
@@ -54,7 +55,7 @@ type dumpedInstance struct {
 
 // DumpConfig prints the complete effective configuration; secrets are hidden.
 func DumpConfig(c Config) ([]byte, error) {
-	out := dumped{Name: c.Name, Data: c.Data, Log: c.Log, Rules: c.Rules, Policy: c.Policy, Protect: c.Protect, Metrics: c.Metrics, API: c.API, Bus: c.Bus,
+	out := dumped{Name: c.Name, Data: c.Data, Log: c.Log, Rules: c.Rules, Policy: c.Policy, Protect: c.Protect, Metrics: c.Metrics, API: c.API, Bus: c.Bus, Lake: c.Lake,
 		Detect: map[string]any{}, Enforce: map[string]any{}, Export: map[string]dumpedExport{},
 		Decoys: dumpedDecoys{Listen: c.Decoys.Listen, Addresses: c.Decoys.Addresses, User: c.Decoys.User, Require: c.Decoys.Require, Memory: c.Decoys.Memory,
 			Instances: map[string]dumpedInstance{}}}

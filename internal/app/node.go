@@ -18,6 +18,7 @@ import (
 	"bartizan/internal/bus"
 	"bartizan/internal/decide"
 	"bartizan/internal/intel"
+	"bartizan/internal/lake"
 	"bartizan/internal/life"
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
@@ -43,6 +44,7 @@ type Node struct {
 
 	bus       *bus.Bus
 	evidence  *bus.Blobs
+	lake      *lake.Lake // nil: none is kept
 	sensor    *sensor
 	around    *surroundings
 	hub       *hub
@@ -120,6 +122,9 @@ func (n *Node) openStores(ctx context.Context, policy *decide.Policy) (err error
 		return err
 	}
 	n.evidence = n.sensor.evidence
+	if err := n.openLake(); err != nil {
+		return err
+	}
 	if n.sensor.signals, err = bus.NewPublisher(ctx, n.bus, signalTopic(&n.conf)); err != nil {
 		return err
 	}
@@ -185,6 +190,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go("enforcers", n.enforcing.follow)
 	g.Go("surroundings", n.around.run)
 	g.Go("address watch", n.around.watch)
+	n.runLake(g)
 	g.Go("clock", n.hub.clock)
 	g.Go("snapshots", n.hub.keepSnapshots)
 	g.Go("hub", func(ctx context.Context) error {

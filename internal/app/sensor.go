@@ -18,6 +18,7 @@ import (
 	"bartizan/internal/decoy/persona"
 	"bartizan/internal/detect"
 	"bartizan/internal/jail"
+	"bartizan/internal/lake"
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
 	"bartizan/internal/observe"
@@ -33,6 +34,7 @@ type sensor struct {
 	engine    *detect.Engine
 	evidence  *bus.Blobs
 	signals   *bus.Publisher[model.Signal]
+	lake      *lake.Lake // nil: none is kept
 	setup     setup
 	listeners []listener
 	lines     []Listening
@@ -246,6 +248,10 @@ func (s *sensor) batch(ctx context.Context, b []byte) error {
 		s.keep(ctx, o)
 		good = append(good, *o)
 	}
+	if s.lake != nil {
+		s.lake.Observations(good)
+	}
+	forget(good)
 	s.metrics.observations.WithLabelValues().Add(float64(len(good)))
 	var signals []model.Signal
 	s.engine.Process(good, func(m model.Signal) { signals = append(signals, m) })
@@ -263,7 +269,7 @@ func (s *sensor) refuse(err error) {
 	}
 }
 
-// keep stores an observation's evidence and leaves its hash.
+// keep stores an observation's evidence and adds its hash.
 func (s *sensor) keep(ctx context.Context, o *observe.Observation) {
 	for i := range o.Evidence {
 		e := &o.Evidence[i]
@@ -281,9 +287,20 @@ func (s *sensor) keep(ctx context.Context, o *observe.Observation) {
 			s.metrics.evidenceLost.WithLabelValues().Inc()
 			continue
 		}
-		e.SHA256, e.Size, e.Data = sha, len(e.Data), nil
+		e.SHA256, e.Size = sha, len(e.Data)
 		if o.File != nil && o.File.SHA256 == "" {
 			o.File.SHA256 = sha
+		}
+	}
+}
+
+// forget lets go of the raw bytes that are stored.
+func forget(list []observe.Observation) {
+	for i := range list {
+		for j := range list[i].Evidence {
+			if e := &list[i].Evidence[j]; e.SHA256 != "" {
+				e.Data = nil
+			}
 		}
 	}
 }

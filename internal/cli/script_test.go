@@ -71,7 +71,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"makelake": makeLake, "treesum": treeSum,
-			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "events": events,
+			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "damage": damage, "events": events,
 		},
 	})
 }
@@ -187,6 +187,22 @@ func codes(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(got) != args[0] {
 		ts.Fatalf("bartizan %v: exit code %d, want %s\nstdout: %s\nstderr: %s", args[1:], got, args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 	}
+}
+
+// damage DIR flips a bit in the middle of the first Parquet file below it.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: damage DIR")
+	}
+	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*", "*", "*.parquet"))
+	ts.Check(err)
+	if len(files) == 0 {
+		ts.Fatalf("no Parquet file in %s", args[0])
+	}
+	b, err := os.ReadFile(files[0])
+	ts.Check(err)
+	b[len(b)/2] ^= 4
+	ts.Check(os.WriteFile(files[0], b, 0o600))
 }
 
 // signalled DATA ADDRESS KIND waits for a signal.

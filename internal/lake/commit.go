@@ -52,6 +52,7 @@ func (l *Lake) stage(s sealed) error {
 	if err := writeFile(filepath.Join(dir, tempName(s.name)), s.data); err != nil {
 		return err
 	}
+	l.touched[s.part] = true
 	return syncDir(dir)
 }
 

@@ -28,9 +28,9 @@
 // before .replace-<ulid>.json names it and the old ones; then it gets its name, the
 // old ones go, the record goes. Whoever lists files through this package sees the
 // old ones or the new one, never both and never neither, also after a crash in
-// between, and the next Open or Compact finishes what is recorded. A foreign reader that
-// lists *.parquet in the moment between (milliseconds; after a crash until the
-// next start) sees those rows twice: they have the same metadata.uid, or
+// between, and the next Compact finishes what is recorded (a node: within minutes of
+// its start). A foreign reader that lists *.parquet in the moment between
+// (milliseconds; after a crash until then) sees those rows twice: they have the same metadata.uid, or
 // the same correlation_uid and time_dt.
 //
 // # Damage

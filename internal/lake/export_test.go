@@ -11,3 +11,10 @@ func (l *Lake) OpenSheets() int {
 
 // VerifySum compares a file in memory with its checksum.
 func VerifySum(b []byte) error { return verifySum(bytes.NewReader(b), int64(len(b))) }
+
+// SetMinFree makes room on the disk, or takes it away.
+func (l *Lake) SetMinFree(n int64) {
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	l.opt.MinFree = n
+}

@@ -71,9 +71,9 @@ type Stats struct {
 // Lake is a lake that is written to. Its methods may be used from any goroutine.
 // Several processes may write to one lake.
 type Lake struct {
-	dir        string
-	opt        Options
-	fast, tidy compress.Codec
+	dir  string
+	opt  Options
+	fast compress.Codec
 
 	mu      sync.Mutex // encoding
 	mapper  ocsf.Mapper
@@ -84,8 +84,9 @@ type Lake struct {
 	disk     sync.Mutex // one writer of files at a time
 	streams  map[string]*filed
 	known    map[string]bool // folders that exist and are durable
-	blocked  bool            // the last attempt to write failed
-	droppedN int64           // of stats.Dropped, already told
+	touched  map[Partition]bool
+	blocked  bool  // the last attempt to write failed
+	droppedN int64 // of stats.Dropped, already told
 }
 
 // sealed is an encoded file on its way to the disk.
@@ -103,7 +104,7 @@ func Open(dir string, opt Options) (*Lake, error) {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
 	opt.complete(dir)
-	l := &Lake{dir: dir, opt: opt, fast: fastest(), tidy: smaller(), streams: map[string]*filed{}, known: map[string]bool{},
+	l := &Lake{dir: dir, opt: opt, fast: fastest(), streams: map[string]*filed{}, known: map[string]bool{}, touched: map[Partition]bool{},
 		mapper: ocsf.Mapper{Product: opt.Product, MaxEvidence: opt.MaxEvidence}}
 	l.shelves = l.observations()
 	if err := l.finishStreams(); err != nil {
@@ -255,7 +256,7 @@ func (l *Lake) tell(err error) error {
 }
 
 // Run writes what was taken in, every Options.Every, until ctx ends; then once
-// more. What cannot be written then is lost and in the error.
+// more. What cannot be written then is lost, and logged.
 func (l *Lake) Run(ctx context.Context) error {
 	t := time.NewTicker(l.opt.Every)
 	defer t.Stop()
@@ -263,7 +264,8 @@ func (l *Lake) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			if err := l.Flush(); err != nil {
-				return fmt.Errorf("write the last rows of the lake: %w", err)
+				st := l.Stats()
+				l.opt.Log.Error("the last rows of the lake are lost", "error", err, "bytes", st.Waiting, "dropped", st.Dropped)
 			}
 			return nil
 		case <-t.C:

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"bartizan/internal/obs"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +41,74 @@ func maintenance(dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("lock lake: %w", err)
 	}
 	return func() { _ = f.Close() }, nil // closing unlocks
+}
+
+// The times between two rounds of Maintain, of those through everything, and of the first of these.
+const (
+	round      = time.Minute
+	fullRound  = time.Hour
+	firstRound = 2 * time.Minute
+)
+
+// Maintain compacts what was written, and ages the lake, until ctx ends. What it cannot do
+// is said under the health check "lake-upkeep" and tried again.
+func (l *Lake) Maintain(ctx context.Context) error {
+	t := time.NewTicker(round)
+	defer t.Stop()
+	full := time.Now().Add(firstRound)
+	open := map[Partition]bool{} // written to and not yet closed
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-t.C:
+			err := l.upkeep(ctx, now, open, now.After(full))
+			if now.After(full) {
+				full = now.Add(fullRound)
+			}
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err == nil:
+				l.opt.Health.Set("lake-upkeep", obs.StateOK, "compacted and aged")
+			case !errors.Is(err, ErrBusy):
+				l.opt.Health.Set("lake-upkeep", obs.StateDegraded, err.Error())
+				l.opt.Log.Warn("the lake cannot be compacted or aged", "error", err)
+			}
+		}
+	}
+}
+
+// upkeep is one round: the partitions that were written to, or everything.
+func (l *Lake) upkeep(ctx context.Context, now time.Time, open map[Partition]bool, full bool) error {
+	l.disk.Lock()
+	maps.Copy(open, l.touched)
+	clear(l.touched)
+	l.disk.Unlock()
+	if err := l.room(); err != nil && !full { // compaction needs room; aging makes some
+		return err
+	}
+	c := Compaction{Product: l.opt.Product, Now: now, Where: slices.Collect(maps.Keys(open))}
+	if full {
+		c.Where = nil
+	} else if len(open) == 0 {
+		return nil
+	}
+	done, err := Compact(ctx, l.dir, c)
+	if err == nil {
+		maps.DeleteFunc(open, func(p Partition, _ bool) bool { return p.Hour.Add(time.Hour + settled).Before(now) })
+	}
+	for _, bad := range done.Left {
+		l.opt.Log.Warn("a file of the lake is left as it is", "file", obs.Quote([]byte(bad.File), 200), "reason", bad.Reason)
+	}
+	if full {
+		aged, aerr := Age(ctx, l.dir, l.opt.Keep, now)
+		if aged.Files > 0 {
+			l.opt.Log.Info("the lake let go of its oldest files", "files", aged.Files, "bytes", aged.Bytes)
+		}
+		err = errors.Join(err, aerr)
+	}
+	return err
 }
 
 // Aged is what retention removed.
@@ -95,16 +167,8 @@ func prune(dir, rel string) {
 		if os.Remove(filepath.Join(dir, filepath.FromSlash(rel))) != nil {
 			return
 		}
-		rel, _, _ = cutLast(rel)
+		rel = path.Dir(rel)
 	}
-}
-
-func cutLast(rel string) (string, string, bool) {
-	i := strings.LastIndexByte(rel, '/')
-	if i < 0 {
-		return rel, "", false
-	}
-	return rel[:i], rel[i+1:], true
 }
 
 // abandoned is the age at which a temporary file belongs to nobody: writing one takes seconds.

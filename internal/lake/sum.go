@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 )
 
 // sumKey is the key of a file's own SHA-256 in its metadata.
@@ -100,4 +101,27 @@ func verifySum(f io.ReaderAt, size int64) error {
 		return fmt.Errorf("its bytes are not those that were written (SHA-256 %x, written were %.64q)", h.Sum(nil), want)
 	}
 	return nil
+}
+
+// stampFile is stamp for a file on the disk; it tells its size.
+func stampFile(f *os.File) (size int64, err error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	size = st.Size()
+	footer, err := readFooter(f, size)
+	if err != nil {
+		return 0, err
+	}
+	at, err := sumPlace(footer)
+	if err != nil {
+		return 0, err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(f, 0, size)); err != nil {
+		return 0, err
+	}
+	_, err = f.WriteAt([]byte(hex.EncodeToString(h.Sum(nil))), size-8-int64(len(footer))+int64(at))
+	return size, err
 }

@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"bartizan/internal/bus"
+	"bartizan/internal/conf"
+	"bartizan/internal/lake"
+	"bartizan/internal/life"
+	"bartizan/internal/observe"
+)
+
+// LakeConfig is about the evidence lake.
+type LakeConfig struct {
+	Enabled bool          `yaml:"enabled"`
+	Dir     string        `yaml:"dir"`   // default: lake in the data folder
+	Age     conf.Duration `yaml:"age"`   // what is older goes; 0: nothing
+	Bytes   conf.Bytes    `yaml:"bytes"` // the oldest goes when there is more; 0: no limit
+	Cap     conf.Bytes    `yaml:"cap"`   // raw bytes kept per observation
+}
+
+// LakeDir is the folder of the evidence lake.
+func (c *Config) LakeDir() string {
+	if c.Lake.Dir != "" {
+		return c.Lake.Dir
+	}
+	return filepath.Join(c.Data, "lake")
+}
+
+func (c *Config) checkLake() error {
+	if c.Lake.Age < 0 {
+		return c.wrong(errors.New("must not be negative"), "lake", "age")
+	}
+	if c.Lake.Age > 0 && c.Lake.Age.D() < day {
+		return c.wrong(fmt.Errorf("%v is less than a day: the lake is there to look back", c.Lake.Age.D()), "lake", "age")
+	}
+	if c.Lake.Cap > observe.MaxBlobLen {
+		return c.wrong(fmt.Errorf("at most %d bytes: decoys keep no more of a piece of evidence", observe.MaxBlobLen), "lake", "cap")
+	}
+	return nil
+}
+
+// openLake opens the lake for the parts that write to it.
+func (n *Node) openLake() (err error) {
+	if !n.conf.Lake.Enabled {
+		return nil
+	}
+	n.lake, err = lake.Open(n.conf.LakeDir(), lake.Options{
+		Product: n.env.Version, MaxEvidence: int(n.conf.Lake.Cap), Log: n.log, Health: n.health,
+		Keep: lake.Retention{Age: n.conf.Lake.Age.D(), Bytes: int64(n.conf.Lake.Bytes)},
+	})
+	if err != nil {
+		return fmt.Errorf("%w; choose another folder with lake.dir, or go without with lake.enabled: false", err)
+	}
+	n.sensor.lake = n.lake
+	gauge := func(name, help string, of func(lake.Stats) int64) {
+		n.metrics.GaugeFunc(name, help, func() float64 { return float64(of(n.lake.Stats())) })
+	}
+	gauge("bartizan_lake_rows", "Rows written to the lake since the start.", func(s lake.Stats) int64 { return s.Rows })
+	gauge("bartizan_lake_bytes", "Bytes of files written to the lake since the start.", func(s lake.Stats) int64 { return s.Bytes })
+	gauge("bartizan_lake_dropped", "Observations lost since the start because the lake could not be written.", func(s lake.Stats) int64 { return s.Dropped })
+	gauge("bartizan_lake_waiting_bytes", "Encoded bytes that wait for the disk.", func(s lake.Stats) int64 { return s.Waiting })
+	return nil
+}
+
+// runLake starts what fills the lake. It stands below the sensors, so that their last
+// observations are written. Signals, decisions and receipts have durables of their own: what was
+// not filed before the end comes again at the next start.
+func (n *Node) runLake(g *life.Group) {
+	if n.lake == nil {
+		return
+	}
+	opt := bus.ConsumeOptions{Batch: lake.StreamBatch}
+	g.Go("lake", n.lake.Run)
+	g.Go("lake upkeep", n.lake.Maintain)
+	g.Go("lake signals", func(ctx context.Context) error {
+		return bus.Consume(ctx, n.bus, signalTopic(&n.conf), "lake", opt, n.lake.Signals)
+	})
+	g.Go("lake decisions", func(ctx context.Context) error {
+		return bus.Consume(ctx, n.bus, ledgerTopic(&n.conf), "lake", opt, n.lake.Entries)
+	})
+	g.Go("lake receipts", func(ctx context.Context) error {
+		return bus.Consume(ctx, n.bus, receiptTopic(&n.conf), "lake", opt, n.lake.Receipts)
+	})
+}
