@@ -13,9 +13,11 @@ type Runner struct {
 	engine *Engine
 	views  map[string]*view // by what the deciding fields hold
 	bySet  map[string]*view // by log sources
-	bases  map[baseKey]string
 	key    []byte
-	raw    []Value // scratch for shapes
+	// The shape and origin of the last event, which the next one mostly shares.
+	base     baseKey
+	baseText string
+	raw      []Value // scratch for shapes
 
 	// The event under way. What was asked once is kept until the next: a slot
 	// is valid when its stamp is now's.
@@ -62,7 +64,6 @@ func (e *Engine) NewRunner(l Limits) *Runner {
 		engine: e,
 		views:  map[string]*view{},
 		bySet:  map[string]*view{},
-		bases:  map[baseKey]string{},
 		values: make([]fieldValues, len(e.fields)+1),
 		answer: make([]uint32, len(e.atoms)),
 		seen:   make([]uint32, len(e.rules)),
@@ -135,14 +136,10 @@ func (r *Runner) begin(ev Event) {
 		}
 	}
 	from := ev.Source()
-	base, ok := r.bases[baseKey{s, from}]
-	if !ok {
-		base = s.name + "\x00" + strings.Join([]string{from.Product, from.Category, from.Service}, "\x00")
-		if len(r.bases) < maxViews {
-			r.bases[baseKey{s, from}] = base
-		}
+	if now := (baseKey{s, from}); r.base != now || r.baseText == "" {
+		r.base, r.baseText = now, strings.Join([]string{s.name, from.Product, from.Category, from.Service}, "\x00")
 	}
-	r.key = append(r.key[:0], base...)
+	r.key = append(r.key[:0], r.baseText...)
 	for _, paths := range s.deciding {
 		r.key = append(r.key, 0)
 		for _, v := range r.resolve(paths) {
