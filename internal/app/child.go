@@ -17,6 +17,7 @@ import (
 	"bartizan/internal/conf"
 	"bartizan/internal/decoy"
 	"bartizan/internal/decoy/persona"
+	"bartizan/internal/host"
 	"bartizan/internal/jail"
 	"bartizan/internal/life"
 )
@@ -59,6 +60,7 @@ const (
 // RunChild is the whole life of the decoys' process: lock in, read the setup,
 // play decoys until the node goes away. It returns nil when asked to end.
 func RunChild(ctx context.Context) error {
+	pages, _ := host.FindProgramPages() // without them the process is larger, and that is all
 	cell, err := jail.Enter(jail.Options{})
 	if err != nil {
 		return err
@@ -71,11 +73,11 @@ func RunChild(ctx context.Context) error {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return fmt.Errorf("read setup from the node: %w", err)
 	}
-	return runDecoys(ctx, s, cell.Files, cell.Conn)
+	return runDecoys(ctx, s, cell.Files, cell.Conn, pages)
 }
 
 // runDecoys plays the decoys of a setup and writes what they see to conn.
-func runDecoys(ctx context.Context, s setup, files []*os.File, conn net.Conn) error {
+func runDecoys(ctx context.Context, s setup, files []*os.File, conn net.Conn, pages host.ProgramPages) error {
 	who, err := persona.FromState(s.Persona)
 	if err != nil {
 		return fmt.Errorf("read persona: %w", err)
@@ -119,6 +121,7 @@ func runDecoys(ctx context.Context, s setup, files []*os.File, conn net.Conn) er
 		g.Go("decoy "+in.Name+" "+l.Addr().String(), func(ctx context.Context) error { return runner.Serve(ctx, in, l) })
 	}
 	debug.FreeOSMemory() // what building the services left over
+	_ = pages.Drop()     // what only starting needed of the program itself
 	err = g.Wait(ctx, 5*time.Second)
 	if errors.Is(err, errNodeGone) {
 		return nil

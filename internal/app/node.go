@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"bartizan/internal/api"
 	"bartizan/internal/bus"
 	"bartizan/internal/decide"
+	"bartizan/internal/host"
 	"bartizan/internal/intel"
 	"bartizan/internal/lake"
 	"bartizan/internal/life"
@@ -216,6 +218,10 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.greet()
 	debug.FreeOSMemory() // what folding and compiling left over; an idle node should be small
+	pages, err := host.FindProgramPages()
+	if err = errors.Join(err, pages.Drop()); err != nil {
+		n.log.Debug("the node takes more memory than it needs", "error", err)
+	}
 	return g.Wait(ctx, 20*time.Second)
 }
 
