@@ -3,9 +3,9 @@ module bartizan
 go 1.26.0
 
 require (
-	github.com/bradleyjkemp/sigma-go v0.6.6
 	cel.dev/cel-go v0.33.2
 	github.com/FastFilter/xorfilter v0.4.2-0.20260120015552-4e5a4d9df65a
+	github.com/bradleyjkemp/sigma-go v0.6.6
 	github.com/danielgtaylor/huma/v2 v2.37.2
 	github.com/duckdb/duckdb-go/v2 v2.10505.0
 	github.com/gaissmai/bart v0.30.0
