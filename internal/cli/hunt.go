@@ -132,7 +132,7 @@ func (g *global) huntSetup(f *huntFlags) (*query.Engine, query.Range, query.Limi
 		if err != nil {
 			return nil, rng, limits, err
 		}
-		dir = filepath.Join(c.Data, "lake")
+		dir = c.LakeDir()
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, rng, limits, usage(err)
