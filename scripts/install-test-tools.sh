@@ -43,6 +43,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     tail -5 "$cache/apt.log" >&2
 fi
 
+# Debian's redis-server is this program of redis-tools by another name; its package would start a server.
+command -v redis-server >/dev/null || ln -sf "$(command -v redis-check-rdb)" "$cache/bin/redis-server"
+
 if [ -n "$need_docker" ]; then
   refresh
   echo "unpacking the docker client"
@@ -57,7 +60,7 @@ if [ -n "$need_docker" ]; then
 fi
 
 lost=()
-for t in "${tools[@]}" docker=docker.io; do command -v "${t%%=*}" >/dev/null || lost+=("${t%%=*}"); done
+for t in "${tools[@]}" docker=docker.io redis-server=redis-tools; do command -v "${t%%=*}" >/dev/null || lost+=("${t%%=*}"); done
 if [ ${#lost[@]} -gt 0 ]; then
   echo "could not install: ${lost[*]} (log: .cache/apt.log)" >&2
   exit 1
