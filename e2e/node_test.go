@@ -217,7 +217,7 @@ func (n *node) port(t *testing.T, instance string) string {
 // cli runs a verb against the node.
 func (n *node) cli(t *testing.T, args ...string) result {
 	t.Helper()
-	return n.lab.node.run(t, 20*time.Second, program(), append([]string{"--data", n.data}, args...)...)
+	return n.lab.node.run(t, 20*time.Second, cmp.Or(n.binary, program()), append([]string{"--data", n.data}, args...)...)
 }
 
 // cliJSON runs a verb with --format json and reads its answer strictly.

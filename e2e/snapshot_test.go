@@ -21,6 +21,11 @@ func known(t *testing.T, n *node) []model.Indicator {
 	if err != nil {
 		t.Fatalf("ask for the intelligence: %v", err)
 	}
+	return timeless(list)
+}
+
+// timeless leaves out what changes as time passes.
+func timeless(list []model.Indicator) []model.Indicator {
 	for i := range list {
 		list[i].Confidence, list[i].AsOf, list[i].Terms = 0, time.Time{}, nil
 	}
