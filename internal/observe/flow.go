@@ -99,8 +99,10 @@ type LogBatch struct {
 	Format string // which format read it
 	Flows  []Flow
 	Events []LogEvent
+	// Queries are questions to name servers.
+	Queries []Query
 	// Documents are records that rules can look at by field; a record can be
-	// here and in Flows or Events as well.
+	// here and in Flows, Events or Queries as well.
 	Documents []Document
 }
 
@@ -112,13 +114,17 @@ type LogEvent struct {
 }
 
 // Len is the number of observations in the batch.
-func (b *LogBatch) Len() int { return len(b.Flows) + len(b.Events) + len(b.Documents) }
+func (b *LogBatch) Len() int {
+	return len(b.Flows) + len(b.Events) + len(b.Queries) + len(b.Documents)
+}
 
 // Reset empties the batch and keeps its memory.
 func (b *LogBatch) Reset() {
 	b.Flows = b.Flows[:0]
 	clear(b.Events)
 	b.Events = b.Events[:0]
+	clear(b.Queries)
+	b.Queries = b.Queries[:0]
 	b.Documents = b.Documents[:0]
 }
 

@@ -34,7 +34,7 @@ func (d *autoDecoder) Decode(record []byte, at uint64, b *observe.LogBatch) erro
 	if len(d.all) == 0 {
 		return ErrFormat
 	}
-	flows, events, documents := len(b.Flows), len(b.Events), len(b.Documents)
+	flows, events, queries, documents := len(b.Flows), len(b.Events), len(b.Queries), len(b.Documents)
 	best := error(ErrFormat)
 	for i := -1; i < len(d.all); i++ {
 		k := i
@@ -49,7 +49,7 @@ func (d *autoDecoder) Decode(record []byte, at uint64, b *observe.LogBatch) erro
 			return err
 		}
 		// A decoder that failed half-way leaves nothing behind.
-		b.Flows, b.Events, b.Documents = b.Flows[:flows], b.Events[:events], b.Documents[:documents]
+		b.Flows, b.Events, b.Queries, b.Documents = b.Flows[:flows], b.Events[:events], b.Queries[:queries], b.Documents[:documents]
 		if best == ErrFormat { //nolint:errorlint // as above
 			best = err
 		}

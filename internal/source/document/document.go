@@ -1,7 +1,7 @@
 // Package document reads logs whose records are JSON objects: CloudTrail,
 // Windows events, Suricata EVE, Zeek, Route 53 resolver queries, or any other.
 // Every record becomes a document that rules look at; connections of Suricata
-// and Zeek become flows as well.
+// and Zeek become flows as well, and what they and Route 53 say of DNS queries.
 package document
 
 import (
@@ -84,7 +84,12 @@ func (f format) Decode(record []byte, at uint64, b *observe.LogBatch) error {
 	return nil
 }
 
-func any1(*observe.Document, *observe.LogBatch) bool { return true }
+// any1 takes every object; questions to name servers in the words of the
+// formats above are understood in it as well.
+func any1(d *observe.Document, b *observe.LogBatch) bool {
+	_ = zeek(d, b) || eve(d, b) || route53(d, b)
+	return true
+}
 
 // cloudTrail takes records (CloudTrail User Guide, "record contents"), also in
 // the envelope of EventBridge.
@@ -119,9 +124,13 @@ func winEvent(d *observe.Document, _ *observe.LogBatch) bool {
 
 // route53 takes records of the resolver's query log (Route 53 Developer Guide,
 // "values that appear in resolver query logs").
-func route53(d *observe.Document, _ *observe.LogBatch) bool {
+func route53(d *observe.Document, b *observe.LogBatch) bool {
 	v := d.JSON()
-	return isText(v, "query_name") && isText(v, "query_timestamp") && isText(v, "srcaddr")
+	if !isText(v, "query_name") || !isText(v, "query_timestamp") || !isText(v, "srcaddr") {
+		return false
+	}
+	route53Query(d, b)
+	return true
 }
 
 // eve takes Suricata's events (Suricata user guide §17.1.2, "EVE JSON format").
@@ -130,7 +139,11 @@ func eve(d *observe.Document, b *observe.LogBatch) bool {
 	if !isText(v, "event_type") || !isText(v, "timestamp") {
 		return false
 	}
-	if string(v.GetStringBytes("event_type")) != "flow" || !v.Exists("flow") {
+	kind := string(v.GetStringBytes("event_type"))
+	if kind == "dns" {
+		eveQuery(d, b)
+	}
+	if kind != "flow" || !v.Exists("flow") {
 		return true
 	}
 	f := observe.Flow{Record: d.Record, Proto: proto(v.GetStringBytes("proto")),
@@ -161,6 +174,10 @@ func ipBytes(n, packets uint64) uint64 {
 // zeek takes records of Zeek's logs as JSON (docs.zeek.org, "Zeek log formats").
 func zeek(d *observe.Document, b *observe.LogBatch) bool {
 	v := d.JSON()
+	if isText(v, "query") && v.Exists("trans_id") {
+		zeekQuery(d, b)
+		return true
+	}
 	if !v.Exists("ts") || !(isText(v, "uid") || isText(v, "id.orig_h") || isText(v, "fuid") || isText(v, "note") || isText(v, "host")) {
 		return false
 	}

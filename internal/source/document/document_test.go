@@ -1,6 +1,7 @@
 package document
 
 import (
+	"reflect"
 	"testing"
 
 	"bartizan/internal/observe"
@@ -72,6 +73,33 @@ func TestFlows(t *testing.T) {
 	}
 }
 
+func TestQueries(t *testing.T) {
+	const eve2 = `{"timestamp":"2026-01-02T03:04:05.1+0000","event_type":"dns","src_ip":"10.0.0.53","src_port":53,"dest_ip":"10.0.0.9","dest_port":41000,"proto":"UDP","dns":{"type":"answer","rrname":"A.Example.com","rrtype":"TXT","rcode":"NOERROR","answers":[{"rrname":"a.example.com","rrtype":"TXT","ttl":60,"rdata":"v=1"},{"ttl":30,"rdata":"v=2"}]}}`
+	full := observe.Query{Client: observe.Addr4(10<<24 | 9), Server: observe.Addr4(10<<24 | 53), ClientPort: 41000, ServerPort: 53, Proto: observe.ProtoUDP,
+		Answered: true, Spoofable: true, Time: 1767323045, Record: 5, Name: "a.example.com", Type: "TXT", RCode: "NOERROR", Answers: []string{"v=1", "v=2"}, TTL: 30}
+	aws := full
+	aws.Server, aws.TTL = observe.Addr{}, 0
+	question := full
+	question.Answered, question.RCode, question.Answers, question.TTL = false, "", nil, 0
+	for name, c := range map[string]struct {
+		conf   Config
+		record string
+		want   observe.Query
+	}{
+		"zeek":    {Zeek(), `{"ts":1767323045.25,"uid":"C","id.orig_h":"10.0.0.9","id.orig_p":41000,"id.resp_h":"10.0.0.53","id.resp_p":53,"proto":"udp","trans_id":7,"query":"a.example.com","qtype":16,"qtype_name":"TXT","rcode":0,"rcode_name":"NOERROR","answers":["v=1","v=2"],"TTLs":[60.0,30.0]}`, full},
+		"short":   {Zeek(), `{"ts":1767323045.25,"src":"10.0.0.9","sport":41000,"dst":"10.0.0.53","dport":53,"proto":"udp","trans_id":7,"query":"a.example.com","qtype_name":"TXT","rcode_name":"NOERROR","answers":["v=1","v=2"],"ttls":[60.0,30.0]}`, full},
+		"any":     {JSON(), `{"ts":1767323045.25,"src":"10.0.0.9","sport":41000,"dst":"10.0.0.53","dport":53,"proto":"udp","trans_id":7,"query":"a.example.com","qtype_name":"TXT","rcode_name":"NOERROR","answers":["v=1","v=2"],"ttls":[60.0,30.0]}`, full},
+		"eve":     {EVE(), eve2, full},
+		"eve ask": {EVE(), `{"timestamp":"2026-01-02T03:04:05.1+0000","event_type":"dns","src_ip":"10.0.0.9","src_port":41000,"dest_ip":"10.0.0.53","dest_port":53,"proto":"UDP","dns":{"version":3,"type":"request","queries":[{"rrname":"a.example.com","rrtype":"TXT"}]}}`, question},
+		"route53": {Route53(), `{"version":"1.100000","query_timestamp":"2026-01-02T03:04:05Z","query_name":"a.example.com.","query_type":"TXT","query_class":"IN","rcode":"NOERROR","answers":[{"Rdata":"v=1","Type":"TXT","Class":"IN"},{"Rdata":"v=2","Type":"TXT","Class":"IN"}],"srcaddr":"10.0.0.9","srcport":"41000","transport":"UDP"}`, aws},
+	} {
+		b := decode(t, c.conf, c.record)
+		if len(b.Queries) != 1 || len(b.Documents) != 1 || !reflect.DeepEqual(b.Queries[0], c.want) {
+			t.Errorf("%s:\n got %+v\nwant %+v", name, b.Queries, c.want)
+		}
+	}
+}
+
 func TestEnvelope(t *testing.T) {
 	d := &decode(t, CloudTrail(), bridge).Documents[0]
 	if string(d.JSON().GetStringBytes("eventName")) != "GetObject" || d.Product != "aws" || d.Service != "cloudtrail" || d.Record != 5 {
@@ -100,6 +128,11 @@ func FuzzDecode(f *testing.F) {
 			for i := range b.Flows {
 				if fl := &b.Flows[i]; fl.Record != 3 || fl.Src.IsZero() || fl.Dst.IsZero() {
 					t.Fatalf("%+v", fl)
+				}
+			}
+			for i := range b.Queries {
+				if q := &b.Queries[i]; q.Record != 3 || q.Client.IsZero() || len(q.Answers) > observe.MaxAnswers || len(q.Name) > observe.MaxQueryName {
+					t.Fatalf("%+v", q)
 				}
 			}
 			for i := range b.Documents {

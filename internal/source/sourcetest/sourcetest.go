@@ -61,6 +61,10 @@ func (s *seen) emit(_ context.Context, b *observe.LogBatch) error {
 		s.lines = append(s.lines, fmt.Sprintf("%+v", b.Flows[i]))
 		s.records = append(s.records, b.Flows[i].Record)
 	}
+	for i := range b.Queries {
+		s.lines = append(s.lines, fmt.Sprintf("%+v", b.Queries[i]))
+		s.records = append(s.records, b.Queries[i].Record)
+	}
 	for i := range b.Documents {
 		d := &b.Documents[i]
 		s.lines = append(s.lines, fmt.Sprintf("%d %s/%s/%s %s", d.Record, d.Product, d.Category, d.Service, d.JSON()))
