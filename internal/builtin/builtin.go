@@ -35,6 +35,8 @@ import (
 	"bartizan/internal/plug"
 	"bartizan/internal/source"
 	"bartizan/internal/source/access"
+	"bartizan/internal/source/alb"
+	"bartizan/internal/source/cloudfront"
 	"bartizan/internal/source/document"
 	sourcesyslog "bartizan/internal/source/syslog"
 	"bartizan/internal/source/vpcflow"
@@ -71,6 +73,8 @@ func Detectors() plug.Table[detect.Detector] {
 func Formats() plug.Table[source.Format] {
 	return plug.NewTable("log format",
 		plug.Of("vpcflow", vpcflow.Default, vpcflow.New),
+		plug.Of("alb", alb.Default, alb.New),
+		plug.Of("cloudfront", cloudfront.Default, cloudfront.New),
 		plug.Of("access", access.Default, access.New),
 		plug.Of("auth", sourcesyslog.Default, sourcesyslog.New),
 		plug.Of("syslog", sourcesyslog.Default, sourcesyslog.New),

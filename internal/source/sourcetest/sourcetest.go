@@ -156,8 +156,10 @@ func resumes(t *testing.T, c Case) {
 		o = c.options()
 		o.From = pos
 		second := source.NewReader(o)
-		if c.Header != "" {
-			second.Prime([]byte(strings.TrimSuffix(c.Header, "\n")))
+		for line := range strings.SplitSeq(strings.TrimSuffix(c.Header, "\n"), "\n") {
+			if line != "" {
+				second.Prime([]byte(line))
+			}
 		}
 		if err := second.Read(t.Context(), strings.NewReader(tail), got.emit); err != nil {
 			t.Fatal(err)

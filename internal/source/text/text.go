@@ -4,6 +4,7 @@ package text
 
 import (
 	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -148,4 +149,16 @@ func Lower(s string) string {
 		}
 	}
 	return s
+}
+
+// Seconds reads a time since 1970 in decimal digits, as Unix does.
+func Seconds(s string) (time.Time, bool) {
+	if len(s) > 24 {
+		return time.Time{}, false
+	}
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return Unix(v)
 }
