@@ -4,15 +4,13 @@ import (
 	"net/http"
 )
 
-// consoleHelp is served where the console would be. The console is a separate
-// front end; this program is complete without it.
+// consoleHelp is served where a web console would be; there is none yet.
 const consoleHelp = `<!doctype html><meta charset="utf-8"><title>Bartizan</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:4rem auto;padding:0 1rem}code{background:#eee;padding:.1em .3em}</style>
 <h1>Bartizan is running</h1>
-<p>This binary was built without the web console. Everything is available on the command line of this host:</p>
+<p>This version has no web console. Everything is available on the command line of this host:</p>
 <p><code>bartizan status</code> · <code>bartizan drill</code> · <code>bartizan decisions list</code> · <code>bartizan intel list</code> · <code>bartizan why ID</code></p>
-<p>To build it with the console, run <code>make build</code> in a clone of the repository that has the <code>web/</code> folder, with Node&nbsp;20 installed.
-Machine-readable: <a href="/health">/health</a>, <a href="/metrics">/metrics</a>.</p>
+<p>For programs: the <a href="https://www.openapis.org/">OpenAPI</a> interface that <code>bartizan status</code> names; <a href="/health">/health</a>, <a href="/metrics">/metrics</a>.</p>
 `
 
 func consolePage(w http.ResponseWriter, _ *http.Request) {

@@ -13,14 +13,23 @@ import (
 // SocketName is the administration socket inside the data folder.
 const SocketName = "admin.sock"
 
+// CheckSocketPath says when no administration socket can have a name in this data folder:
+// a unix socket's holds about 100 bytes (sun_path of unix(7)).
+func CheckSocketPath(data string) error {
+	if path := filepath.Join(data, SocketName); len(path) > 100 {
+		return fmt.Errorf("the administration socket %s has a longer name than a unix socket allows (100 bytes): use a shorter data folder", path)
+	}
+	return nil
+}
+
 // ListenAdmin opens the administration socket: mode 0600, and every connection
 // is checked against the peer's user id as well, because file modes alone do
 // not survive a careless chmod.
 func ListenAdmin(data string) (net.Listener, error) {
-	path := filepath.Join(data, SocketName)
-	if len(path) > 100 {
-		return nil, fmt.Errorf("open administration socket: path %s is longer than a unix socket allows (100 bytes): use a shorter --data", path)
+	if err := CheckSocketPath(data); err != nil {
+		return nil, err
 	}
+	path := filepath.Join(data, SocketName)
 	// The bus holds a lock on the data folder, so a socket found here is a dead one.
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open administration socket: %w", err)

@@ -85,6 +85,9 @@ func New(ctx context.Context, c Config, env Env) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := api.CheckSocketPath(c.Data); err != nil { // before anything is made there
+		return nil, mistake{err}
+	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w; choose another with --data", err)
 	}
