@@ -1,5 +1,6 @@
 // Package document reads logs whose records are JSON objects: CloudTrail,
-// Windows events, Suricata EVE, Zeek, Route 53 resolver queries, or any other.
+// Windows events, Suricata EVE, Zeek (also as text), Route 53 resolver queries,
+// or any other.
 // Every record becomes a document that rules look at; connections of Suricata
 // and Zeek become flows as well, and what they and Route 53 say of DNS queries.
 package document
@@ -36,7 +37,7 @@ func WinEvent() Config { return Config{Shape: "winevent", Product: "windows"} }
 // EVE is Suricata's log.
 func EVE() Config { return Config{Shape: "eve"} }
 
-// Zeek is Zeek's logs written as JSON.
+// Zeek is Zeek's logs, written as JSON or as text.
 func Zeek() Config { return Config{Shape: "zeek", Product: "zeek"} }
 
 // Route53 is the query log of AWS's resolver.
@@ -64,7 +65,12 @@ type format struct {
 }
 
 // Decoder implements source.Format.
-func (f format) Decoder() source.Decoder { return f }
+func (f format) Decoder() source.Decoder {
+	if f.conf.Shape == "zeek" {
+		return newZeekDecoder(f)
+	}
+	return f
+}
 
 // Decode implements source.Decoder.
 func (f format) Decode(record []byte, at uint64, b *observe.LogBatch) error {
@@ -76,8 +82,10 @@ func (f format) Decode(record []byte, at uint64, b *observe.LogBatch) error {
 	if err != nil {
 		return err
 	}
+	flows, events, queries := len(b.Flows), len(b.Events), len(b.Queries)
 	if !f.shape(d, b) {
 		b.Documents = b.Documents[:n]
+		b.Flows, b.Events, b.Queries = b.Flows[:flows], b.Events[:events], b.Queries[:queries]
 		return source.ErrFormat
 	}
 	d.Product, d.Category, d.Service = f.conf.Product, f.conf.Category, f.conf.Service
@@ -140,8 +148,13 @@ func eve(d *observe.Document, b *observe.LogBatch) bool {
 		return false
 	}
 	kind := string(v.GetStringBytes("event_type"))
-	if kind == "dns" {
+	switch kind {
+	case "dns":
 		eveQuery(d, b)
+	case "http":
+		eveHTTP(d, b)
+	case "tls":
+		eveTLS(d, b)
 	}
 	if kind != "flow" || !v.Exists("flow") {
 		return true
@@ -158,8 +171,24 @@ func eve(d *observe.Document, b *observe.LogBatch) bool {
 		f.Flags, f.HasFlags = hexByte(flags)&^observe.FlagACK, true
 	}
 	f.Bytes = ipBytes(f.Bytes, f.Packets)
-	b.Flows = append(b.Flows, f)
+	packets := v.GetUint64("flow", "pkts_toclient")
+	addConversation(b, f, packets, ipBytes(v.GetUint64("flow", "bytes_toclient"), packets))
 	return true
+}
+
+// addConversation appends both directions of a connection, as flow logs have
+// them: that of who began, and the answer when there was one.
+func addConversation(b *observe.LogBatch, f observe.Flow, packets, octets uint64) {
+	b.Flows = append(b.Flows, f)
+	if packets == 0 {
+		return
+	}
+	f.Src, f.Dst, f.SrcPort, f.DstPort = f.Dst, f.Src, f.DstPort, f.SrcPort
+	f.Packets, f.Bytes = packets, octets
+	if f.HasFlags {
+		f.Flags |= observe.FlagSYN | observe.FlagACK // not the side that began
+	}
+	b.Flows = append(b.Flows, f)
 }
 
 // ipBytes takes the Ethernet headers off, which Suricata counts.
@@ -181,6 +210,13 @@ func zeek(d *observe.Document, b *observe.LogBatch) bool {
 	if !v.Exists("ts") || !(isText(v, "uid") || isText(v, "id.orig_h") || isText(v, "fuid") || isText(v, "note") || isText(v, "host")) {
 		return false
 	}
+	switch {
+	case v.Exists("conn_state"):
+	case v.Exists("trans_depth"): // only in http.log, and in smtp.log, which has no method
+		zeekHTTP(d, b)
+	case v.Exists("cipher") && v.Exists("established"), v.Exists("server_name") && v.Exists("resumed"):
+		zeekTLS(d, b)
+	}
 	state := v.GetStringBytes("conn_state")
 	if len(state) == 0 || !isText(v, "id.orig_h") {
 		return true
@@ -197,7 +233,7 @@ func zeek(d *observe.Document, b *observe.LogBatch) bool {
 		f.HasFlags, f.Flags = true, observe.FlagSYN // the originator is who began
 	}
 	if !f.Src.IsZero() && !f.Dst.IsZero() {
-		b.Flows = append(b.Flows, f)
+		addConversation(b, f, v.GetUint64("resp_pkts"), v.GetUint64("resp_ip_bytes"))
 	}
 	return true
 }
