@@ -83,6 +83,15 @@ func TestIndexEqualsNaive(t *testing.T) {
 		check(r, "hash", func() (Match, bool) { return x.LookupHash(strings.ToUpper(h)) }, entries, func(e model.Entity) (int, bool) {
 			return 0, e.Type() == model.TypeSHA256 && e.Value() == h
 		})
+		sum := sha256.Sum256(fmt.Append(nil, rapid.IntRange(0, 20).Draw(r, "sum")))
+		check(r, "digest", func() (Match, bool) {
+			if r := x.FindSHA256(&sum); r != 0 {
+				return x.MatchSHA256(&sum, r), true
+			}
+			return Match{}, false
+		}, entries, func(e model.Entity) (int, bool) {
+			return 0, e.Type() == model.TypeSHA256 && e.Value() == hex.EncodeToString(sum[:])
+		})
 	})
 }
 

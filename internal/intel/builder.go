@@ -1,0 +1,119 @@
+package intel
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"bartizan/internal/model"
+)
+
+// Builder collects entries for an Index in less memory than a list of them.
+// The zero value is ready; it is used by one goroutine. Of two entries for one
+// entity the one of higher confidence stays, among equals the one of lower id.
+type Builder struct {
+	payload []payload
+	v4      []pair
+	v6      map[netip.Prefix]uint32
+	exact   map[model.EntityType]*builder
+	refused int
+}
+
+// Add takes an entry; the zero entity is counted as refused.
+func (b *Builder) Add(e IndexEntry) {
+	if e.Entity.IsZero() {
+		b.refused++
+		return
+	}
+	if pfx, ok := e.Entity.Prefix(); ok {
+		b.AddPrefix(pfx, e.ID, e.Confidence)
+		return
+	}
+	if b.exact == nil {
+		b.exact = map[model.EntityType]*builder{}
+	}
+	set := b.exact[e.Entity.Type()]
+	if set == nil {
+		set = &builder{}
+		b.exact[e.Entity.Type()] = set
+	}
+	set.add(packed(e.Entity), b.pay(e.ID, e.Confidence))
+}
+
+// pair is an IPv4 prefix with its payload.
+type pair struct {
+	key uint64
+	at  uint32
+}
+
+// AddPrefix takes an address or prefix, in the canonical form (model.ParsePrefix)
+// and without the detour of an entity; the invalid one is counted as refused.
+func (b *Builder) AddPrefix(pfx netip.Prefix, id uint64, confidence float32) {
+	switch {
+	case !pfx.IsValid():
+		b.refused++
+	case pfx.Addr().Is4():
+		b.v4 = append(b.v4, pair{key4(pfx.Masked()), b.pay(id, confidence)})
+	default:
+		if b.v6 == nil {
+			b.v6 = map[netip.Prefix]uint32{}
+		}
+		if at, ok := b.v6[pfx.Masked()]; !ok || better(payload{id, confidence}, b.payload[at]) {
+			b.v6[pfx.Masked()] = b.pay(id, confidence)
+		}
+	}
+}
+
+func (b *Builder) pay(id uint64, confidence float32) uint32 {
+	b.payload = append(b.payload, payload{id, confidence})
+	return uint32(len(b.payload) - 1)
+}
+
+// Build makes the index and empties the builder.
+func (b *Builder) Build() (*Index, error) {
+	x := &Index{exact: map[model.EntityType]*exactSet{}, refused: b.refused}
+	chosen := make([]payload, 0, len(b.payload))
+	keep := func(at uint32) uint32 {
+		chosen = append(chosen, b.payload[at])
+		return uint32(len(chosen) - 1)
+	}
+	if len(b.v4) > 0 {
+		slices.SortFunc(b.v4, func(p, q pair) int {
+			switch {
+			case p.key != q.key:
+				if p.key < q.key {
+					return -1
+				}
+				return 1
+			case better(b.payload[p.at], b.payload[q.at]):
+				return -1
+			}
+			return 1
+		})
+		b.v4 = slices.CompactFunc(b.v4, func(p, q pair) bool { return p.key == q.key })
+		keys := make([]uint64, len(b.v4)) // the payload of the n-th is the n-th
+		for i := range b.v4 {
+			keys[i] = b.v4[i].key
+			keep(b.v4[i].at)
+		}
+		x.v4 = newRanges(keys)
+		b.v4 = nil
+	}
+	for pfx, at := range b.v6 {
+		x.prefixes.Insert(pfx, keep(at))
+	}
+	for t, list := range b.exact {
+		set, err := list.build(t == model.TypeSHA256, func(p, q uint32) bool { return better(b.payload[p], b.payload[q]) })
+		if err != nil {
+			return nil, fmt.Errorf("build %s index: %w", t, err)
+		}
+		for i, at := range set.at {
+			set.at[i] = keep(at)
+		}
+		x.exact[t] = set
+	}
+	x.sums = x.exact[model.TypeSHA256]
+	x.payload = slices.Clip(chosen)
+	*b = Builder{}
+	return x, nil
+}
