@@ -66,7 +66,7 @@ if [ ${#lost[@]} -gt 0 ]; then
   exit 1
 fi
 
-# The openai client for the LLM decoy, and DuckDB that reads the lake; the lock file pins every package.
+# The openai client for the LLM decoy, DuckDB that reads the lake, a generator of API clients; the lock file pins every package.
 if [ -f e2e/npm/package.json ]; then
   stamp=e2e/npm/node_modules/.package-lock.json
   if [ ! -f "$stamp" ] || [ e2e/npm/package-lock.json -nt "$stamp" ]; then
