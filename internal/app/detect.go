@@ -31,6 +31,7 @@ type DetectRequest struct {
 	Format     conf.Raw            // options of the format
 	Families   map[string]conf.Raw // options by detector family
 	Rules      string              // folder with Sigma rules, or with more rules of one's own
+	Own        []string            // prefixes of the internal networks; empty: the private ranges
 	Quarantine io.Writer           // gets malformed records; nil: none
 }
 
@@ -64,7 +65,7 @@ func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (D
 	if err != nil {
 		return rep, err
 	}
-	engine, loaded, err := recordEngine(q.Rules, q.Families)
+	engine, loaded, err := recordEngine(q)
 	if err != nil {
 		return rep, err
 	}
@@ -94,6 +95,7 @@ func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (D
 			engine.Process(b, take)
 			return stop
 		})
+		engine.Settle(take)
 		rep.Inputs++
 		rep.Counts.Add(f.Counts())
 		switch {
@@ -148,7 +150,8 @@ func logFormat(name string, raw conf.Raw) (source.Format, error) {
 }
 
 // recordEngine makes the detectors for flows and logs.
-func recordEngine(rules string, families map[string]conf.Raw) (*detect.Records, *sigma.Report, error) {
+func recordEngine(q DetectRequest) (*detect.Records, *sigma.Report, error) {
+	rules := q.Rules
 	var documents []detect.NamedDocument
 	var loaded *sigma.Report
 	if rules != "" {
@@ -161,7 +164,7 @@ func recordEngine(rules string, families map[string]conf.Raw) (*detect.Records, 
 			loaded, rules = &report, ""
 		}
 	}
-	events, flows, err := builtin.BuildRecordDetectors(builtin.DetectorOptions{Families: families, Rules: rules})
+	events, flows, err := builtin.BuildRecordDetectors(builtin.DetectorOptions{Families: q.Families, Rules: rules, Own: q.Own})
 	if err != nil {
 		return nil, nil, err
 	}

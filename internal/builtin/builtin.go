@@ -23,6 +23,7 @@ import (
 	"bartizan/internal/detect/login"
 	"bartizan/internal/detect/prompt"
 	"bartizan/internal/detect/service"
+	"bartizan/internal/detect/traffic"
 	detectweb "bartizan/internal/detect/web"
 	"bartizan/internal/enforce"
 	"bartizan/internal/enforce/exec"
@@ -100,6 +101,7 @@ func RecordDetectors() plug.Table[detect.Detector] {
 func FlowDetectors() plug.Table[detect.FlowDetector] {
 	return plug.NewTable("flow detector",
 		plug.Of("flow", flow.Default, flow.New),
+		plug.Of("traffic", traffic.Default, traffic.New),
 	)
 }
 
@@ -126,6 +128,7 @@ type DetectorOptions struct {
 	Families map[string]conf.Raw // options by family; a family named here gets nothing else
 	Rules    string              // folder with more rules for the families that have rules
 	Lures    []string            // identifiers of keys that exist nowhere but in this install's lures
+	Own      []string            // prefixes of the internal networks; empty: the private ranges
 }
 
 // BuildDetectors builds every detector family.
@@ -180,7 +183,15 @@ func BuildRecordDetectors(o DetectorOptions) (events []detect.Named, flows []det
 		events = append(events, detect.Named{Name: name, Detector: d})
 	}
 	for _, name := range flow.Names() {
-		d, err := flow.Build(name, o.Families[name])
+		raw, given := o.Families[name]
+		if !given && name == "traffic" && len(o.Own) > 0 {
+			if raw, err = tree(struct {
+				Own []string `yaml:"own"`
+			}{o.Own}); err != nil {
+				return nil, nil, fmt.Errorf("detector %s: %w", name, err)
+			}
+		}
+		d, err := flow.Build(name, raw)
 		if err != nil {
 			return nil, nil, fmt.Errorf("detector %s: %w", name, err)
 		}

@@ -52,6 +52,7 @@ func detectCmd(g *global) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&q.Type, "type", app.AutoFormat, "format of the records")
 	f.StringVar(&q.Rules, "rules", "", "folder with Sigma rules (SigmaHQ's layout), or with more rules of your own, <folder>/<group>/*.yaml")
+	f.StringSliceVar(&q.Own, "own", nil, "prefixes of your own networks (default: the private ranges)")
 	f.StringVar(&failOn, "fail-on", "medium", "severity from which on a signal makes the exit code 1: info, low, medium, high, critical")
 	f.StringVar(&quarantine, "quarantine", "", "file that samples of malformed records are appended to, with their line numbers")
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(app.DetectTypes(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag

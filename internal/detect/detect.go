@@ -74,6 +74,13 @@ type FlowDetector interface {
 	Detect(flows []observe.Flow, emit FlowEmit)
 }
 
+// FlowSettler is a flow detector that waits with some conclusions until it
+// knows more. Settle hands them out with what is known; it is called at the end
+// of each input, and the detector forgets nothing else.
+type FlowSettler interface {
+	Settle(emit FlowEmit)
+}
+
 // NamedFlow is a flow detector with the name it is configured and counted under.
 type NamedFlow struct {
 	Name     string

@@ -70,6 +70,27 @@ func (r *Records) Process(b *observe.LogBatch, out func(record uint64, s model.S
 	r.out, r.engine.obs = nil, nil
 }
 
+// Settle hands out what flow detectors held back until they know more, with the
+// records that completed it; for the end of an input.
+func (r *Records) Settle(out func(record uint64, s model.Signal)) {
+	r.out = out
+	for i := range r.flows {
+		if s, ok := r.flows[i].Detector.(FlowSettler); ok {
+			r.settle(r.flows[i].Name, s)
+		}
+	}
+	r.out = nil
+}
+
+func (r *Records) settle(name string, s FlowSettler) {
+	defer func() {
+		if recover() != nil { // what it says may quote hostile bytes
+			r.panics[name]++
+		}
+	}()
+	s.Settle(r.flow)
+}
+
 // Flush hands out what detectors held back, with the last record; for the end.
 func (r *Records) Flush(out func(record uint64, s model.Signal)) {
 	r.out = out

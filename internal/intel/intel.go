@@ -66,7 +66,7 @@ func Default() Config {
 			model.ClassAuth: 12 * h, model.ClassSecrets: 12 * h, model.ClassProxy: 12 * h,
 			model.ClassModelRecon: 12 * h, model.ClassModelAbuse: 12 * h,
 			model.ClassAccess: 24 * h, model.ClassCommand: 24 * h, model.ClassPersistence: 24 * h,
-			model.ClassFile: 24 * h, model.ClassExploit: 24 * h,
+			model.ClassFile: 24 * h, model.ClassExploit: 24 * h, model.ClassControl: 24 * h, model.ClassExfil: 24 * h,
 		},
 		DefaultLife: 6 * h, SpoofableLife: 15 * time.Minute,
 		Floor: 0.25, MaxSkew: 5 * time.Minute,
@@ -109,7 +109,8 @@ func KnownClass(c model.Class) bool {
 	switch c {
 	case model.ClassContact, model.ClassScan, model.ClassProbe, model.ClassAuth, model.ClassAccess,
 		model.ClassCommand, model.ClassPersistence, model.ClassFile, model.ClassExploit,
-		model.ClassSecrets, model.ClassProxy, model.ClassModelRecon, model.ClassModelAbuse:
+		model.ClassSecrets, model.ClassProxy, model.ClassModelRecon, model.ClassModelAbuse,
+		model.ClassControl, model.ClassExfil, model.ClassFlood, model.ClassReputation:
 		return true
 	}
 	return false

@@ -110,6 +110,10 @@ const (
 	ClassProxy       Class = "proxy"       // tried to use the host as a relay
 	ClassModelRecon  Class = "model-recon" // tested whether a model answers
 	ClassModelAbuse  Class = "model-abuse" // used or attacked a model that is not theirs
+	ClassControl     Class = "control"     // talks to somebody who controls it: beacon, tunnel, mining pool
+	ClassExfil       Class = "exfil"       // carries data out
+	ClassFlood       Class = "flood"       // takes part in denial of service
+	ClassReputation  Class = "reputation"  // is on a list that others publish
 )
 
 // Independent reports whether the class counts towards the number of
