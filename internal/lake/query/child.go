@@ -16,10 +16,11 @@ import (
 // RunChild is the main of the engine's process: it reads its order, locks itself in, and only then starts the engine.
 func RunChild(ctx context.Context, in io.Reader, out io.Writer) error {
 	var o order
-	if err := json.NewDecoder(in).Decode(&o); err != nil {
+	from := json.NewDecoder(in)
+	if err := from.Decode(&o); err != nil {
 		return fmt.Errorf("read order: %w (this is an internal command)", err)
 	}
-	w := &answer{to: jail.NewFrameWriter(out, frameMax)}
+	w := &answer{to: jail.NewFrameWriter(out, frameMax), from: from}
 	// The engine keeps its own limit; the kernel's is for what it does not count (its code, threads, a bug).
 	bounds := jail.Bounds{Read: append([]string{o.Lake}, ownLimits()...), Address: uint64(o.Limits.Memory)*3/2 + 512<<20, Heap: 128 << 20}
 	bounds.CPU = uint64(o.Limits.Time.Seconds()+1)*uint64(o.Limits.Threads) + 1
@@ -60,6 +61,7 @@ var errLargeRow = fmt.Errorf("a row of more than %d bytes: select less of it, fo
 // answer writes replies; rows are gathered into larger frames.
 type answer struct {
 	to    *jail.FrameWriter
+	from  *json.Decoder
 	rows  [][]json.RawMessage
 	size  int
 	total int
@@ -73,6 +75,18 @@ func (a *answer) send(r reply) error {
 	}
 	_, err = a.to.Write(raw)
 	return err
+}
+
+// want asks for the files of some spans of time, and waits for their names.
+func (a *answer) want(spans map[string]span) (map[string][]string, error) {
+	if err := a.send(reply{Wanted: &wanted{spans}}); err != nil {
+		return nil, err
+	}
+	var s supply
+	if err := a.from.Decode(&s); err != nil {
+		return nil, fmt.Errorf("read names of files: %w", err)
+	}
+	return s.Files, nil
 }
 
 // row adds a row; more reports whether another is wanted.

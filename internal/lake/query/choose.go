@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"bartizan/internal/lake"
@@ -11,15 +12,34 @@ import (
 // maxFiles is how many files one question reads.
 const maxFiles = 200_000
 
-// choose lists the files of the classes behind some views that overlap a range of time, and what had to be left out.
-func (e *Engine) choose(ctx context.Context, want []*view, r Range) (map[string][]string, []Skipped, error) {
-	filter := lake.Filter{Classes: []string{""}, Since: r.Since, Till: r.Until} // no class has that name: none is all
+// choose lists the files of the classes behind some views that overlap a range of time, and for a class also the span
+// the statement says it needs; and what had to be left out.
+func (e *Engine) choose(ctx context.Context, want []*view, r Range, need map[string]span) (map[string][]string, []Skipped, error) {
+	var list []lake.File
+	var bad []lake.NotLookedAt
+	done := map[string]bool{}
 	for _, v := range want {
-		filter.Classes = append(filter.Classes, v.class)
-	}
-	list, bad, err := lake.Select(ctx, e.Lake, filter)
-	if err != nil {
-		return nil, nil, fmt.Errorf("hunt: %w", err)
+		if done[v.class] {
+			continue
+		}
+		done[v.class] = true
+		filter := lake.Filter{Classes: []string{v.class}, Since: r.Since, Till: r.Until}
+		if s := need[v.class]; !s.Since.IsZero() && s.Since.After(filter.Since) {
+			filter.Since = s.Since
+		}
+		if s := need[v.class]; !s.Until.IsZero() && (filter.Till.IsZero() || s.Until.Before(filter.Till)) {
+			filter.Till = s.Until
+		}
+		some, left, err := lake.Select(ctx, e.Lake, filter)
+		if err != nil {
+			return nil, nil, fmt.Errorf("hunt: %w", err)
+		}
+		list = append(list, some...)
+		for _, b := range left { // the same of every class when it is above all
+			if !slices.Contains(bad, b) {
+				bad = append(bad, b)
+			}
+		}
 	}
 	if len(list) > maxFiles {
 		return nil, nil, fmt.Errorf("hunt: %d files, at most %d: narrow with --since and --until, or run `bartizan lake compact`: %w", len(list), maxFiles, ErrLimit)

@@ -10,11 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/duckdb/duckdb-go/v2"
 )
@@ -33,14 +31,24 @@ func serve(ctx context.Context, o order, w *answer) reply {
 	}
 	defer e.close()
 	if o.Match != nil {
+		if err := e.fetch(w, nil); err != nil {
+			return reply{Failed: oneLine(err.Error())}
+		}
 		return e.serveMatch(ctx, w)
 	}
+	began := time.Now()
 	c, err := e.understand(ctx, o.SQL)
 	if err != nil {
 		return failure(err, o.SQL, 0)
 	}
+	n := narrower{own: c.own, params: o.Params, now: began, late: began.Add(o.Limits.Time)}
+	n.visit(c.tree)
+	if err := e.fetch(w, n.refs); err != nil {
+		return reply{Failed: oneLine(err.Error())}
+	}
+	used := words(o.SQL)
 	for try := 0; ; try++ {
-		if err = e.makeViews(ctx, mentioned(o.SQL)); err == nil {
+		if err = e.makeViews(ctx, mentioned(o.SQL), used); err == nil {
 			var truncated bool
 			if truncated, err = e.run(ctx, c, w); err == nil {
 				return reply{Done: e.done(truncated)}
@@ -55,12 +63,43 @@ func serve(ctx context.Context, o order, w *answer) reply {
 	}
 }
 
+// fetch asks for the files that some references read, and looks at their footers.
+func (e *engine) fetch(w *answer, refs []reference) error {
+	files, err := w.want(spans(refs))
+	if err != nil {
+		return err
+	}
+	for class, list := range files {
+		var own []reference
+		for _, r := range refs {
+			if r.view.class == class {
+				own = append(own, r)
+			}
+		}
+		var good []sight
+		for _, s := range look(e.order.Lake, list, e.order.Limits.Threads, rowless(own)) {
+			e.gone = e.gone || s.gone
+			if s.bad != "" {
+				e.bad = append(e.bad, Skipped{File: s.path, Reason: s.bad})
+				continue
+			}
+			if e.looked++; !s.miss {
+				good = append(good, s)
+			}
+		}
+		e.seen[class] = good
+	}
+	return nil
+}
+
 // engine is DuckDB with nothing in it, open to the files of one order. control is a connection whose settings are the
 // engine's own; asked is the one statements run on.
 type engine struct {
 	order   order
 	db      *sql.DB
 	control *sql.Conn
+	seen    map[string][]sight // files that can have rows, by class
+	looked  int                // files
 	bad     []Skipped
 	gone    bool     // a file was no longer there
 	made    []string // views
@@ -73,7 +112,7 @@ func openEngine(ctx context.Context, o order) (*engine, error) {
 		return nil, fmt.Errorf("open engine: %w", err)
 	}
 	db := sql.OpenDB(connector)
-	e := &engine{order: o, db: db}
+	e := &engine{order: o, db: db, seen: map[string][]sight{}}
 	if e.control, err = db.Conn(ctx); err != nil {
 		return nil, fmt.Errorf("open engine: %w", errors.Join(err, db.Close()))
 	}
@@ -140,8 +179,9 @@ func (e *engine) parse(ctx context.Context, text string) ([]byte, error) {
 	return []byte(tree), nil
 }
 
-// makeViews makes the views over the files that are not known to be bad.
-func (e *engine) makeViews(ctx context.Context, want []*view) error {
+// makeViews makes the views over the files that are not known to be bad, as far as they are used by name; with used nil
+// those with readable columns.
+func (e *engine) makeViews(ctx context.Context, want []*view, used map[string]bool) error {
 	for _, name := range e.made {
 		if _, err := e.control.ExecContext(ctx, "DROP VIEW IF EXISTS "+ident(name)); err != nil {
 			return err
@@ -149,87 +189,72 @@ func (e *engine) makeViews(ctx context.Context, want []*view) error {
 	}
 	e.made = nil
 	for _, v := range want {
-		source, have := "", shape{}
-		raw := "SELECT NULL::TIMESTAMPTZ AS time_dt WHERE false"
-		if files := e.files(v.class); len(files) > 0 {
-			source = relation(files)
-			var err error
-			if have, err = e.shapeOf(ctx, source); err != nil {
+		groups, mixed := alike(e.files(v.class))
+		var make []string
+		if used == nil || used[v.name] || everyName(used) {
+			s, err := e.viewSQL(ctx, v, groups, mixed)
+			if err != nil {
 				return err
 			}
-			raw = "SELECT * EXCLUDE (class) REPLACE (day::VARCHAR::DATE AS day, hour::VARCHAR::INTEGER AS hour) FROM " + source
+			make = append(make, s)
+			e.made = append(e.made, v.name)
 		}
-		for _, s := range []string{v.sql(source, have), "CREATE VIEW " + ident(v.raw()) + " AS " + raw} {
+		if used[v.raw()] || everyName(used) {
+			make = append(make, "CREATE VIEW "+ident(v.raw())+" AS "+rawSQL(groups, mixed))
+			e.made = append(e.made, v.raw())
+		}
+		for _, s := range make {
 			if _, err := e.control.ExecContext(ctx, s); err != nil {
 				return fmt.Errorf("make view %s: %w", v.name, err)
 			}
 		}
-		e.made = append(e.made, v.name, v.raw())
 	}
 	return nil
 }
 
-// files are the full paths of a class's files that are not known to be bad. What cannot be a Parquet file is found here.
-func (e *engine) files(class string) []string {
-	var out []string
-	for _, f := range e.order.Files[class] {
-		if slices.ContainsFunc(e.bad, func(s Skipped) bool { return s.File == f }) {
-			continue
+// viewSQL makes a view over groups of files with equal columns: the engine then looks at one of each group only.
+func (e *engine) viewSQL(ctx context.Context, v *view, groups [][]string, mixed bool) (string, error) {
+	var parts []part
+	for _, files := range groups {
+		first := files[:1]
+		if mixed {
+			first = files
 		}
-		full := filepath.Join(e.order.Lake, f)
-		why, gone := notParquet(full)
-		e.gone = e.gone || gone
-		if why != "" {
-			e.bad = append(e.bad, Skipped{File: f, Reason: why})
-			continue
+		have, err := e.shapeOf(ctx, relation(first, mixed))
+		if err != nil {
+			return "", err
 		}
-		out = append(out, full)
+		parts = append(parts, part{relation(files, mixed), have})
 	}
-	return out
+	return v.sql(parts), nil
 }
 
-// notParquet looks at both ends of a file and says what is wrong with it, or that it is no longer there.
-func notParquet(path string) (why string, gone bool) {
-	f, err := os.Open(path)
-	if err != nil {
-		return oneLine(err.Error()), errors.Is(err, fs.ErrNotExist)
+func rawSQL(groups [][]string, mixed bool) string {
+	if len(groups) == 0 {
+		return "SELECT NULL::TIMESTAMPTZ AS time_dt WHERE false"
 	}
-	defer f.Close()
-	return badEnds(f), false
+	return "SELECT * EXCLUDE (class) REPLACE (day::VARCHAR::DATE AS day, hour::VARCHAR::INTEGER AS hour) FROM " +
+		relation(slices.Concat(groups...), mixed || len(groups) > 1)
 }
 
-func badEnds(f *os.File) string {
-	st, err := f.Stat()
-	if err != nil {
-		return oneLine(err.Error())
-	}
-	const magic, least = "PAR1", 12
-	var head, tail [8]byte
-	if st.Size() < least {
-		return fmt.Sprintf("damaged: %d bytes are no Parquet file", st.Size())
-	}
-	if _, err := f.ReadAt(head[:], 0); err != nil {
-		return oneLine(err.Error())
-	}
-	if _, err := f.ReadAt(tail[:], st.Size()-8); err != nil {
-		return oneLine(err.Error())
-	}
-	if string(head[:4]) != magic || string(tail[4:]) != magic {
-		return "damaged: it does not begin and end as a Parquet file"
-	}
-	if n := int64(tail[0]) | int64(tail[1])<<8 | int64(tail[2])<<16 | int64(tail[3])<<24; n > st.Size()-least {
-		return "damaged: its footer is longer than the file"
-	}
-	return ""
+// files are those of a class that are not known to be bad.
+func (e *engine) files(class string) []sight {
+	return slices.DeleteFunc(slices.Clone(e.seen[class]), func(s sight) bool {
+		return slices.ContainsFunc(e.bad, func(b Skipped) bool { return b.File == s.path })
+	})
 }
 
-// relation reads files as one table, whatever their columns.
-func relation(files []string) string {
+// relation reads files as one table; mixed files, whatever their columns, which takes a look at each of them first.
+func relation(files []string, mixed bool) string {
 	quoted := make([]string, len(files))
 	for i, f := range files {
 		quoted[i] = literal(f)
 	}
-	return "read_parquet([" + strings.Join(quoted, ", ") + "], union_by_name=true, hive_partitioning=true, hive_types={'day': DATE, 'hour': INTEGER})"
+	by := ""
+	if mixed {
+		by = ", union_by_name=true"
+	}
+	return "read_parquet([" + strings.Join(quoted, ", ") + "]" + by + ", hive_partitioning=true, hive_types={'day': DATE, 'hour': INTEGER})"
 }
 
 // shapeOf asks which columns and fields a relation has.
@@ -391,10 +416,13 @@ func columnsOf(stmt *duckdb.Stmt, rows driver.Rows) ([]Column, []duckdb.TypeInfo
 }
 
 func (e *engine) done(truncated bool) *done {
-	d := &done{Truncated: truncated, NotLooked: e.bad, Gone: e.gone}
-	for _, list := range e.order.Files {
-		d.Files += len(list)
+	d := &done{Truncated: truncated, NotLooked: e.bad, Gone: e.gone, Files: e.looked}
+	for _, b := range e.bad { // found out only when it was read
+		for _, list := range e.seen {
+			if slices.ContainsFunc(list, func(s sight) bool { return s.path == b.File }) {
+				d.Files--
+			}
+		}
 	}
-	d.Files -= len(e.bad)
 	return d
 }

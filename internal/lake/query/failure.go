@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -111,10 +112,10 @@ func (e *engine) excludeDamaged(ctx context.Context, err error) bool {
 	if !ok || slices.Contains([]string{"Parser", "Binder", "Catalog", "Out of Memory", "Interrupt"}, r.Type) {
 		return false
 	}
-	var named, others []string
+	var named, others []sight
 	for _, v := range e.inOrder() {
 		for _, f := range e.files(v) {
-			if strings.Contains(r.Message, filepath.Base(f)) {
+			if strings.Contains(r.Message, filepath.Base(f.full)) {
 				named = append(named, f)
 			} else {
 				others = append(others, f)
@@ -122,14 +123,10 @@ func (e *engine) excludeDamaged(ctx context.Context, err error) bool {
 		}
 	}
 	before := len(e.bad)
-	for _, list := range [][]string{named, others} {
+	for _, list := range [][]sight{named, others} {
 		for _, f := range list {
-			if why := e.probe(ctx, f); why != "" {
-				rel, err := filepath.Rel(e.order.Lake, f)
-				if err != nil {
-					rel = f
-				}
-				e.bad = append(e.bad, Skipped{File: rel, Reason: why})
+			if why := e.probe(ctx, f.full); why != "" {
+				e.bad = append(e.bad, Skipped{File: f.path, Reason: why})
 			}
 		}
 		if len(e.bad) > before {
@@ -139,15 +136,8 @@ func (e *engine) excludeDamaged(ctx context.Context, err error) bool {
 	return false
 }
 
-// inOrder lists the classes of the order.
-func (e *engine) inOrder() []string {
-	var out []string
-	for class := range e.order.Files {
-		out = append(out, class)
-	}
-	slices.Sort(out)
-	return out
-}
+// inOrder lists the classes that are read.
+func (e *engine) inOrder() []string { return slices.Sorted(maps.Keys(e.seen)) }
 
 // probe reads the whole of a file and says what is wrong with it.
 func (e *engine) probe(ctx context.Context, file string) string {

@@ -20,7 +20,7 @@ import (
 func (e *engine) serveMatch(ctx context.Context, w *answer) reply {
 	m := newMatcher(e.order.Match.Indicators)
 	for _, v := range matchable() {
-		if len(e.order.Files[v.class]) == 0 {
+		if len(e.seen[v.class]) == 0 {
 			continue
 		}
 		for try := 0; ; try++ {
@@ -49,7 +49,7 @@ func sendMatches(w *answer, found []Match) error {
 }
 
 func (e *engine) matchView(ctx context.Context, v *view, m *matcher) (out []Match, err error) {
-	if err := e.makeViews(ctx, []*view{v}); err != nil {
+	if err := e.makeViews(ctx, []*view{v}, nil); err != nil {
 		return nil, err
 	}
 	for _, c := range v.columns {

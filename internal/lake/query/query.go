@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"bartizan/internal/jail"
+	"bartizan/internal/lake"
 )
 
 // ChildVerb is the first and only argument of the engine's process.
@@ -169,12 +170,15 @@ const maxSelects = 4
 // settle asks about the files there are, again when some of them are gone.
 func (e *Engine) settle(ctx context.Context, want []*view, r Range, o order) (*Result, error) {
 	for try := 1; ; try++ {
-		files, skipped, err := e.choose(ctx, want, r)
-		if err != nil {
-			return nil, err
+		// Before the engine is started: that there is no lake is better said than found out.
+		if _, _, err := lake.Select(ctx, e.Lake, lake.Filter{Classes: []string{""}}); err != nil {
+			return nil, fmt.Errorf("hunt: %w", err)
 		}
-		o.Files = files
-		res, err := e.ask(ctx, o)
+		var skipped []Skipped
+		res, err := e.ask(ctx, o, func(need wanted) (files map[string][]string, err error) {
+			files, skipped, err = e.choose(ctx, want, r, need.Spans)
+			return files, err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -201,20 +205,32 @@ func checkRequest(req *Request) error {
 	return nil
 }
 
-// ask runs the engine's process for one order and collects what it answers.
-func (e *Engine) ask(ctx context.Context, o order) (*Result, error) {
+// ask runs the engine's process for one order and collects what it answers. choose is called for the files once the
+// engine knows which times the statement is about.
+func (e *Engine) ask(ctx context.Context, o order, choose func(wanted) (map[string][]string, error)) (*Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Limits.Time)
 	defer cancel()
 	child, err := jail.StartReader(ctx, jail.ReaderSpec{Args: []string{ChildVerb}, Owner: o.Lake, Stderr: e.Stderr})
 	if err != nil {
 		return nil, fmt.Errorf("hunt: %w", err)
 	}
-	told := make(chan error, 1)
-	go func() { // ends when the child reads or dies
-		err := json.NewEncoder(child.In).Encode(o)
+	supplies, told := make(chan supply, 1), make(chan error, 1)
+	go func() { // ends when the child reads or dies, and the supplies end
+		to := json.NewEncoder(child.In)
+		err := to.Encode(o)
+		for s := range supplies {
+			err = errors.Join(err, to.Encode(s))
+		}
 		told <- errors.Join(err, child.In.Close())
 	}()
-	res, rerr := collect(child.Out, o.Limits)
+	res, rerr := collect(child.Out, o.Limits, func(w wanted) error {
+		files, err := choose(w)
+		if err == nil {
+			supplies <- supply{files}
+		}
+		return err
+	})
+	close(supplies)
 	if rerr != nil || res.Truncated {
 		child.Kill()
 	}

@@ -21,6 +21,8 @@ type cut struct {
 	bounded bool   // the answer has a size of its own: a LIMIT, or a description
 	sql     string // the rest
 	offset  int    // of sql in the whole, bytes
+	tree    any    // what the parser made of it, once it is judged
+	own     map[string]bool
 }
 
 const explain = "EXPLAIN "
@@ -94,23 +96,31 @@ func wordAt(s string, at int) (string, int) {
 	return s[at:end], end
 }
 
-// mentioned lists the views whose names occur in a statement: those, and perhaps more than those, that it reads. The
-// statement is not understood here; a name in a comment costs a look at a few files and nothing else.
-func mentioned(sql string) []*view {
-	words := map[string]bool{}
+// words are the words of a statement in lower case, wherever they stand.
+func words(sql string) map[string]bool {
+	out := map[string]bool{}
 	for at := 0; at < len(sql); {
 		w, end := wordAt(sql, at)
 		if end == at {
 			at++
 			continue
 		}
-		words[strings.ToLower(w)] = true
+		out[strings.ToLower(w)] = true
 		at = end
 	}
+	return out
+}
+
+// everyName says that a statement may be about all views there are.
+func everyName(words map[string]bool) bool { return words["show"] || words["information_schema"] }
+
+// mentioned lists the views whose names occur in a statement: those, and perhaps more than those, that it reads. The
+// statement is not understood here; a name in a comment costs a look at a few files and nothing else.
+func mentioned(sql string) []*view {
+	words := words(sql)
 	var out []*view
-	all := words["show"] || words["information_schema"]
 	for _, v := range views() {
-		if all || words[v.name] || words[v.raw()] {
+		if everyName(words) || words[v.name] || words[v.raw()] {
 			out = append(out, v)
 		}
 	}
@@ -157,6 +167,7 @@ func judge(whole string, c *cut, raw []byte) error {
 	c.bounded = bounded(tree)
 	w := walker{whole: whole, offset: c.offset, own: map[string]bool{}}
 	w.names(tree)
+	c.tree, c.own = tree, w.own
 	return w.check(tree)
 }
 

@@ -76,20 +76,36 @@ var placeholder = regexp.MustCompile(`\{[a-z_0-9.]+\}`)
 // shape is what the files of a class have: the paths of their columns and of the fields in structs, in lower case.
 type shape map[string]bool
 
-// sql makes the view from a relation that reads the files, given what they have. source is "" when there are none.
-func (v *view) sql(source string, have shape) string {
+// part is a relation that reads files with equal columns, and what these are.
+type part struct {
+	source string
+	have   shape
+}
+
+// sql makes the view from what reads the files.
+func (v *view) sql(parts []part) string {
+	if len(parts) == 0 {
+		return "CREATE VIEW " + v.name + " AS " + v.rows(shape{}) + " WHERE false"
+	}
 	var b strings.Builder
-	b.WriteString("CREATE VIEW " + v.name + " AS SELECT ")
+	b.WriteString("CREATE VIEW " + v.name + " AS ")
+	for i, p := range parts {
+		if i > 0 {
+			b.WriteString(" UNION ALL ")
+		}
+		b.WriteString(v.rows(p.have) + " FROM " + p.source + " AS src")
+	}
+	return b.String()
+}
+
+func (v *view) rows(have shape) string {
+	var b strings.Builder
+	b.WriteString("SELECT ")
 	for i, c := range v.columns {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		b.WriteString("(" + c.sql(have) + ")::" + c.kind + " AS " + ident(c.name))
-	}
-	if source == "" {
-		b.WriteString(" WHERE false")
-	} else {
-		b.WriteString(" FROM " + source + " AS src")
 	}
 	return b.String()
 }

@@ -10,18 +10,28 @@ import (
 	"bartizan/internal/jail"
 )
 
-// order is what the engine's process is told on its standard input.
+// order is what the engine's process is told first on its standard input.
 type order struct {
-	Lake   string              `json:"lake"`
-	Limits Limits              `json:"limits"`
-	Files  map[string][]string `json:"files"` // by class, relative to Lake
-	SQL    string              `json:"sql,omitempty"`
-	Params []Param             `json:"params,omitempty"`
-	Match  *matchOrder         `json:"match,omitempty"` // instead of SQL
+	Lake   string      `json:"lake"`
+	Limits Limits      `json:"limits"`
+	SQL    string      `json:"sql,omitempty"`
+	Params []Param     `json:"params,omitempty"`
+	Match  *matchOrder `json:"match,omitempty"` // instead of SQL
+}
+
+// supply is what it is told next, when it has understood the statement and said for which times it wants files.
+type supply struct {
+	Files map[string][]string `json:"files"` // by class, relative to the lake
+}
+
+// wanted asks for the supply. It comes once.
+type wanted struct {
+	Spans map[string]span `json:"spans"` // by class; those that are not named are read whole
 }
 
 // reply is one frame of its answer on standard output. Exactly one field is set.
 type reply struct {
+	Wanted  *wanted             `json:"wanted,omitempty"`
 	Reset   bool                `json:"reset,omitempty"` // forget the rows so far: they are sent again
 	Columns []Column            `json:"columns,omitempty"`
 	Rows    [][]json.RawMessage `json:"rows,omitempty"`
@@ -48,7 +58,8 @@ const (
 )
 
 // collect reads the answer. It believes nothing: sizes are bounded, and each row must have as many cells as columns.
-func collect(from io.Reader, l Limits) (*Result, error) {
+// give is called when the files are asked for.
+func collect(from io.Reader, l Limits, give func(wanted) error) (*Result, error) {
 	frames := jail.NewFrameReader(from, frameMax)
 	res := &Result{Columns: []Column{}, Rows: [][]json.RawMessage{}}
 	var size int64
@@ -64,6 +75,14 @@ func collect(from io.Reader, l Limits) (*Result, error) {
 			return res, fmt.Errorf("hunt: the engine's answer makes no sense: %w", errors.Join(err, jail.ErrFrame))
 		}
 		switch {
+		case r.Wanted != nil:
+			if give == nil {
+				return res, fmt.Errorf("hunt: the engine's answer makes no sense: %w", jail.ErrFrame)
+			}
+			if err := give(*r.Wanted); err != nil {
+				return res, err
+			}
+			give = nil
 		case r.Wrong != nil:
 			return res, r.Wrong
 		case r.Limit != "":
