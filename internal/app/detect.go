@@ -87,7 +87,7 @@ func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (D
 		}
 	}
 	for _, name = range files {
-		f := transport.File{Path: name, Opts: source.Options{Input: name, Format: q.Type, Decoder: format.Decoder(), Quarantine: q.Quarantine}}
+		f := transport.File{Path: name, Format: format, Opts: source.Options{Input: name, Format: q.Type, Decoder: format.Decoder(), Quarantine: q.Quarantine}}
 		if name == "-" {
 			f.Stream = q.Stdin
 		}

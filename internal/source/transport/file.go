@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"bartizan/internal/source"
+	"bartizan/internal/source/parquet"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -70,6 +71,9 @@ func Expand(names []string) ([]string, error) {
 type File struct {
 	Path   string
 	Stream io.Reader // read instead of Path when set
+	// Format, when it is a source.Container, is asked first for inputs that are
+	// no text.
+	Format source.Format
 	Opts   source.Options
 
 	counts source.Counts
@@ -93,18 +97,51 @@ func (f *File) Run(ctx context.Context, emit source.Emit) (err error) {
 		}
 		src = file
 	}
+	plain, _ := src.(*os.File) // standard input may be one as well
 	src, done, err := Decompress(src)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Opts.Input, err)
 	}
 	defer done()
-	src = source.Unfold(src)
+	in, drop, err := input(src, plain)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.Opts.Input, err)
+	}
+	defer drop()
+	if read, err := f.container(ctx, in, emit); read {
+		return err
+	}
+	if parquet.Begins(in.Head) {
+		if src, err = parquet.Lines(in); err != nil {
+			return fmt.Errorf("read %s: %w", f.Opts.Input, err)
+		}
+	} else {
+		src = source.Unfold(in.Stream)
+	}
 	r := source.NewReader(f.Opts)
 	defer func() { f.counts = r.Counts() }()
 	if err := r.Read(ctx, src, emit); err != nil {
 		return err
 	}
 	return r.Verdict()
+}
+
+// container reads the input when the format says that it is one of its own.
+func (f *File) container(ctx context.Context, in *source.Input, emit source.Emit) (read bool, err error) {
+	c, ok := f.Format.(source.Container)
+	if !ok {
+		return false, nil
+	}
+	recs, err := c.Open(in)
+	if errors.Is(err, source.ErrFormat) {
+		return false, nil
+	}
+	if err != nil {
+		return true, fmt.Errorf("read %s as %s: %w", f.Opts.Input, f.Opts.Format, err)
+	}
+	defer recs.Close()
+	f.counts, err = source.ReadRecords(ctx, f.Opts, in.Head, recs, emit)
+	return true, err
 }
 
 // Decompress unpacks gzip (also of several members, RFC 1952 §2.2) when the
