@@ -31,10 +31,14 @@ type Config struct {
 	Ports int `yaml:"ports"`
 	// Targets is how many distinct pairs of host and port make a scan of no particular shape.
 	Targets int `yaml:"targets"`
+	// FanOut is the number of distinct pairs of host and port beyond which a
+	// source is recorded as a fact of severity info, whatever came of its
+	// attempts; 0: never.
+	FanOut int `yaml:"fan_out"`
 	// Slow is the duration from which on a scan counts as slow.
 	Slow time.Duration `yaml:"slow"`
 	// Sources is how many unremarkable sources are remembered (rounded up to a
-	// power of two; 28 bytes each).
+	// power of two; 60 bytes each).
 	Sources int `yaml:"sources"`
 	// Suspects is how many remarkable ones (about 3 KB each).
 	Suspects int `yaml:"suspects"`
@@ -47,7 +51,7 @@ type Config struct {
 // higher number there. A day is the window, because the slowest scans in the
 // field take hours per host.
 func Default() Config {
-	return Config{Window: 24 * time.Hour, Hosts: 30, Ports: 25, Targets: 250, Slow: time.Hour, Sources: 1 << 20, Suspects: 16384}
+	return Config{Window: 24 * time.Hour, Hosts: 30, Ports: 25, Targets: 250, FanOut: 100, Slow: time.Hour, Sources: 1 << 20, Suspects: 16384}
 }
 
 const (
@@ -56,6 +60,9 @@ const (
 	maxSet  = 512 // slots of a suspect's set of targets, a power of two
 	maxKeep = 320 // of them in use
 	maxSide = 64  // hosts and ports told apart
+	sideLen = 128 // slots for them, a power of two
+	// fanSets is how many sources with a wide fan-out are counted per suspect.
+	fanSets = 4
 )
 
 // New makes the detector.
@@ -67,9 +74,15 @@ func New(c Config) (detect.FlowDetector, error) {
 	if c.Sources > 1<<26 || c.Suspects > 1<<22 {
 		return nil, errors.New("flow detector: more than 2^26 sources or 2^22 suspects")
 	}
+	if c.FanOut < 0 || c.FanOut > maxFan || c.FanOut > 0 && c.FanOut <= earlyFan {
+		return nil, fmt.Errorf("flow detector: fan_out must lie between %d and %d, or be 0", earlyFan+1, maxFan)
+	}
 	n := 1 << bits.Len(uint(max(c.Sources/ways, 1)-1))
 	d := &scans{conf: c, window: int64(c.Window / time.Second), slow: int64(c.Slow / time.Second),
-		buckets: make([]bucket, n), mask: uint64(n - 1), suspects: detect.NewTable[observe.Addr, suspect](c.Suspects), seed: newSeed()}
+		buckets: make([]bucket, n), mask: uint64(n - 1), suspects: detect.NewTable[uint64, suspect](c.Suspects), seed: newSeed()}
+	if c.FanOut > 0 {
+		d.fans = newFans(c.FanOut, n, fanSets*c.Suspects, d.window)
+	}
 	return d, nil
 }
 
@@ -95,19 +108,19 @@ const (
 
 type bucket [ways]slot
 
-// suspect is what is remembered about a source that fails often.
+// suspect is what is remembered about a source that fails often. What every
+// attempt looks at comes first, in one line of the processor's cache.
 type suspect struct {
-	since, last int64
-	early       [early]uint16 // targets of before it was a suspect that were not seen again
-	nEarly      int
-	many        uint8
-	set         [maxSet]uint32
-	n           int
-	hosts       [maxSide]uint32
-	ports       [maxSide]uint32
-	nHosts      int
-	nPorts      int
-	told        uint8 // kinds told in this window
+	owner          uint64 // hash of the source
+	since, last    int64
+	n              int32
+	nEarly         uint8
+	nHosts, nPorts uint8
+	many           uint8
+	told           uint8          // kinds told in this window
+	early          [early]uint16  // targets of before it was a suspect that were not seen again
+	set            [maxSet]uint32 // 0: free
+	hosts, ports   [sideLen]uint32
 }
 
 type scans struct {
@@ -115,9 +128,12 @@ type scans struct {
 	window, slow int64
 	buckets      []bucket
 	mask         uint64
-	suspects     *detect.Table[observe.Addr, suspect]
+	suspects     *detect.Table[uint64, suspect] // by hash of the source
 	seed         [2]uint64
+	fans         *fans            // nil: off
 	touch        [touchLen]uint64 // hashes of the sources of a batch
+	failed       [touchLen]bool
+	who          [touchLen]*suspect // valid while it still has the owner
 	sink         uint32
 	sig          model.Signal
 }
@@ -132,14 +148,28 @@ func (d *scans) Detect(flows []observe.Flow, emit detect.FlowEmit) {
 		// The slots are far apart in memory: asking for all of a batch first
 		// lets the processor fetch them at the same time.
 		for i := range part {
-			h := d.hash(&part[i].Src)
-			d.touch[i] = h
-			d.sink += d.buckets[h&d.mask][0].tag
+			f := &part[i]
+			h := d.hash(&f.Src)
+			d.touch[i], d.failed[i] = h, failed(f)
+			if d.fans != nil {
+				d.sink += d.fans.buckets[h&d.mask][0].tag
+			}
+			if d.failed[i] {
+				if d.who[i] = d.suspects.Peek(h); d.who[i] != nil {
+					d.sink += uint32(d.who[i].n)
+				} else {
+					d.sink += d.buckets[h&d.mask][0].tag
+				}
+			}
 		}
 		for i := range part {
 			f := &part[i]
-			if failed(f) {
-				d.count(f, d.touch[i], emit)
+			target := d.mix(&f.Dst, f.DstPort)
+			if d.fans != nil {
+				d.fans.count(f, d.touch[i], target, emit)
+			}
+			if d.failed[i] {
+				d.count(f, d.who[i], d.touch[i], target, emit)
 			}
 		}
 	}
@@ -175,19 +205,26 @@ func answer(f *observe.Flow) bool {
 }
 
 // count notes a failed attempt.
-func (d *scans) count(f *observe.Flow, h uint64, emit detect.FlowEmit) {
-	if !f.HasFlags {
+func (d *scans) count(f *observe.Flow, s *suspect, h, target uint64, emit detect.FlowEmit) {
+	if !f.HasFlags && f.Action != observe.FlowReject {
 		// What a closed high port answers to a scanner looks like an attempt.
-		if s := d.suspects.Peek(f.Dst); s != nil && s.told != 0 && f.Action != observe.FlowReject {
+		if to := d.suspects.Peek(d.hash(&f.Dst)); to != nil && to.told != 0 {
 			return
 		}
 	}
-	target := d.mix(&f.Dst, f.DstPort)
 	now := f.Time()
-	if s := d.suspects.Peek(f.Src); s != nil {
+	if s == nil || s.owner != h { // it may have made room for another, or be new
+		s = d.suspects.Peek(h)
+	}
+	if s != nil {
 		d.suspect(f, s, target, now, emit)
 		return
 	}
+	d.first(f, h, target, now, emit)
+}
+
+// first notes an attempt of a source that is no suspect yet.
+func (d *scans) first(f *observe.Flow, h, target uint64, now int64, emit detect.FlowEmit) {
 	b := &d.buckets[h&d.mask]
 	tag := uint32(h>>32) | 1
 	s := &b[0]
@@ -210,8 +247,8 @@ func (d *scans) count(f *observe.Flow, h uint64, emit detect.FlowEmit) {
 	if !s.take(uint16(target>>48), host, f.DstPort) {
 		return
 	}
-	p, _ := d.suspects.Get(f.Src)
-	*p = suspect{since: int64(s.since), last: int64(s.seen), early: s.early, nEarly: early, many: s.many}
+	p, _ := d.suspects.Get(h)
+	*p = suspect{owner: h, since: int64(s.since), last: int64(s.seen), early: s.early, nEarly: early, many: s.many}
 	*s = slot{}
 	d.suspect(f, p, target, now, emit)
 }
@@ -243,7 +280,7 @@ func (s *slot) take(target uint16, host uint32, port uint16) bool {
 // suspect counts the targets of a source that is looked at closely.
 func (d *scans) suspect(f *observe.Flow, s *suspect, target uint64, now int64, emit detect.FlowEmit) {
 	if now-s.since > d.window || s.since-now > d.window {
-		*s = suspect{since: now, last: now}
+		*s = suspect{owner: s.owner, since: now, last: now}
 	}
 	s.since, s.last = min(s.since, now), max(s.last, now)
 	if !s.add(uint32(target) | 1) {
@@ -256,8 +293,8 @@ func (d *scans) suspect(f *observe.Flow, s *suspect, target uint64, now int64, e
 			break
 		}
 	}
-	s.nHosts = side(s.hosts[:], s.nHosts, uint32(d.mix(&f.Dst, 0)>>32)|1)
-	s.nPorts = side(s.ports[:], s.nPorts, uint32(f.DstPort)|1<<16)
+	s.nHosts = side(&s.hosts, s.nHosts, uint32(d.mix(&f.Dst, 0)>>32)|1)
+	s.nPorts = side(&s.ports, s.nPorts, uint32(f.DstPort)|1<<16)
 	d.conclude(f, s, emit)
 }
 
@@ -277,17 +314,20 @@ func (s *suspect) add(v uint32) bool {
 	}
 }
 
-func side(list []uint32, n int, v uint32) int {
-	for _, x := range list[:n] {
-		if x == v {
+// side puts v, not 0, into a set of n up to maxSide and returns their new number.
+func side(set *[sideLen]uint32, n uint8, v uint32) uint8 {
+	if n == maxSide {
+		return n
+	}
+	for i := v * 0x9e3779b1 >> 25; ; i = (i + 1) % sideLen {
+		switch set[i] {
+		case v:
 			return n
+		case 0:
+			set[i] = v
+			return n + 1
 		}
 	}
-	if n < len(list) {
-		list[n] = v
-		n++
-	}
-	return n
 }
 
 const (
@@ -305,12 +345,12 @@ var (
 // conclude tells what a suspect has become, each thing once per window, and
 // once more when it has grown to ten times the threshold.
 func (d *scans) conclude(f *observe.Flow, s *suspect, emit detect.FlowEmit) {
-	n, nHosts, nPorts := s.n+s.nEarly, s.nHosts, s.nPorts
+	n, nHosts, nPorts := int(s.n)+int(s.nEarly), int(s.nHosts), int(s.nPorts)
 	if s.many&manyHosts != 0 {
-		nHosts += s.nEarly
+		nHosts += int(s.nEarly)
 	}
 	if s.many&manyPorts != 0 {
-		nPorts += s.nEarly
+		nPorts += int(s.nEarly)
 	}
 	switch {
 	case nPorts >= d.conf.Ports && nHosts <= nPorts/5 && s.told&toldVertical == 0:
@@ -373,11 +413,16 @@ func (d *scans) mix(a *observe.Addr, port uint16) uint64 {
 	return mum(binary.LittleEndian.Uint64(a[:8])^d.seed[1]^uint64(port)<<40, binary.LittleEndian.Uint64(a[8:])^d.seed[0]^uint64(port)*0x9e3779b97f4a7c15)
 }
 
-// mum multiplies to 128 bits and folds (the round of wyhash). The seeds are
-// random, so that nobody can choose addresses that collide.
+// mum multiplies to 128 bits, folds (the round of wyhash) and mixes on
+// (MurmurHash3's finaliser): without that, neighbouring addresses give hashes
+// with a constant difference, of which 16 bits can be few. The seeds are random,
+// so that nobody can choose addresses that collide.
 func mum(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
-	hi ^= lo
-	hi2, lo2 := bits.Mul64(hi^0xa0761d6478bd642f, 0xe7037ed1a0b428db)
-	return hi2 ^ lo2
+	h := hi ^ lo
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
 }

@@ -200,59 +200,72 @@ var (
 // parse reads a record in place; ok is false for one without a flow.
 func (d *decoder) parse(line []byte, f *observe.Flow) (ok bool, err error) {
 	i, data := 0, true
-	var v uint64
 	for k, c := range d.columns {
-		if i > len(line) || i == len(line) && k > 0 {
+		if i >= len(line) && (k > 0 || i > 0) {
 			return false, d.count(line)
 		}
-		tok := line[i:]
-		if n := bytes.IndexByte(tok, ' '); n >= 0 {
-			tok = tok[:n]
-		}
-		i += len(tok) + 1
-		if c == skip {
-			continue
-		}
-		if len(tok) == 1 && tok[0] == '-' {
-			if c != flags {
-				data = data && c != srcAddr && c != dstAddr
+		switch c {
+		case skip:
+			if n := bytes.IndexByte(line[i:], ' '); n >= 0 {
+				i += n + 1
+			} else {
+				i = len(line) + 1
 			}
 			continue
-		}
-		switch c {
 		case srcAddr, dstAddr:
-			a, good := address(tok)
-			if !good {
+			a := &f.Src
+			if c == dstAddr {
+				a = &f.Dst
+			}
+			if v, next, four := address4(line, i); four {
+				a.Set4(v)
+				i = next
+				continue
+			}
+			tok := token(line, i)
+			i += len(tok) + 1
+			if len(tok) == 1 && tok[0] == '-' {
+				data = false
+				continue
+			}
+			good := false
+			if *a, good = address6(tok); !good {
 				return false, d.wrong(errAddress)
 			}
-			if c == srcAddr {
-				f.Src = a
-			} else {
-				f.Dst = a
-			}
-		case action:
-			switch string(tok) {
-			case "ACCEPT":
+			continue
+		case action, status:
+			tok := token(line, i)
+			i += len(tok) + 1
+			switch {
+			case len(tok) == 1 && tok[0] == '-':
+			case c == status:
+				if string(tok) != "OK" && string(tok) != "SKIPDATA" && string(tok) != "NODATA" {
+					return false, d.wrong(errWord)
+				}
+				data = data && tok[0] == 'O'
+			case string(tok) == "ACCEPT":
 				f.Action = observe.FlowAccept
-			case "REJECT":
+			case string(tok) == "REJECT":
 				f.Action = observe.FlowReject
 			default:
 				return false, d.wrong(errWord)
 			}
-		case status:
-			switch string(tok) {
-			case "OK", "SKIPDATA", "NODATA":
-			default:
-				return false, d.wrong(errWord)
+			continue
+		}
+		v, next := number(line, i)
+		if next < 0 {
+			if tok := token(line, i); len(tok) == 1 && tok[0] == '-' {
+				i += 2
+				continue
 			}
-			data = data && tok[0] == 'O'
-		default:
-			if v, err = number(tok); err != nil || !set(f, c, v) {
-				return false, d.wrong(errNumber)
-			}
-			if c == version && v != 2 && !d.known {
-				return false, errVersion
-			}
+			return false, d.wrong(errNumber)
+		}
+		i = next
+		if !set(f, c, v) {
+			return false, d.wrong(errNumber)
+		}
+		if c == version && v != 2 && !d.known {
+			return false, errVersion
 		}
 	}
 	if i < len(line) {
@@ -260,6 +273,15 @@ func (d *decoder) parse(line []byte, f *observe.Flow) (ok bool, err error) {
 	}
 	f.HasFlags = f.HasFlags && f.Proto == observe.ProtoTCP
 	return data, nil
+}
+
+// token is what begins at i, up to a blank or the end.
+func token(line []byte, i int) []byte {
+	tok := line[min(i, len(line)):]
+	if n := bytes.IndexByte(tok, ' '); n >= 0 {
+		tok = tok[:n]
+	}
+	return tok
 }
 
 // wrong keeps "not ours at all" apart from "ours and broken" as long as no
@@ -312,39 +334,49 @@ func set(f *observe.Flow, c column, v uint64) bool {
 // maxSeconds is the year 10889: far enough, and no arithmetic on it overflows.
 const maxSeconds = 1<<48 - 1
 
-func number(tok []byte) (v uint64, err error) {
-	if len(tok) == 0 || len(tok) > 19 {
-		return 0, errNumber
-	}
-	for _, c := range tok {
-		c -= '0'
+// number reads the token at i; next is behind the blank that ends it, or
+// negative when it is no number, or one of more than 19 digits.
+func number(line []byte, i int) (v uint64, next int) {
+	k := i
+	for ; k < len(line); k++ {
+		c := line[k] - '0'
 		if c > 9 {
-			return 0, errNumber
+			if line[k] != ' ' {
+				return 0, -1
+			}
+			break
 		}
 		v = v*10 + uint64(c)
 	}
-	return v, nil
+	if n := k - i; n < 1 || n > 19 {
+		return 0, -1
+	}
+	return v, k + 1
 }
 
-func address(tok []byte) (a observe.Addr, ok bool) {
-	var v, part uint32
-	digits, dots := 0, 0
-	for _, c := range tok {
-		switch {
-		case c >= '0' && c <= '9':
-			part = part*10 + uint32(c-'0')
-			if digits++; digits > 3 || part > 255 {
-				return address6(tok)
+// address4 reads an IPv4 address at i; next is behind the blank that ends it.
+func address4(line []byte, i int) (v uint32, next int, ok bool) {
+	for part := 0; ; part++ {
+		n, from := uint32(0), i
+		for ; i < len(line); i++ {
+			c := line[i] - '0'
+			if c > 9 {
+				break
 			}
-		case c == '.' && digits > 0 && dots < 3:
-			v = v<<8 | part
-			part, digits = 0, 0
-			dots++
-		default:
-			return address6(tok)
+			n = n*10 + uint32(c)
 		}
+		if k := i - from; k < 1 || k > 3 || n > 255 {
+			return 0, 0, false
+		}
+		v = v<<8 | n
+		if part == 3 {
+			return v, i + 1, i >= len(line) || line[i] == ' '
+		}
+		if i >= len(line) || line[i] != '.' {
+			return 0, 0, false
+		}
+		i++
 	}
-	return observe.Addr4(v<<8 | part), dots == 3 && digits > 0
 }
 
 func address6(tok []byte) (observe.Addr, bool) {
