@@ -252,7 +252,7 @@ func (d *decoder) parse(line []byte, f *observe.Flow) (ok bool, err error) {
 			}
 			continue
 		}
-		v, next := number(line, i)
+		v, next := numberAt(line, i)
 		if next < 0 {
 			if tok := token(line, i); len(tok) == 1 && tok[0] == '-' {
 				i += 2
@@ -334,9 +334,9 @@ func set(f *observe.Flow, c column, v uint64) bool {
 // maxSeconds is the year 10889: far enough, and no arithmetic on it overflows.
 const maxSeconds = 1<<48 - 1
 
-// number reads the token at i; next is behind the blank that ends it, or
+// numberAt reads the token at i; next is behind the blank that ends it, or
 // negative when it is no number, or one of more than 19 digits.
-func number(line []byte, i int) (v uint64, next int) {
+func numberAt(line []byte, i int) (v uint64, next int) {
 	k := i
 	for ; k < len(line); k++ {
 		c := line[k] - '0'
@@ -352,6 +352,24 @@ func number(line []byte, i int) (v uint64, next int) {
 		return 0, -1
 	}
 	return v, k + 1
+}
+
+// number reads a whole token.
+func number(tok []byte) (uint64, error) {
+	v, next := numberAt(tok, 0)
+	if next != len(tok)+1 {
+		return 0, errNumber
+	}
+	return v, nil
+}
+
+// address reads a whole token.
+func address(tok []byte) (a observe.Addr, ok bool) {
+	if v, next, four := address4(tok, 0); four && next == len(tok)+1 {
+		a.Set4(v)
+		return a, true
+	}
+	return address6(tok)
 }
 
 // address4 reads an IPv4 address at i; next is behind the blank that ends it.
