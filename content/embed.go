@@ -8,7 +8,7 @@ import (
 	"io/fs"
 )
 
-//go:embed rules sigma hunts
+//go:embed rules sigma hunts dns
 var files embed.FS
 
 // Rules is the folder of detection rules, one sub-folder per group.
@@ -19,6 +19,10 @@ func Sigma() fs.FS { return sub("sigma") }
 
 // Hunts is the folder of saved hunts, one .sql file each.
 func Hunts() fs.FS { return sub("hunts") }
+
+// DNS is the folder of what is known about names: what their letters cost,
+// services whose names carry data, shared networks, mining pools.
+func DNS() fs.FS { return sub("dns") }
 
 func sub(dir string) fs.FS {
 	f, err := fs.Sub(files, dir)

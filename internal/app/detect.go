@@ -164,11 +164,12 @@ func recordEngine(q DetectRequest) (*detect.Records, *sigma.Report, error) {
 			loaded, rules = &report, ""
 		}
 	}
-	events, flows, err := builtin.BuildRecordDetectors(builtin.DetectorOptions{Families: q.Families, Rules: rules, Own: q.Own})
+	all, err := builtin.BuildRecordDetectors(builtin.DetectorOptions{Families: q.Families, Rules: rules, Own: q.Own})
 	if err != nil {
 		return nil, nil, err
 	}
-	return detect.NewRecords(events, flows, documents), loaded, nil
+	all.Documents = documents
+	return detect.NewRecords(all), loaded, nil
 }
 
 // Trouble lists detectors that a record broke, for a warning; "" when none.

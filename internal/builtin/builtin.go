@@ -19,6 +19,7 @@ import (
 	"bartizan/internal/detect/auth"
 	"bartizan/internal/detect/command"
 	"bartizan/internal/detect/contact"
+	"bartizan/internal/detect/dns"
 	"bartizan/internal/detect/flow"
 	"bartizan/internal/detect/login"
 	"bartizan/internal/detect/prompt"
@@ -105,6 +106,13 @@ func FlowDetectors() plug.Table[detect.FlowDetector] {
 	)
 }
 
+// QueryDetectors are the families for questions to name servers.
+func QueryDetectors() plug.Table[detect.QueryDetector] {
+	return plug.NewTable("query detector",
+		plug.Of("dns", dns.Default, dns.New),
+	)
+}
+
 // Enforcers are the devices that can act on a decision.
 func Enforcers() plug.Table[enforce.Enforcer] {
 	return plug.NewTable("enforcer",
@@ -161,43 +169,44 @@ func BuildDetectors(o DetectorOptions) ([]detect.Named, error) {
 	return out, nil
 }
 
-// BuildRecordDetectors builds the families for flows and logs.
-func BuildRecordDetectors(o DetectorOptions) (events []detect.Named, flows []detect.NamedFlow, err error) {
-	records, flow := RecordDetectors(), FlowDetectors()
+// BuildRecordDetectors builds the families for flows, queries and logs.
+func BuildRecordDetectors(o DetectorOptions) (out detect.RecordDetectors, err error) {
+	records, flows, queries := RecordDetectors(), FlowDetectors(), QueryDetectors()
 	for name := range o.Families {
-		if !records.Has(name) && !flow.Has(name) {
-			return nil, nil, records.Check(name, nil)
+		if !records.Has(name) && !flows.Has(name) && !queries.Has(name) {
+			return out, records.Check(name, nil)
 		}
 	}
-	for _, name := range records.Names() {
+	if out.Events, err = build(records, o, func(name string, d detect.Detector) detect.Named { return detect.Named{Name: name, Detector: d} }); err != nil {
+		return out, err
+	}
+	if out.Flows, err = build(flows, o, func(name string, d detect.FlowDetector) detect.NamedFlow {
+		return detect.NamedFlow{Name: name, Detector: d}
+	}); err != nil {
+		return out, err
+	}
+	out.Queries, err = build(queries, o, func(name string, d detect.QueryDetector) detect.NamedQuery {
+		return detect.NamedQuery{Name: name, Detector: d}
+	})
+	return out, err
+}
+
+// build makes every family of a table.
+func build[T, N any](table plug.Table[T], o DetectorOptions, named func(string, T) N) (out []N, err error) {
+	for _, name := range table.Names() {
 		raw, given := o.Families[name]
-		if !given && name == "web" {
+		if !given {
 			if raw, err = o.shared(name); err != nil {
-				return nil, nil, fmt.Errorf("detector %s: %w", name, err)
+				return nil, fmt.Errorf("detector %s: %w", name, err)
 			}
 		}
-		d, err := records.Build(name, raw)
+		d, err := table.Build(name, raw)
 		if err != nil {
-			return nil, nil, fmt.Errorf("detector %s: %w", name, err)
+			return nil, fmt.Errorf("detector %s: %w", name, err)
 		}
-		events = append(events, detect.Named{Name: name, Detector: d})
+		out = append(out, named(name, d))
 	}
-	for _, name := range flow.Names() {
-		raw, given := o.Families[name]
-		if !given && name == "traffic" && len(o.Own) > 0 {
-			if raw, err = tree(struct {
-				Own []string `yaml:"own"`
-			}{o.Own}); err != nil {
-				return nil, nil, fmt.Errorf("detector %s: %w", name, err)
-			}
-		}
-		d, err := flow.Build(name, raw)
-		if err != nil {
-			return nil, nil, fmt.Errorf("detector %s: %w", name, err)
-		}
-		flows = append(flows, detect.NamedFlow{Name: name, Detector: d})
-	}
-	return events, flows, nil
+	return out, nil
 }
 
 // shared is the part of the options that concerns a family.
@@ -207,12 +216,26 @@ func (o DetectorOptions) shared(name string) (conf.Raw, error) {
 			Lures []string `yaml:"lures"`
 		}{o.Lures})
 	}
-	if o.Rules == "" {
+	if name == "traffic" && len(o.Own) > 0 {
+		return tree(struct {
+			Own []string `yaml:"own"`
+		}{o.Own})
+	}
+	if o.Rules == "" || !ruled(name) {
 		return nil, nil
 	}
 	return tree(struct {
 		Extra string `yaml:"extra_rules"`
 	}{o.Rules})
+}
+
+// ruled reports whether a family takes rules of one's own.
+func ruled(name string) bool {
+	switch name {
+	case "login", "flow", "traffic", "dns":
+		return false
+	}
+	return true
 }
 
 func tree(v any) (conf.Raw, error) {

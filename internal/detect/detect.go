@@ -87,6 +87,23 @@ type NamedFlow struct {
 	Detector FlowDetector
 }
 
+// QueryEmit takes a conclusion with the index of the record that completed it.
+type QueryEmit func(s *model.Signal, record uint64)
+
+// QueryDetector concludes things from questions to name servers. It fills all
+// of a signal, bounds its memory and may keep the strings of a query. Settle
+// hands out what it holds back until it knows more, for the end of an input.
+type QueryDetector interface {
+	DetectQueries(queries []observe.Query, emit QueryEmit)
+	Settle(emit QueryEmit)
+}
+
+// NamedQuery is a query detector with the name it is configured and counted under.
+type NamedQuery struct {
+	Name     string
+	Detector QueryDetector
+}
+
 // DocumentDetector concludes things from records that are JSON objects. It
 // fills everything but the evidence, and keeps nothing of the document.
 type DocumentDetector interface {

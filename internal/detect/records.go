@@ -14,6 +14,7 @@ import (
 type Records struct {
 	events []running
 	flows  []NamedFlow
+	names  []NamedQuery
 	docs   []NamedDocument
 	panics map[string]uint64
 	engine *Engine // completes signals
@@ -23,7 +24,16 @@ type Records struct {
 	input  string
 	event  Emit
 	flow   FlowEmit
+	query  QueryEmit
 	doc    Emit
+}
+
+// RecordDetectors are the detectors of a Records, each asked in the order given.
+type RecordDetectors struct {
+	Events    []Named
+	Flows     []NamedFlow
+	Queries   []NamedQuery
+	Documents []NamedDocument
 }
 
 const (
@@ -31,13 +41,13 @@ const (
 	maxSweeps   = 65536
 )
 
-// NewRecords makes an engine that asks each detector in the order given.
-func NewRecords(events []Named, flows []NamedFlow, docs []NamedDocument) *Records {
-	r := &Records{flows: flows, docs: docs, engine: NewEngine(nil, Options{}), swept: NewTable[key, time.Time](maxSweeps), panics: map[string]uint64{}}
-	for _, n := range events {
+// NewRecords makes an engine of detectors.
+func NewRecords(d RecordDetectors) *Records {
+	r := &Records{flows: d.Flows, names: d.Queries, docs: d.Documents, engine: NewEngine(nil, Options{}), swept: NewTable[key, time.Time](maxSweeps), panics: map[string]uint64{}}
+	for _, n := range d.Events {
 		r.events = append(r.events, running{name: n.Name, d: n.Detector})
 	}
-	r.event, r.flow, r.doc = r.takeEvent, r.takeFlow, r.takeDocument
+	r.event, r.flow, r.query, r.doc = r.takeEvent, r.takeFlow, r.takeQuery, r.takeDocument
 	return r
 }
 
@@ -47,7 +57,7 @@ func (r *Records) Process(b *observe.LogBatch, out func(record uint64, s model.S
 	r.out, r.input = out, Clean(b.Input, 128)
 	if len(b.Flows) > 0 {
 		for i := range r.flows {
-			r.runFlows(&r.flows[i], b.Flows)
+			r.guard(r.flows[i].Name, func() { r.flows[i].Detector.Detect(b.Flows, r.flow) })
 		}
 	}
 	for i := range b.Events {
@@ -61,34 +71,43 @@ func (r *Records) Process(b *observe.LogBatch, out func(record uint64, s model.S
 			r.engine.run(&r.events[j], &e.Observation, r.event)
 		}
 	}
+	if len(b.Queries) > 0 {
+		for i := range r.names {
+			r.guard(r.names[i].Name, func() { r.names[i].Detector.DetectQueries(b.Queries, r.query) })
+		}
+	}
 	for i := range b.Documents {
 		r.record = b.Documents[i].Record
 		for j := range r.docs {
-			r.runDocument(&r.docs[j], &b.Documents[i])
+			r.guard(r.docs[j].Name, func() { r.docs[j].Detector.DetectDocument(&b.Documents[i], r.doc) })
 		}
 	}
 	r.out, r.engine.obs = nil, nil
 }
 
-// Settle hands out what flow detectors held back until they know more, with the
+// Settle hands out what detectors of flows and queries held back until they know more, with the
 // records that completed it; for the end of an input.
 func (r *Records) Settle(out func(record uint64, s model.Signal)) {
 	r.out = out
 	for i := range r.flows {
 		if s, ok := r.flows[i].Detector.(FlowSettler); ok {
-			r.settle(r.flows[i].Name, s)
+			r.guard(r.flows[i].Name, func() { s.Settle(r.flow) })
 		}
+	}
+	for i := range r.names {
+		r.guard(r.names[i].Name, func() { r.names[i].Detector.Settle(r.query) })
 	}
 	r.out = nil
 }
 
-func (r *Records) settle(name string, s FlowSettler) {
+// guard keeps a broken detector from taking the others with it.
+func (r *Records) guard(name string, f func()) {
 	defer func() {
 		if recover() != nil { // what it says may quote hostile bytes
 			r.panics[name]++
 		}
 	}()
-	s.Settle(r.flow)
+	f()
 }
 
 // Flush hands out what detectors held back, with the last record; for the end.
@@ -102,29 +121,11 @@ func (r *Records) Flush(out func(record uint64, s model.Signal)) {
 	r.out = nil
 }
 
-func (r *Records) runDocument(n *NamedDocument, d *observe.Document) {
-	defer func() {
-		if recover() != nil { // what it says may quote hostile bytes
-			r.panics[n.Name]++
-		}
-	}()
-	n.Detector.DetectDocument(d, r.doc)
-}
-
 func (r *Records) takeDocument(s *model.Signal) {
 	full := *s
 	full.Sensor, full.Count = r.input, max(s.Count, 1)
 	full.Techniques = clamp(s.Techniques, model.MaxTechniques)
 	r.hand(r.record, full)
-}
-
-func (r *Records) runFlows(n *NamedFlow, flows []observe.Flow) {
-	defer func() {
-		if recover() != nil { // what it says may quote hostile bytes
-			r.panics[n.Name]++
-		}
-	}()
-	n.Detector.Detect(flows, r.flow)
 }
 
 // Panics counts by detector how often one was broken off by a record.
@@ -165,6 +166,14 @@ func (r *Records) takeFlow(s *model.Signal, f *observe.Flow) {
 	full.Evidence = append([]model.Evidence(nil), clamp(s.Evidence, model.MaxEvidence)...)
 	full.Related = append([]model.Entity(nil), clamp(s.Related, model.MaxRelated)...)
 	r.hand(f.Record, full)
+}
+
+func (r *Records) takeQuery(s *model.Signal, record uint64) {
+	full := *s
+	full.Sensor, full.Count = r.input, max(s.Count, 1)
+	full.Evidence = append([]model.Evidence(nil), clamp(s.Evidence, model.MaxEvidence)...)
+	full.Related = append([]model.Entity(nil), clamp(s.Related, model.MaxRelated)...)
+	r.hand(record, full)
 }
 
 func (r *Records) hand(record uint64, s model.Signal) {

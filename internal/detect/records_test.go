@@ -70,7 +70,7 @@ func TestRecords(t *testing.T) {
 	if _, err := b.AddDocument(7, []byte(`{"a":1}`)); err != nil {
 		t.Fatal(err)
 	}
-	r := NewRecords(events, flows, documents)
+	r := NewRecords(RecordDetectors{Events: events, Flows: flows, Documents: documents})
 	byRule := map[string][]uint64{}
 	r.Process(&b, func(record uint64, s model.Signal) {
 		byRule[s.Rule] = append(byRule[s.Rule], record)

@@ -129,9 +129,6 @@ func (d *traffic) Detect(flows []observe.Flow, emit detect.FlowEmit) {
 			d.inbound(f, emit)
 		}
 	}
-	if len(d.waiting) > 0 && d.waiting[0].due <= d.clock {
-		d.ripe(emit, false)
-	}
 }
 
 // Settle implements detect.FlowSettler: what waits to be judged is judged with
@@ -144,6 +141,9 @@ func (d *traffic) outbound(f *observe.Flow, emit detect.FlowEmit) {
 		return
 	}
 	d.tick(f.Start)
+	if len(d.waiting) > 0 && d.waiting[0].due <= d.clock {
+		d.ripe(emit, false)
+	}
 	k := pairKey{f.Src, service{f.Dst, f.DstPort, f.Proto}}
 	p, fresh := d.pairs.Get(k)
 	h := d.host(f)

@@ -173,7 +173,7 @@ func TestHostile(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	for range 4000 {
+	for range 1500 {
 		for i := range batch {
 			f := &batch[i]
 			*f = observe.Flow{Src: observe.Addr4(10<<24 | r.Uint32()>>8), Dst: observe.Addr4(r.Uint32()), SrcPort: uint16(r.Uint32()), DstPort: uint16(r.Uint32()), Proto: []uint8{6, 17, 1, 0}[r.IntN(4)],
