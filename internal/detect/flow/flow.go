@@ -132,8 +132,10 @@ type scans struct {
 	seed         [2]uint64
 	fans         *fans            // nil: off
 	touch        [touchLen]uint64 // hashes of the sources of a batch
-	failed       [touchLen]bool
-	who          [touchLen]*suspect // valid while it still has the owner
+	target       [touchLen]uint64 // and of what they tried
+	failed       [touchLen]uint8  // which of the batch failed
+	nFailed      int
+	who          [touchLen]*suspect // of those; valid while it still has the owner
 	sink         uint32
 	sig          model.Signal
 }
@@ -145,34 +147,52 @@ func (d *scans) Detect(flows []observe.Flow, emit detect.FlowEmit) {
 	for len(flows) > 0 {
 		part := flows[:min(len(flows), touchLen)]
 		flows = flows[len(part):]
-		// The slots are far apart in memory: asking for all of a batch first
-		// lets the processor fetch them at the same time.
+		d.fetch(part)
+		n := 0
 		for i := range part {
 			f := &part[i]
-			h := d.hash(&f.Src)
-			d.touch[i], d.failed[i] = h, failed(f)
 			if d.fans != nil {
-				d.sink += d.fans.buckets[h&d.mask][0].tag
+				d.fans.count(f, d.touch[i], d.target[i], emit)
 			}
-			if d.failed[i] {
-				if d.who[i] = d.suspects.Peek(h); d.who[i] != nil {
-					d.sink += uint32(d.who[i].n)
-				} else {
-					d.sink += d.buckets[h&d.mask][0].tag
-				}
-			}
-		}
-		for i := range part {
-			f := &part[i]
-			target := d.mix(&f.Dst, f.DstPort)
-			if d.fans != nil {
-				d.fans.count(f, d.touch[i], target, emit)
-			}
-			if d.failed[i] {
-				d.count(f, d.who[i], d.touch[i], target, emit)
+			if n < d.nFailed && int(d.failed[n]) == i {
+				d.count(f, d.who[n], d.touch[i], d.target[i], emit)
+				n++
 			}
 		}
 	}
+}
+
+// fetch asks for what a batch will need. The slots are far apart in memory:
+// asking for all of them first lets the processor fetch them at the same time.
+func (d *scans) fetch(part []observe.Flow) {
+	n := 0
+	for i := range part {
+		f := &part[i]
+		d.touch[i], d.target[i] = d.hash(&f.Src), d.mix(&f.Dst, f.DstPort)
+		d.failed[n&(touchLen-1)] = uint8(i)
+		if failed(f) {
+			n++
+		}
+	}
+	d.nFailed = n
+	sink := uint32(0)
+	if d.fans != nil {
+		// Nothing else in this loop: the shorter it is, the more of them are under way.
+		for _, h := range d.touch[:len(part)] {
+			sink ^= d.fans.buckets[h&d.mask][0].tag
+		}
+	}
+	for k, i := range d.failed[:n] {
+		d.who[k] = d.suspects.Peek(d.touch[i])
+	}
+	for k, i := range d.failed[:n] {
+		if p := d.who[k]; p != nil {
+			sink ^= p.set[uint32(d.target[i])>>8%maxSet] ^ uint32(p.n)
+		} else {
+			sink ^= d.buckets[d.touch[i]&d.mask][0].tag
+		}
+	}
+	d.sink = sink
 }
 
 // failed reports whether a flow is an attempt by its source that led nowhere.

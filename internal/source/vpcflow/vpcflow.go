@@ -7,7 +7,9 @@ package vpcflow
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"math/bits"
 	"net/netip"
 	"strings"
 
@@ -335,9 +337,22 @@ func set(f *observe.Flow, c column, v uint64) bool {
 const maxSeconds = 1<<48 - 1
 
 // numberAt reads the token at i; next is behind the blank that ends it, or
-// negative when it is no number, or one of more than 19 digits.
+// negative when it is no number, or one of more than 19 digits. Eight bytes are
+// looked at at once: how many digits a number has cannot be guessed.
 func numberAt(line []byte, i int) (v uint64, next int) {
 	k := i
+	if i+8 <= len(line) {
+		const zeros = 0x3030303030303030
+		x := binary.LittleEndian.Uint64(line[i:]) ^ zeros // digits become 0 to 9
+		other := (x + 0x7676767676767676 | x) & 0x8080808080808080
+		n := bits.TrailingZeros64(other) >> 3
+		if other != 0 && n > 0 && line[i+n] == ' ' {
+			return eight(x << (64 - 8*n)), i + n + 1
+		}
+		if other == 0 {
+			v, k = eight(x), i+8
+		}
+	}
 	for ; k < len(line); k++ {
 		c := line[k] - '0'
 		if c > 9 {
@@ -352,6 +367,13 @@ func numberAt(line []byte, i int) (v uint64, next int) {
 		return 0, -1
 	}
 	return v, k + 1
+}
+
+// eight adds up eight digits, the first in the lowest byte.
+func eight(x uint64) uint64 {
+	x = x * (1 + 10<<8) >> 8 & 0x00ff00ff00ff00ff
+	x = x * (1 + 100<<16) >> 16 & 0x0000ffff0000ffff
+	return x * (1 + 10000<<32) >> 32
 }
 
 // number reads a whole token.

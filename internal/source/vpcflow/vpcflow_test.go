@@ -3,6 +3,7 @@ package vpcflow
 import (
 	"bytes"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -117,6 +118,23 @@ func TestBroken(t *testing.T) {
 			t.Errorf("fields %q were taken", bad)
 		}
 	}
+}
+
+// FuzzNumber: a number reads as strconv reads it, wherever it stands.
+func FuzzNumber(f *testing.F) {
+	for _, s := range []string{"0", "7", "65535", "1418530010", "12345678", "1234567", "123456789", "9999999999999999999", "12345678901234567890", "", "-", "1x", "12345678x", "1 2"} {
+		f.Add(s, " ACCEPT OK")
+		f.Add(s, "")
+	}
+	f.Fuzz(func(t *testing.T, s, rest string) {
+		tok, _, blank := strings.Cut(s+rest, " ")
+		want, err := strconv.ParseUint(tok, 10, 64)
+		good := err == nil && len(tok) <= 19 && tok[0] != '+'
+		v, next := numberAt([]byte(s+rest), 0)
+		if good != (next > 0) || good && (v != want || next != len(tok)+1) {
+			t.Fatalf("%q: %d, %d; want %d %v (%v)", s+rest, v, next, want, good, blank)
+		}
+	})
 }
 
 // FuzzDecode: no input panics, what is taken obeys its types, and a good record
