@@ -59,8 +59,15 @@ if [ -n "$need_docker" ]; then
   fi
 fi
 
+# An S3 server for the lake's bucket, from source; its go.mod pins every module and is no part of ours.
+vgw=scripts/tools/versitygw
+if [ ! -x "$cache/bin/versitygw" ] || [ "$vgw/go.sum" -nt "$cache/bin/versitygw" ]; then
+  echo "building versitygw"
+  CGO_ENABLED=0 go build -C "$vgw" -trimpath -ldflags '-s -w' -o "$cache/bin/versitygw" github.com/versity/versitygw/cmd/versitygw
+fi
+
 lost=()
-for t in "${tools[@]}" docker=docker.io redis-server=redis-tools; do command -v "${t%%=*}" >/dev/null || lost+=("${t%%=*}"); done
+for t in "${tools[@]}" docker=docker.io redis-server=redis-tools versitygw=versitygw; do command -v "${t%%=*}" >/dev/null || lost+=("${t%%=*}"); done
 if [ ${#lost[@]} -gt 0 ]; then
   echo "could not install: ${lost[*]} (log: .cache/apt.log)" >&2
   exit 1

@@ -9,6 +9,7 @@ import (
 	"bartizan/internal/bus"
 	"bartizan/internal/conf"
 	"bartizan/internal/lake"
+	"bartizan/internal/lake/bucket"
 	"bartizan/internal/life"
 	"bartizan/internal/observe"
 )
@@ -20,6 +21,7 @@ type LakeConfig struct {
 	Age     conf.Duration `yaml:"age"`   // what is older goes; 0: nothing
 	Bytes   conf.Bytes    `yaml:"bytes"` // the oldest goes when there is more; 0: no limit
 	Cap     conf.Bytes    `yaml:"cap"`   // raw bytes kept per observation
+	Bucket  bucket.Config `yaml:"bucket"`
 }
 
 // LakeDir is the folder of the evidence lake.
@@ -39,6 +41,9 @@ func (c *Config) checkLake() error {
 	}
 	if c.Lake.Cap > observe.MaxBlobLen {
 		return c.wrong(fmt.Errorf("at most %d bytes: decoys keep no more of a piece of evidence", observe.MaxBlobLen), "lake", "cap")
+	}
+	if key, err := c.Lake.Bucket.Check(); err != nil {
+		return c.wrong(err, "lake", "bucket", key)
 	}
 	return nil
 }
@@ -63,6 +68,31 @@ func (n *Node) openLake() (err error) {
 	gauge("bartizan_lake_bytes", "Bytes of files written to the lake since the start.", func(s lake.Stats) int64 { return s.Bytes })
 	gauge("bartizan_lake_dropped", "Observations lost since the start because the lake could not be written.", func(s lake.Stats) int64 { return s.Dropped })
 	gauge("bartizan_lake_waiting_bytes", "Encoded bytes that wait for the disk.", func(s lake.Stats) int64 { return s.Waiting })
+	return n.openBucket()
+}
+
+// openBucket makes the mirror of the lake. It connects to nobody: a bucket that is away holds no start up.
+func (n *Node) openBucket() error {
+	c := &n.conf.Lake.Bucket
+	if !c.Enabled() {
+		return nil
+	}
+	store, err := c.Open(context.Background())
+	if err != nil {
+		return mistake{err}
+	}
+	n.mirror = bucket.NewMirror(bucket.Options{
+		Dir: n.conf.LakeDir(), Store: store, Product: n.env.Version, Keep: c.Keep.D(), KeepBytes: int64(c.KeepBytes),
+		Retention: lake.Retention{Age: n.conf.Lake.Age.D(), Bytes: int64(c.Bytes)}, Log: n.log, Health: n.health,
+	})
+	gauge := func(name, help string, of func(bucket.Stats) int64) {
+		n.metrics.GaugeFunc(name, help, func() float64 { return float64(of(n.mirror.Stats())) })
+	}
+	gauge("bartizan_lake_bucket_files", "Files sent to the bucket since the start.", func(s bucket.Stats) int64 { return s.Files })
+	gauge("bartizan_lake_bucket_bytes", "Bytes sent to the bucket since the start.", func(s bucket.Stats) int64 { return s.Bytes })
+	gauge("bartizan_lake_bucket_waiting", "Files of the lake that are to be sent to the bucket.", func(s bucket.Stats) int64 { return s.Waiting })
+	gauge("bartizan_lake_bucket_failures", "Attempts since the start that the bucket did not take.", func(s bucket.Stats) int64 { return s.Failures })
+	gauge("bartizan_lake_bucket_lost", "Files that left the folder before they could be sent.", func(s bucket.Stats) int64 { return s.Lost })
 	return nil
 }
 
@@ -76,6 +106,9 @@ func (n *Node) runLake(g *life.Group) {
 	opt := bus.ConsumeOptions{Batch: lake.StreamBatch}
 	g.Go("lake", n.lake.Run)
 	g.Go("lake upkeep", n.lake.Maintain)
+	if n.mirror != nil {
+		g.Go("lake bucket", n.mirror.Run)
+	}
 	g.Go("lake signals", func(ctx context.Context) error {
 		return bus.Consume(ctx, n.bus, signalTopic(&n.conf), "lake", opt, n.lake.Signals)
 	})

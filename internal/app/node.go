@@ -21,6 +21,7 @@ import (
 	"bartizan/internal/host"
 	"bartizan/internal/intel"
 	"bartizan/internal/lake"
+	"bartizan/internal/lake/bucket"
 	"bartizan/internal/life"
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
@@ -46,7 +47,8 @@ type Node struct {
 
 	bus       *bus.Bus
 	evidence  *bus.Blobs
-	lake      *lake.Lake // nil: none is kept
+	lake      *lake.Lake     // nil: none is kept
+	mirror    *bucket.Mirror // nil: the lake has no bucket
 	sensor    *sensor
 	around    *surroundings
 	hub       *hub

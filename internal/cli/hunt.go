@@ -1,11 +1,11 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,7 +19,7 @@ import (
 // huntFlags are what the command line of a hunt says.
 type huntFlags struct {
 	lake, since, until, day string
-	memory                  conf.Bytes
+	memory, cache           conf.Bytes
 	timeout                 time.Duration
 	rows                    int
 	views, list             bool
@@ -43,7 +43,8 @@ func huntCmd(g *global) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return g.hunt(cmd, &f, args) },
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.lake, "lake", "", "folder of the lake (default: the node's)")
+	fl.StringVar(&f.lake, "lake", "", "folder of the lake, or s3://bucket/prefix (default: the node's, with its bucket)")
+	fl.Var(&bytesFlag{&f.cache}, "cache", "room for what is fetched from a bucket (default 4GiB, or lake.bucket.cache)")
 	fl.StringVar(&f.since, "since", "", "only partitions since then: a time (2026-11-20, or RFC 3339) or how far back (24h, 7d)")
 	fl.StringVar(&f.until, "until", "", "only partitions before then")
 	fl.StringVar(&f.day, "day", "", "only the partitions of this day (2026-11-20, UTC)")
@@ -87,7 +88,7 @@ func (g *global) hunt(cmd *cobra.Command, f *huntFlags, args []string) error {
 	if f.list {
 		return g.huntList()
 	}
-	engine, rng, limits, err := g.huntSetup(f)
+	engine, rng, limits, err := g.huntSetup(cmd.Context(), f)
 	if err != nil {
 		return err
 	}
@@ -120,24 +121,21 @@ func (g *global) hunt(cmd *cobra.Command, f *huntFlags, args []string) error {
 }
 
 // huntSetup finds the lake, the range and the limits.
-func (g *global) huntSetup(f *huntFlags) (*query.Engine, query.Range, query.Limits, error) {
+func (g *global) huntSetup(ctx context.Context, f *huntFlags) (*query.Engine, query.Range, query.Limits, error) {
 	limits := query.Limits{Rows: f.rows, Memory: int64(f.memory), Time: f.timeout}
 	rng, err := huntRange(f, time.Now())
 	if err != nil {
 		return nil, rng, limits, usage(err)
 	}
-	dir := f.lake
-	if dir == "" {
-		c, err := g.settings()
-		if err != nil {
-			return nil, rng, limits, err
-		}
-		dir = c.LakeDir()
+	at, err := g.place(ctx, f.lake)
+	if err != nil {
+		return nil, rng, limits, err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, rng, limits, usage(err)
+	if f.cache > 0 {
+		at.cache.Most = int64(f.cache)
 	}
-	return &query.Engine{Lake: dir, Stderr: g.env.Stderr}, rng, limits, nil
+	engine, err := at.engine(g.env.Stderr)
+	return engine, rng, limits, err
 }
 
 func huntRange(f *huntFlags, now time.Time) (r query.Range, err error) {

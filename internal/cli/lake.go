@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"bartizan/internal/lake"
 
@@ -16,16 +15,14 @@ import (
 
 func lakeCmd(g *global) *cobra.Command {
 	cmd := &cobra.Command{Use: "lake", Short: "Check, compact and fill the evidence lake", Args: cobra.NoArgs,
-		Long: "The lake holds what was seen and concluded as Parquet files, by class, day and hour.\nThe verbs work on the folder; a running node does not mind.",
+		Long: "The lake holds what was seen and concluded as Parquet files, by class, day and hour.\nThe verbs work on the folder, or with --lake s3://bucket/prefix on the bucket; a running node does not mind.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	var dir string
-	cmd.PersistentFlags().StringVar(&dir, "lake", "", "folder of the lake (default: that of the node)")
-	where := func() (string, error) {
-		if dir != "" {
-			return dir, nil
-		}
-		c, err := g.settings()
-		return c.LakeDir(), err
+	cmd.PersistentFlags().StringVar(&dir, "lake", "", "folder of the lake, or s3://bucket/prefix (default: the folder of the node)")
+	where := func(ctx context.Context) (place, error) {
+		p, err := g.place(ctx, dir)
+		p.only()
+		return p, err
 	}
 	cmd.AddCommand(lakeCheckCmd(g, where), lakeCompactCmd(g, where), lakeImportCmd(g, where))
 	return cmd
@@ -42,20 +39,20 @@ func lakeError(err error) error {
 	return nil
 }
 
-func lakeCheckCmd(g *global, where func() (string, error)) *cobra.Command {
+func lakeCheckCmd(g *global, where func(context.Context) (place, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: "check", Short: "Read every file and compare it with its checksum", Args: cobra.NoArgs,
 		Long: "Reads every byte of the lake. A file that is not as it was written is named, with the reason.\nExit code 1: something is damaged, or could not be read.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := where()
+			at, err := where(cmd.Context())
 			if err != nil {
 				return err
 			}
-			r, err := lake.Check(cmd.Context(), dir, lake.Filter{})
+			r, err := at.check(cmd.Context())
 			if err != nil {
 				return lakeError(err)
 			}
-			if err := show(g, r, func(w io.Writer) error { return printCheck(w, dir, r) }); err != nil {
+			if err := show(g, r, func(w io.Writer) error { return printCheck(w, at.String(), r) }); err != nil {
 				return err
 			}
 			if len(r.Damaged) > 0 {
@@ -87,20 +84,17 @@ func printBad(w io.Writer, list []lake.NotLookedAt) error {
 	return nil
 }
 
-func lakeCompactCmd(g *global, where func() (string, error)) *cobra.Command {
+func lakeCompactCmd(g *global, where func(context.Context) (place, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: "compact", Short: "Merge small files and compress them better", Args: cobra.NoArgs,
 		Long: "Rewrites every hour of every class that is not one compacted file. A node does this by itself when an hour is over.\n" +
 			"Killing it at any moment loses and doubles nothing. Exit code 1: a file was left as it is because something is wrong with it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := where()
+			at, err := where(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if _, err := os.Stat(dir); err != nil {
-				return lakeError(fmt.Errorf("%w in %s", lake.ErrNoLake, dir))
-			}
-			c, err := lake.Compact(cmd.Context(), dir, lake.Compaction{Product: g.env.Version, All: true, Now: time.Now()})
+			c, err := at.compact(cmd.Context(), g.env.Version)
 			if err != nil {
 				return lakeError(err)
 			}
@@ -123,21 +117,21 @@ func printCompacted(w io.Writer, c lake.Compacted) error {
 	return err
 }
 
-func lakeImportCmd(g *global, where func() (string, error)) *cobra.Command {
+func lakeImportCmd(g *global, where func(context.Context) (place, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: "import FILE.jsonl…", Short: "Fill a lake with signals and observations from JSON lines", Args: cobra.MinimumNArgs(1),
 		Long: "Reads what the program prints: signals (\"bartizan signals --format jsonl\") and observations, one per line; - is the standard input.\n" +
 			"The lake is made when there is none. Importing a file twice stores it twice. Exit code 1: lines were left out; they are named.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := where()
+			at, err := where(cmd.Context())
 			if err != nil {
 				return err
 			}
 			sum := lake.Imported{Bad: []lake.BadLine{}}
-			if err := importFiles(cmd.Context(), g, dir, args, &sum); err != nil {
+			if err := importFiles(cmd.Context(), g, &at, args, &sum); err != nil {
 				return err
 			}
-			if err := show(g, sum, func(w io.Writer) error { return printImported(w, dir, sum) }); err != nil {
+			if err := show(g, sum, func(w io.Writer) error { return printImported(w, at.String(), sum) }); err != nil {
 				return err
 			}
 			if sum.BadLines > 0 {
@@ -149,7 +143,7 @@ func lakeImportCmd(g *global, where func() (string, error)) *cobra.Command {
 }
 
 // importFiles opens all files first: a misspelt name imports nothing.
-func importFiles(ctx context.Context, g *global, dir string, names []string, sum *lake.Imported) (err error) {
+func importFiles(ctx context.Context, g *global, at *place, names []string, sum *lake.Imported) (err error) {
 	var in []io.Reader
 	for _, name := range names {
 		if name == "-" {
@@ -166,16 +160,18 @@ func importFiles(ctx context.Context, g *global, dir string, names []string, sum
 		}
 		in = append(in, f)
 	}
-	l, err := lake.Open(dir, lake.Options{Product: g.env.Version, MaxEvidence: 1 << 30})
-	if err != nil {
-		return lakeError(err)
-	}
-	for i, r := range in {
-		if err := l.Import(ctx, names[i], r, sum); err != nil {
-			return lakeError(err)
+	return lakeError(at.fill(ctx, g.env.Version, func(dir string) error {
+		l, err := lake.Open(dir, lake.Options{Product: g.env.Version, MaxEvidence: 1 << 30})
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		for i, r := range in {
+			if err := l.Import(ctx, names[i], r, sum); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 func printImported(w io.Writer, dir string, sum lake.Imported) error {

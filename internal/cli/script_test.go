@@ -23,6 +23,7 @@ import (
 	"bartizan/internal/api"
 	"bartizan/internal/cli"
 	"bartizan/internal/lake"
+	"bartizan/internal/lake/bucket/buckettest"
 	"bartizan/internal/lake/query"
 	"bartizan/internal/ocsf"
 	"bartizan/internal/ocsf/ocsftest"
@@ -50,6 +51,10 @@ func TestScripts(t *testing.T) {
 	if err != nil || len(files) < minScripts {
 		t.Fatalf("%d scripts (%v), want at least %d", len(files), err, minScripts)
 	}
+	s3 := ""
+	if buckettest.Available() {
+		s3 = buckettest.Start(t, "", "").Addr // one for all scripts; each writes below a prefix of its own
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
@@ -61,13 +66,19 @@ func TestScripts(t *testing.T) {
 				e.Setenv("PORT"+strconv.Itoa(i), p)
 			}
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("S3", s3)
+			e.Setenv("S3KEY", buckettest.AccessKey)
+			e.Setenv("S3SECRET", buckettest.SecretKey)
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond != "hunt" {
-				return false, fmt.Errorf("unknown condition %q", cond)
+			switch cond {
+			case "hunt":
+				return query.Available(), nil
+			case "bucket":
+				return s3 != "", nil
 			}
-			return query.Available(), nil
+			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"makelake": makeLake, "treesum": treeSum,

@@ -38,11 +38,9 @@ func Check(ctx context.Context, dir string, want Filter) (Report, error) {
 		if errors.Is(err, os.ErrNotExist) {
 			continue // compacted or aged away since it was listed
 		}
-		if errors.Is(err, errNoSum) {
-			if _, ours := generationOf(f.Name); !ours {
-				r.Foreign++
-				err = nil
-			}
+		if err != nil && IsForeign(f.Name, err) {
+			r.Foreign++
+			err = nil
 		}
 		if err != nil {
 			r.Damaged = append(r.Damaged, NotLookedAt{f.Path(), err.Error()})
@@ -54,6 +52,12 @@ func Check(ctx context.Context, dir string, want Filter) (Report, error) {
 		r.Classes[f.Class]++
 	}
 	return r, nil
+}
+
+// IsForeign says whether an error of CheckFile says no more than that another program wrote the file.
+func IsForeign(name string, err error) bool {
+	_, ours := generationOf(name)
+	return !ours && errors.Is(err, errNoSum)
 }
 
 // CheckFile tells how many rows a file has, or what is wrong with it. A file without a

@@ -88,6 +88,11 @@ func (c *Compaction) partition(ctx context.Context, root string, p Partition, ou
 	if err != nil {
 		return gone(err)
 	}
+	sent, err := ReadSent(root, p)
+	if err != nil {
+		return err
+	}
+	files = slices.DeleteFunc(files, func(f File) bool { return sent.Has(f.Name) })
 	rewrite, known := rewriters()[p.Class]
 	if !known {
 		return nil // of a newer version of this program

@@ -63,6 +63,25 @@ func parsePartition(class, day, hour string) (Partition, bool) {
 	return p, p.Dir() == path.Join(class, day, hour)
 }
 
+// ParsePath splits the path of a file below the lake's folder. What is no data of a partition is not ok.
+func ParsePath(rel string) (p Partition, name string, ok bool) {
+	parts := strings.Split(rel, "/")
+	if len(parts) != 4 {
+		return p, "", false
+	}
+	p, ok = parsePartition(parts[0], parts[1], parts[2])
+	return p, parts[3], ok
+}
+
+// Over says whether an hour has ended so long ago that nothing new is expected in it.
+func (p Partition) Over(now time.Time) bool { return p.Hour.Add(time.Hour + settled).Before(now) }
+
+// Generation is how often the rows of a file have been rewritten; files of other programs have none.
+func (f File) Generation() (int, bool) { return generationOf(f.Name) }
+
+// IsData says whether a name is that of a data file, and not of a record or a temporary one.
+func IsData(name string) bool { return isData(name) }
+
 var fileName = regexp.MustCompile(`^([0-7][0-9A-HJKMNP-TV-Z]{25})-([0-9]{1,4})\.parquet$`)
 
 // newName names a file whose rows have been rewritten so often.

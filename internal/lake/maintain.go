@@ -23,6 +23,24 @@ type Retention struct {
 	Bytes int64         // of all files together; the oldest hours go first, of all classes alike
 }
 
+// Oldest picks of all files of a lake those that have to go, the oldest hours first.
+func (r Retention) Oldest(files []File, now time.Time) []File {
+	files = slices.Clone(files)
+	slices.SortStableFunc(files, func(x, y File) int { return x.Hour.Compare(y.Hour) })
+	var total int64
+	for _, f := range files {
+		total += f.Size
+	}
+	for i, f := range files {
+		old := r.Age > 0 && f.Hour.Add(time.Hour).Before(now.Add(-r.Age))
+		if !old && (r.Bytes <= 0 || total <= r.Bytes) {
+			return files[:i]
+		}
+		total -= f.Size
+	}
+	return files
+}
+
 // ErrBusy says that another process compacts or ages the same lake.
 var ErrBusy = errors.New("the lake is being maintained by another process")
 
@@ -133,24 +151,14 @@ func age(ctx context.Context, dir string, keep Retention, now time.Time) (a Aged
 	if err != nil {
 		return a, err
 	}
-	slices.SortStableFunc(files, func(x, y File) int { return x.Hour.Compare(y.Hour) })
-	var total int64
-	for _, f := range files {
-		total += f.Size
-	}
 	dirs := map[string]bool{}
-	for _, f := range files {
-		old := keep.Age > 0 && f.Hour.Add(time.Hour).Before(now.Add(-keep.Age))
-		if !old && (keep.Bytes <= 0 || total <= keep.Bytes) {
-			break
-		}
+	for _, f := range keep.Oldest(files, now) {
 		if err := ctx.Err(); err != nil {
 			return a, err
 		}
 		if err := gone(os.Remove(filepath.Join(dir, filepath.FromSlash(f.Path())))); err != nil {
 			return a, fmt.Errorf("remove what is too old: %w", err)
 		}
-		total -= f.Size
 		a.Files, a.Bytes = a.Files+1, a.Bytes+f.Size
 		dirs[f.Dir()] = true
 	}
@@ -163,6 +171,7 @@ func age(ctx context.Context, dir string, keep Retention, now time.Time) (a Aged
 
 // prune removes folders that have become empty; others say so by themselves.
 func prune(dir, rel string) {
+	pruneSent(filepath.Join(dir, filepath.FromSlash(rel)))
 	for i := 0; i < 3; i++ {
 		if os.Remove(filepath.Join(dir, filepath.FromSlash(rel))) != nil {
 			return

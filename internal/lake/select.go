@@ -217,7 +217,7 @@ func readReplacement(path string) (r replacement, err error) {
 		return r, fmt.Errorf("record of a compaction: %w", err)
 	}
 	for _, name := range append(slices.Clone(r.Old), r.New) {
-		if filepath.Base(name) != name || !isData(name) {
+		if !plainName(name) {
 			return r, fmt.Errorf("record of a compaction: %.80q is no file of this folder", name)
 		}
 	}

@@ -30,7 +30,7 @@ func (e *Engine) choose(ctx context.Context, want []*view, r Range, need map[str
 		if s := need[v.class]; !s.Until.IsZero() && (filter.Till.IsZero() || s.Until.Before(filter.Till)) {
 			filter.Till = s.Until
 		}
-		some, left, err := lake.Select(ctx, e.Lake, filter)
+		some, left, err := e.list(ctx, filter)
 		if err != nil {
 			return nil, nil, fmt.Errorf("hunt: %w", err)
 		}
@@ -57,4 +57,11 @@ func (e *Engine) choose(ctx context.Context, want []*view, r Range, need map[str
 		skipped = append(skipped, Skipped{b.File, b.Reason})
 	}
 	return files, skipped, nil
+}
+
+func (e *Engine) list(ctx context.Context, want lake.Filter) ([]lake.File, []lake.NotLookedAt, error) {
+	if e.Select != nil {
+		return e.Select(ctx, want)
+	}
+	return lake.Select(ctx, e.Lake, want)
 }

@@ -151,6 +151,8 @@ func (e *StatementError) Error() string {
 type Engine struct {
 	// Lake is the folder of the lake.
 	Lake string
+	// Select lists the files below Lake that are asked about, and may bring them there; nil is lake.Select.
+	Select func(context.Context, lake.Filter) ([]lake.File, []lake.NotLookedAt, error)
 	// Stderr gets what the engine's process prints, which is nothing as long as it is well.
 	Stderr io.Writer
 }
