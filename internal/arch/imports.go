@@ -52,7 +52,7 @@ var kinds = []string{"decoy", "source", "detect", "intel", "enforce", "export", 
 // detect/sigma takes rule folders at run time and is called by the verbs that read logs.
 var support = map[string][]string{
 	"decoy":   {"shell", "persona", "login", "httpd", "decoytest"},
-	"source":  {"transport", "text", "parquet", "sourcetest"},
+	"source":  {"transport", "text", "parquet", "capture", "sourcetest"},
 	"detect":  {"normal", "rule", "sigma", "detecttest"},
 	"intel":   {"inteltest"},
 	"enforce": {"verify", "enforcetest"},

@@ -40,6 +40,7 @@ import (
 	"bartizan/internal/source/alb"
 	"bartizan/internal/source/cloudfront"
 	"bartizan/internal/source/document"
+	"bartizan/internal/source/pcap"
 	sourcesyslog "bartizan/internal/source/syslog"
 	"bartizan/internal/source/vpcflow"
 )
@@ -85,6 +86,7 @@ func Formats() plug.Table[source.Format] {
 		plug.Of("zeek", document.Zeek, document.New),
 		plug.Of("eve", document.EVE, document.New),
 		plug.Of("winevent", document.WinEvent, document.New),
+		plug.Of("pcap", pcap.Default, pcap.New),
 		plug.Of("json", document.JSON, document.New),
 	)
 }
