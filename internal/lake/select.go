@@ -17,6 +17,7 @@ import (
 type Filter struct {
 	Classes     []string  // empty: all
 	Since, Till time.Time // of the events; zero: no bound. Whole hours that overlap are taken
+	Any         []Need    // rows that do not fulfil one of these do not count; Select takes no notice, package bucket does
 }
 
 func (f *Filter) class(name string) bool {

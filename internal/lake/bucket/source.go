@@ -36,7 +36,7 @@ func (s *Source) Select(ctx context.Context, want lake.Filter) (files []lake.Fil
 		if err != nil {
 			return s.without(ctx, err, local, bad)
 		}
-		files, left, gone, err := s.bring(ctx, remote, local)
+		files, left, gone, err := s.bring(ctx, remote, local, want.Any)
 		if err != nil {
 			return s.without(ctx, err, local, bad)
 		}
@@ -51,7 +51,7 @@ func (s *Source) without(ctx context.Context, err error, local map[string]here, 
 	if s.Folder == "" || ctx.Err() != nil {
 		return nil, nil, err
 	}
-	files, left, _, lerr := s.bring(ctx, nil, local)
+	files, left, _, lerr := s.bring(ctx, nil, local, nil)
 	if lerr != nil {
 		return nil, nil, lerr
 	}
@@ -98,7 +98,7 @@ func (s *Source) local(ctx context.Context, want lake.Filter) (map[string]here, 
 
 // bring puts files into the cache. What is in the bucket counts as the bucket has it, because it may be compacted there;
 // what is on its way counts once, and what is not there yet counts as the folder has it.
-func (s *Source) bring(ctx context.Context, remote []lake.File, local map[string]here) (files []lake.File, bad []lake.NotLookedAt, missing bool, err error) {
+func (s *Source) bring(ctx context.Context, remote []lake.File, local map[string]here, any []lake.Need) (files []lake.File, bad []lake.NotLookedAt, missing bool, err error) {
 	var fetch []lake.File
 	there := map[string]bool{}
 	for _, f := range remote {
@@ -124,6 +124,6 @@ func (s *Source) bring(ctx context.Context, remote []lake.File, local map[string
 			return nil, nil, false, err
 		}
 	}
-	got, left, gone, err := s.Cache.Fill(ctx, s.Lake, fetch, s.Tell)
+	got, left, gone, err := s.Cache.Fill(ctx, s.Lake, s.prune(ctx, fetch, any), s.Tell)
 	return append(files, got...), append(bad, left...), missing || gone, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +17,8 @@ import (
 	"bartizan/internal/lake"
 	"bartizan/internal/lake/bucket"
 	"bartizan/internal/lake/bucket/buckettest"
+	"bartizan/internal/lake/laketest"
+	"bartizan/internal/observe"
 )
 
 // rowsIn reads files below a folder through.
@@ -197,4 +201,79 @@ func TestBoth(t *testing.T) {
 	if _, _, err := alone.Select(t.Context(), lake.Filter{}); err == nil || errors.Is(err, lake.ErrNoLake) {
 		t.Fatalf("a bucket that is away is no empty lake: %v", err)
 	}
+}
+
+// TestPrune: statistics inside the objects choose what is fetched, and never leave out a row that counts: against reading all.
+func TestPrune(t *testing.T) {
+	stores(t, func(t *testing.T, s bucket.Store) {
+		dir := t.TempDir()
+		l, err := lake.Open(dir, lake.Options{MaxEvidence: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []observe.Observation
+		sessions := laketest.New(1, start, time.Second)
+		for hour := range 6 {
+			for range 60 {
+				list = sessions.Next(list)
+			}
+			for i := range list {
+				list[i].Time = start.Add(time.Duration(hour) * time.Hour)
+				list[i].Evidence = []observe.Blob{{What: "transcript", SHA256: strings.Repeat("0", 64), Size: 4000, Data: noise(hour*1000+i, 4000)}}
+			}
+			list = slices.DeleteFunc(list, func(o observe.Observation) bool { return o.Kind != observe.KindInteraction })
+			l.Observations(list)
+			if hour == 3 {
+				list[0].Remote = netip.MustParseAddrPort("198.51.100.77:4242")
+				l.Observations(list[:1])
+			}
+			list = list[:0]
+		}
+		if err := l.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lake.Compact(t.Context(), dir, lake.Compaction{All: true, Now: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		if err := bucket.NewLake(s).Fill(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+		ask := func(any ...lake.Need) []lake.File {
+			t.Helper()
+			src := &bucket.Source{Lake: bucket.NewLake(s), Cache: &bucket.Cache{Dir: t.TempDir(), Most: 1 << 30}}
+			files, bad, err := src.Select(t.Context(), lake.Filter{Classes: []string{"interaction"}, Any: any})
+			if err != nil || len(bad) > 0 {
+				t.Fatal(err, bad)
+			}
+			return files
+		}
+		ip := func(v ...string) lake.Need { return lake.Need{{Column: []string{"src_endpoint", "ip"}, Values: v}} }
+		if files := ask(); len(files) != 6 || files[0].Size < 128<<10 {
+			t.Fatalf("%v", files)
+		}
+		if files := ask(ip("198.51.100.77")); len(files) != 1 || files[0].Hour.Hour() != start.Hour()+3 {
+			t.Fatalf("%v", files)
+		}
+		if files := ask(ip("198.51.100.77", "198.51.100.78"), ip("198.51.100.79")); len(files) != 1 {
+			t.Fatalf("%v", files)
+		}
+		if files := ask(ip("198.51.100.78")); len(files) != 0 {
+			t.Fatalf("%v", files)
+		}
+		for _, any := range [][]lake.Need{{ip("198.51.100.78"), {}}, {{{Column: []string{"no", "such"}, Values: []string{"x"}}}}, {{{Column: []string{"time"}, Values: []string{"x"}}}}} {
+			if files := ask(any...); len(files) != 6 {
+				t.Fatalf("%v: %d files", any, len(files))
+			}
+		}
+	})
+}
+
+// noise does not become smaller.
+func noise(seed, n int) []byte {
+	r := rand.New(rand.NewPCG(uint64(seed), 1))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
 }

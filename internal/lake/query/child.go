@@ -77,9 +77,9 @@ func (a *answer) send(r reply) error {
 	return err
 }
 
-// want asks for the files of some spans of time, and waits for their names.
-func (a *answer) want(spans map[string]span) (map[string][]string, error) {
-	if err := a.send(reply{Wanted: &wanted{spans}}); err != nil {
+// want asks for the files that some references read, and waits for their names.
+func (a *answer) want(refs []reference) (map[string][]string, error) {
+	if err := a.send(reply{Wanted: &wanted{spans(refs), needs(refs)}}); err != nil {
 		return nil, err
 	}
 	var s supply

@@ -14,7 +14,7 @@ const maxFiles = 200_000
 
 // choose lists the files of the classes behind some views that overlap a range of time, and for a class also the span
 // the statement says it needs; and what had to be left out.
-func (e *Engine) choose(ctx context.Context, want []*view, r Range, need map[string]span) (map[string][]string, []Skipped, error) {
+func (e *Engine) choose(ctx context.Context, want []*view, r Range, say wanted) (map[string][]string, []Skipped, error) {
 	var list []lake.File
 	var bad []lake.NotLookedAt
 	done := map[string]bool{}
@@ -23,11 +23,11 @@ func (e *Engine) choose(ctx context.Context, want []*view, r Range, need map[str
 			continue
 		}
 		done[v.class] = true
-		filter := lake.Filter{Classes: []string{v.class}, Since: r.Since, Till: r.Until}
-		if s := need[v.class]; !s.Since.IsZero() && s.Since.After(filter.Since) {
+		filter := lake.Filter{Classes: []string{v.class}, Since: r.Since, Till: r.Until, Any: say.Any[v.class]}
+		if s := say.Spans[v.class]; !s.Since.IsZero() && s.Since.After(filter.Since) {
 			filter.Since = s.Since
 		}
-		if s := need[v.class]; !s.Until.IsZero() && (filter.Till.IsZero() || s.Until.Before(filter.Till)) {
+		if s := say.Spans[v.class]; !s.Until.IsZero() && (filter.Till.IsZero() || s.Until.Before(filter.Till)) {
 			filter.Till = s.Until
 		}
 		some, left, err := e.list(ctx, filter)

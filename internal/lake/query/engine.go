@@ -65,7 +65,7 @@ func serve(ctx context.Context, o order, w *answer) reply {
 
 // fetch asks for the files that some references read, and looks at their footers.
 func (e *engine) fetch(w *answer, refs []reference) error {
-	files, err := w.want(spans(refs))
+	files, err := w.want(refs)
 	if err != nil {
 		return err
 	}

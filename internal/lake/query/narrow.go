@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"bartizan/internal/lake"
 )
 
 // reference is one place where a statement reads a view, and what every row that counts there must fulfil. It never says
@@ -45,6 +47,25 @@ func spans(refs []reference) map[string]span {
 			s.Until = r.until
 		}
 		out[r.view.class] = s
+	}
+	return out
+}
+
+// needs are what rows of a class must fulfil, for the classes whose references all say something.
+func needs(refs []reference) map[string][]lake.Need {
+	out, whole := map[string][]lake.Need{}, map[string]bool{}
+	for _, r := range refs {
+		var n lake.Need
+		for _, q := range r.equal {
+			n = append(n, lake.Equal{Column: q.leaf, Values: q.values})
+		}
+		out[r.view.class] = append(out[r.view.class], n)
+		whole[r.view.class] = whole[r.view.class] || len(n) == 0
+	}
+	for class := range whole {
+		if whole[class] {
+			delete(out, class)
+		}
 	}
 	return out
 }

@@ -178,7 +178,7 @@ func (e *Engine) settle(ctx context.Context, want []*view, r Range, o order) (*R
 		}
 		var skipped []Skipped
 		res, err := e.ask(ctx, o, func(need wanted) (files map[string][]string, err error) {
-			files, skipped, err = e.choose(ctx, want, r, need.Spans)
+			files, skipped, err = e.choose(ctx, want, r, need)
 			return files, err
 		})
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"bartizan/internal/jail"
+	"bartizan/internal/lake"
 )
 
 // order is what the engine's process is told first on its standard input.
@@ -26,7 +27,8 @@ type supply struct {
 
 // wanted asks for the supply. It comes once.
 type wanted struct {
-	Spans map[string]span `json:"spans"` // by class; those that are not named are read whole
+	Spans map[string]span        `json:"spans"` // by class; those that are not named are read whole
+	Any   map[string][]lake.Need `json:"any"`   // by class, likewise: what every row that counts fulfils
 }
 
 // reply is one frame of its answer on standard output. Exactly one field is set.

@@ -1,0 +1,58 @@
+package lake
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// Need is what a row must fulfil to count: each of these columns has one of its values.
+type Need []Equal
+
+// Equal says that a column has one of some values. Column is its path in the files.
+type Equal struct {
+	Column []string `json:"column"`
+	Values []string `json:"values"`
+}
+
+// Rowless says of a file whether no row of it fulfils any of the needs, as far as its statistics and Bloom filters
+// tell. It panics on a file that makes no sense.
+func Rowless(p *parquet.File, any []Need) bool {
+	return len(any) > 0 && !slices.ContainsFunc(any, func(n Need) bool {
+		return !slices.ContainsFunc(n, func(q Equal) bool { return lacks(p, q) })
+	})
+}
+
+// lacks says that no row of a file has one of the values in a column of text. What it does not understand it does not deny.
+func lacks(p *parquet.File, q Equal) bool {
+	leaf, ok := p.Schema().Lookup(q.Column...)
+	if !ok || leaf.MaxRepetitionLevel > 0 || leaf.Node.Type().Kind() != parquet.ByteArray {
+		return false
+	}
+	meta := p.Metadata().RowGroups
+	for i, g := range p.RowGroups() {
+		st := meta[i].Columns[leaf.ColumnIndex].MetaData.Statistics
+		filter := g.ColumnChunks()[leaf.ColumnIndex].BloomFilter()
+		for _, v := range q.Values {
+			if outside(st.MinValue, st.MaxValue, []byte(v)) {
+				continue
+			}
+			if filter == nil {
+				return false
+			}
+			if there, err := filter.Check(parquet.ByteArrayValue([]byte(v))); there || err != nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// outside says that a value is not between bounds that may have been cut short. Both are nil where there are none.
+func outside(least, most, v []byte) bool {
+	if least == nil || most == nil {
+		return false
+	}
+	return bytes.Compare(v, least) < 0 || bytes.Compare(v, most) > 0 && !bytes.HasPrefix(v, most)
+}
