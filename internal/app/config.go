@@ -36,6 +36,8 @@ type Config struct {
 	Export  map[string]ExportConfig `yaml:"export"`  // name → where events are sent to as they happen
 	Metrics string                  `yaml:"metrics"` // address of /metrics, /health and the console page; empty: none
 	API     APIConfig               `yaml:"api"`
+	Sources map[string]SourceConfig `yaml:"sources"` // name → flows or logs of real services that are read as they come
+	Sigma   string                  `yaml:"sigma"`   // folder with Sigma rules for what sources bring
 	Bus     BusConfig               `yaml:"bus"`
 	Lake    LakeConfig              `yaml:"lake"`
 
@@ -188,7 +190,9 @@ func LoadConfig(file string) (Config, error) {
 }
 
 func (c *Config) detectors(lures []string) builtin.DetectorOptions {
-	return builtin.DetectorOptions{Families: c.Detect, Rules: c.Rules, Lures: lures}
+	families := maps.Clone(c.Detect)
+	maps.DeleteFunc(families, func(name string, _ conf.Raw) bool { return !builtin.Detectors().Has(name) })
+	return builtin.DetectorOptions{Families: families, Rules: c.Rules, Lures: lures}
 }
 
 var instanceName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
@@ -237,11 +241,12 @@ func (c *Config) check() error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Detect)) {
-		if !detectors.Has(name) { // their options are checked with their rules, when they are built
+		if !detectors.Has(name) && !builtin.IsRecordFamily(name) { // their options are checked with their rules, when they are built
 			errs = append(errs, c.wrong(detectors.Check(name, nil), "detect", name))
 		}
 	}
 	errs = append(errs, c.checkExport()...)
+	errs = append(errs, c.checkSources()...)
 	return errors.Join(errs...)
 }
 

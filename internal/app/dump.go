@@ -24,6 +24,8 @@ type dumped struct {
 	Export  map[string]dumpedExport `yaml:"export"`
 	Metrics string                  `yaml:"metrics"`
 	API     APIConfig               `yaml:"api"`
+	Sources map[string]dumpedSource `yaml:"sources"`
+	Sigma   string                  `yaml:"sigma"`
 	Bus     BusConfig               `yaml:"bus"`
 	Lake    LakeConfig              `yaml:"lake"`
 }
@@ -32,6 +34,13 @@ type dumpedExport struct {
 	Kind    string   `yaml:"kind"`
 	Classes []string `yaml:"classes"`
 	Options any      `yaml:"options"`
+}
+
+type dumpedSource struct {
+	From          string `yaml:"from"`
+	Options       any    `yaml:"options"`
+	Format        string `yaml:"format"`
+	FormatOptions any    `yaml:"format_options"`
 }
 
 type dumpedDecoys struct {
@@ -55,7 +64,7 @@ type dumpedInstance struct {
 
 // DumpConfig prints the complete effective configuration; secrets are hidden.
 func DumpConfig(c Config) ([]byte, error) {
-	out := dumped{Name: c.Name, Data: c.Data, Log: c.Log, Rules: c.Rules, Policy: c.Policy, Protect: c.Protect, Metrics: c.Metrics, API: c.API, Bus: c.Bus, Lake: c.Lake,
+	out := dumped{Name: c.Name, Data: c.Data, Log: c.Log, Rules: c.Rules, Policy: c.Policy, Protect: c.Protect, Metrics: c.Metrics, API: c.API, Bus: c.Bus, Lake: c.Lake, Sigma: c.Sigma, Sources: map[string]dumpedSource{},
 		Detect: map[string]any{}, Enforce: map[string]any{}, Export: map[string]dumpedExport{},
 		Decoys: dumpedDecoys{Listen: c.Decoys.Listen, Addresses: c.Decoys.Addresses, User: c.Decoys.User, Require: c.Decoys.Require, Memory: c.Decoys.Memory,
 			Instances: map[string]dumpedInstance{}}}
@@ -71,7 +80,11 @@ func DumpConfig(c Config) ([]byte, error) {
 				Transcript: conf.Bytes(l.Transcript), File: conf.Bytes(l.File), Events: l.Events}}
 	}
 	for name, raw := range c.Detect {
-		options, err := detectors.Effective(name, raw)
+		effective := detectors.Effective
+		if !detectors.Has(name) {
+			effective = builtin.RecordFamilyOptions
+		}
+		options, err := effective(name, raw)
 		if err != nil {
 			return nil, fmt.Errorf("detect.%s: %w", name, err)
 		}
@@ -91,5 +104,25 @@ func DumpConfig(c Config) ([]byte, error) {
 		}
 		out.Export[name] = dumpedExport{Kind: x.Kind, Classes: x.Classes, Options: options}
 	}
+	if err := dumpSources(c.Sources, out.Sources); err != nil {
+		return nil, err
+	}
 	return conf.Dump(out)
+}
+
+func dumpSources(from map[string]SourceConfig, to map[string]dumpedSource) (err error) {
+	feeds, formats := builtin.Transports(), builtin.Formats()
+	for name, s := range from {
+		d := dumpedSource{From: s.From, Format: s.Format}
+		if d.Options, err = feeds.Effective(s.From, s.Options); err != nil {
+			return fmt.Errorf("sources.%s: %w", name, err)
+		}
+		if s.Format != AutoFormat {
+			if d.FormatOptions, err = formats.Effective(s.Format, s.FormatOptions); err != nil {
+				return fmt.Errorf("sources.%s: %w", name, err)
+			}
+		}
+		to[name] = d
+	}
+	return nil
 }

@@ -48,6 +48,7 @@ type Node struct {
 	bus       *bus.Bus
 	evidence  *bus.Blobs
 	lake      *lake.Lake     // nil: none is kept
+	sources   *sources       // nil: none is configured
 	mirror    *bucket.Mirror // nil: the lake has no bucket
 	sensor    *sensor
 	around    *surroundings
@@ -132,8 +133,16 @@ func (n *Node) openStores(ctx context.Context, policy *decide.Policy) (err error
 	if err := n.openLake(); err != nil {
 		return err
 	}
-	if n.sensor.signals, err = bus.NewPublisher(ctx, n.bus, signalTopic(&n.conf)); err != nil {
+	store := &signalStore{made: n.sensor.metrics.signals, health: n.health}
+	if store.signals, err = bus.NewPublisher(ctx, n.bus, signalTopic(&n.conf)); err != nil {
 		return err
+	}
+	n.sensor.store = store
+	if n.sources, err = newSources(ctx, &n.conf, n.bus, n.log, n.health, n.metrics, store.publish); err != nil {
+		return err
+	}
+	if n.sources != nil {
+		n.sources.lake = n.lake
 	}
 	if n.receipts, err = openReceipts(ctx, n.bus, &n.conf); err != nil {
 		return err
@@ -210,6 +219,9 @@ func (n *Node) Run(ctx context.Context) error {
 		for _, class := range x.classes {
 			g.Go("export "+x.name+" "+class, func(ctx context.Context) error { return x.run(ctx, class) })
 		}
+	}
+	if n.sources != nil {
+		n.sources.start(g)
 	}
 	g.Go("detectors", n.sensor.tick)
 	g.Go("decoys", n.sensor.run)

@@ -22,6 +22,8 @@ import (
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
 	"bartizan/internal/observe"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // sensor is the node's side of the decoys: it keeps their process alive, reads
@@ -33,7 +35,7 @@ type sensor struct {
 	health    *obs.Health
 	engine    *detect.Engine
 	evidence  *bus.Blobs
-	signals   *bus.Publisher[model.Signal]
+	store     *signalStore
 	lake      *lake.Lake // nil: none is kept
 	setup     setup
 	listeners []listener
@@ -305,16 +307,27 @@ func forget(list []observe.Observation) {
 	}
 }
 
-// publish stores signals and does not give up: without room it waits, which
-// holds the decoys back, until there is room or the node ends.
 func (s *sensor) publish(ctx context.Context, signals []model.Signal) error {
+	return s.store.publish(ctx, signals)
+}
+
+// signalStore is where everything that makes signals stores them.
+type signalStore struct {
+	signals *bus.Publisher[model.Signal]
+	made    *prometheus.CounterVec
+	health  *obs.Health
+}
+
+// publish stores signals and does not give up: without room it waits, which holds
+// back whoever brings more, until there is room or the node ends.
+func (s *signalStore) publish(ctx context.Context, signals []model.Signal) error {
 	if len(signals) == 0 {
 		return nil
 	}
 	items := make([]bus.Item[model.Signal], len(signals))
 	for i := range signals {
 		items[i] = bus.Item[model.Signal]{Key: signals[i].Actor.Value(), ID: signals[i].ID.String(), Value: signals[i]}
-		s.metrics.signals.WithLabelValues(signals[i].Kind).Inc()
+		s.made.WithLabelValues(signals[i].Kind).Inc()
 	}
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		err := s.signals.PublishBatch(ctx, items)
@@ -325,7 +338,7 @@ func (s *sensor) publish(ctx context.Context, signals []model.Signal) error {
 		if !errors.Is(err, bus.ErrNoSpace) {
 			return fmt.Errorf("store signals: %w", err)
 		}
-		s.health.Set("signals", obs.StateFailed, "signals cannot be stored, the decoys are held back: "+err.Error())
+		s.health.Set("signals", obs.StateFailed, "signals cannot be stored, decoys and sources are held back: "+err.Error())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -46,7 +46,8 @@ func rig(t *testing.T) (*sensor, *everything, *bus.Bus) {
 	if s.evidence, err = bus.OpenBlobs(t.Context(), b, "EVIDENCE", c.blobLimits()); err != nil {
 		t.Fatal(err)
 	}
-	if s.signals, err = bus.NewPublisher(t.Context(), b, signalTopic(&c)); err != nil {
+	s.store = &signalStore{made: s.metrics.signals, health: s.health}
+	if s.store.signals, err = bus.NewPublisher(t.Context(), b, signalTopic(&c)); err != nil {
 		t.Fatal(err)
 	}
 	return s, d, b

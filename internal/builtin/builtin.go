@@ -42,6 +42,8 @@ import (
 	"bartizan/internal/source/document"
 	"bartizan/internal/source/pcap"
 	sourcesyslog "bartizan/internal/source/syslog"
+	"bartizan/internal/source/transport"
+	"bartizan/internal/source/transport/tail"
 	"bartizan/internal/source/vpcflow"
 )
 
@@ -88,6 +90,13 @@ func Formats() plug.Table[source.Format] {
 		plug.Of("winevent", document.WinEvent, document.New),
 		plug.Of("pcap", pcap.Default, pcap.New),
 		plug.Of("json", document.JSON, document.New),
+	)
+}
+
+// Transports are the ways records come to a node while it runs.
+func Transports() plug.Table[transport.Feed] {
+	return plug.NewTable("transport",
+		plug.Of("tail", tail.Default, tail.New),
 	)
 }
 
@@ -169,6 +178,23 @@ func BuildDetectors(o DetectorOptions) ([]detect.Named, error) {
 		out = append(out, detect.Named{Name: name, Detector: d})
 	}
 	return out, nil
+}
+
+// IsRecordFamily says whether flows, queries or logs are looked at by a family of
+// that name.
+func IsRecordFamily(name string) bool {
+	return RecordDetectors().Has(name) || FlowDetectors().Has(name) || QueryDetectors().Has(name)
+}
+
+// RecordFamilyOptions are the options of such a family over its defaults.
+func RecordFamilyOptions(name string, raw conf.Raw) (any, error) {
+	switch {
+	case FlowDetectors().Has(name):
+		return FlowDetectors().Effective(name, raw)
+	case QueryDetectors().Has(name):
+		return QueryDetectors().Effective(name, raw)
+	}
+	return RecordDetectors().Effective(name, raw)
 }
 
 // BuildRecordDetectors builds the families for flows, queries and logs.

@@ -42,6 +42,7 @@ func (in *Intake) Options() source.Options {
 
 // Place is how far one file or object was read.
 type Place struct {
+	Source string          `json:"source"`           // name of the source
 	Key    string          `json:"key"`              // of the file or object, within the source
 	Path   string          `json:"path,omitempty"`   // its last known name
 	Head   string          `json:"head,omitempty"`   // SHA-256 (hexadecimal) of its first HeadLen bytes: whether it is still the same
