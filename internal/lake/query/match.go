@@ -88,10 +88,15 @@ type matcher struct {
 	prefixes bart.Table[[]int]
 	domains  map[string]int
 	any      map[model.EntityType]bool
+	urlHosts map[string]bool  // of the URLs that are looked for, with their ports, in lower case
+	places   map[string][]int // what host has found for hosts with ports in URLs: few hosts have many URLs
 }
 
+// maxPlaces bounds what is remembered.
+const maxPlaces = 100_000
+
 func newMatcher(list []ioc.Indicator) *matcher {
-	m := &matcher{exact: map[ioc.Indicator]int{}, domains: map[string]int{}, any: map[model.EntityType]bool{}}
+	m := &matcher{exact: map[ioc.Indicator]int{}, domains: map[string]int{}, any: map[model.EntityType]bool{}, urlHosts: map[string]bool{}, places: map[string][]int{}}
 	for i, n := range list {
 		m.any[n.Type] = true
 		switch n.Type {
@@ -110,6 +115,9 @@ func newMatcher(list []ioc.Indicator) *matcher {
 			m.exact[ioc.Indicator{Type: n.Type, Value: n.Value}] = i
 			// Of secrets the lake has only what KeyID leaves.
 			m.exact[ioc.Indicator{Type: n.Type, Value: observe.KeyID(n.Value)}] = i
+		case model.TypeURL:
+			m.exact[ioc.Indicator{Type: n.Type, Value: n.Value}] = i
+			m.urlHosts[strings.ToLower(authority(n.Value))] = true
 		default:
 			m.exact[ioc.Indicator{Type: n.Type, Value: n.Value}] = i
 		}
@@ -190,23 +198,38 @@ func (m *matcher) host(out []int, host string) []int {
 	return out
 }
 
+// authority is the host of a URL with its port, as it is written, without a user's name.
+func authority(url string) string {
+	_, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		rest = url
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return rest[strings.LastIndexByte(rest, '@')+1:]
+}
+
 func (m *matcher) url(out []int, value string) []int {
 	value = strings.TrimSpace(value)
-	if m.any[model.TypeURL] && len(value) <= model.MaxEntity {
+	place := authority(value)
+	// Parsing is dear: a URL is only one of the list when its host is, unless parsing changes how the host is written.
+	changed := strings.ContainsFunc(place, func(r rune) bool { return r == '%' || r >= 0x80 })
+	if m.any[model.TypeURL] && len(value) <= model.MaxEntity && (changed || m.urlHosts[strings.ToLower(place)]) {
 		if e, err := model.ParseEntity(model.TypeURL, value); err == nil {
 			if i, ok := m.exact[ioc.Indicator{Type: model.TypeURL, Value: e.Value()}]; ok {
 				out = append(out, i)
 			}
 		}
 	}
-	_, rest, ok := strings.Cut(value, "://")
+	found, ok := m.places[place]
 	if !ok {
-		rest = value
+		found = m.find(nil, typeHostPort, place)
+		if len(m.places) < maxPlaces {
+			m.places[strings.Clone(place)] = found
+		}
 	}
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		rest = rest[:i]
-	}
-	return m.find(out, typeHostPort, rest[strings.LastIndexByte(rest, '@')+1:])
+	return append(out, found...)
 }
 
 // readMatches checks what the child says it found.
