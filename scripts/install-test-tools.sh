@@ -11,7 +11,7 @@ export PATH="$cache/bin:$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive
 # program=package
 tools=(nft=nftables ip=iproute2 ps=procps nmap=nmap hydra=hydra medusa=medusa redis-cli=redis-tools ssh=openssh-client
   scp=openssh-client sftp=openssh-client sshpass=sshpass curl=curl wget=wget telnet=inetutils-telnet tftp=tftp-hpa jq=jq
-  rsyslogd=rsyslog)
+  rsyslogd=rsyslog softflowd=softflowd)
 missing=()
 for t in "${tools[@]}"; do command -v "${t%%=*}" >/dev/null || missing+=("${t#*=}"); done
 # The TLS side of rsyslog is a package of its own that brings no program.

@@ -40,6 +40,7 @@ import (
 	"bartizan/internal/source/alb"
 	"bartizan/internal/source/cloudfront"
 	"bartizan/internal/source/document"
+	"bartizan/internal/source/netflow"
 	"bartizan/internal/source/pcap"
 	sourcesyslog "bartizan/internal/source/syslog"
 	"bartizan/internal/source/transport"
@@ -89,6 +90,7 @@ func Formats() plug.Table[source.Format] {
 		plug.Of("eve", document.EVE, document.New),
 		plug.Of("winevent", document.WinEvent, document.New),
 		plug.Of("pcap", pcap.Default, pcap.New),
+		plug.Of("netflow", netflow.Default, netflow.New),
 		plug.Of("json", document.JSON, document.New),
 	)
 }

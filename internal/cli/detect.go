@@ -20,7 +20,7 @@ func detectCmd(g *global) *cobra.Command {
 	q := app.DetectRequest{}
 	failOn, quarantine := "", ""
 	cmd := &cobra.Command{
-		Use: "detect FILE…|DIR|-", Short: "Find attackers in flow logs and logs", Args: cobra.MinimumNArgs(1),
+		Use: "detect FILE…|DIR|-|udp://HOST:PORT", Short: "Find attackers in flow logs and logs", Args: cobra.MinimumNArgs(1),
 		Long: "Reads flow logs and logs (plain or gzip, folders, - for standard input) through the detectors and prints one signal\n" +
 			"per line. The clock is that of the records; their order does not matter much. Nothing is stored, decided or sent.\n\n" +
 			"Types: " + strings.Join(app.DetectTypes(), ", ") + ". auto recognises every record by its content.\n\n" +
@@ -66,7 +66,11 @@ func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.S
 	start := time.Now()
 	rep, err := app.Detect(cmd.Context(), q, func(d app.Detected) error {
 		worst = worst || d.Signal.Severity >= least
-		return p.print(d)
+		err := p.print(d)
+		if err == nil && app.Live(d.File) {
+			err = out.Flush()
+		}
+		return err
 	})
 	if e := errors.Join(p.end(), out.Flush()); e != nil && err == nil {
 		err = fmt.Errorf("write results: %w", e)

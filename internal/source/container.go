@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"time"
 
 	"bartizan/internal/observe"
 	"bartizan/internal/safe"
@@ -34,8 +36,8 @@ const HeadLen = 4096
 // Records are the records of one container; used by one goroutine.
 type Records interface {
 	// Next appends to b what the next records say, of which the first has the
-	// index at, and says how many it took; about BatchLen are enough. It may say
-	// (0, nil). io.EOF: there are no more, and what was held back is in b. A
+	// index at, and says how many it took; about BatchLen are enough. (0, nil):
+	// nothing came for a while, what is in b is handed on. io.EOF: there are no more, and what was held back is in b. A
 	// *RecordError: the record behind the n it took is malformed and was passed
 	// over. Every other error ends the input. Close gives back what is held.
 	Next(at uint64, b *observe.LogBatch) (n int, err error)
@@ -86,7 +88,7 @@ func ReadRecords(ctx context.Context, o Options, head []byte, recs Records, emit
 			err = fmt.Errorf("read %s after %d records: %w", safe.Clean(o.Input, 200), r.counts.Records, err)
 			return r.counts, errors.Join(r.flush(ctx, emit), err)
 		}
-		if r.batch.Len() >= BatchLen {
+		if r.batch.Len() >= BatchLen || n == 0 && err == nil {
 			if err := r.flush(ctx, emit); err != nil {
 				return r.counts, err
 			}
@@ -104,4 +106,17 @@ func (a *Auto) Open(in *Input) (Records, error) {
 		}
 	}
 	return nil, ErrFormat
+}
+
+// Datagrams is a Format whose records also arrive one per datagram.
+type Datagrams interface {
+	Datagrams() DatagramDecoder
+}
+
+// DatagramDecoder reads datagrams; used by one goroutine.
+type DatagramDecoder interface {
+	// Decode appends what a datagram says to b, under the index at. It must not
+	// keep data. from is who sent it and now when it came; both may be zero.
+	// Errors are as those of Decoder.
+	Decode(from netip.AddrPort, now time.Time, data []byte, at uint64, b *observe.LogBatch) error
 }

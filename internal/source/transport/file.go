@@ -24,11 +24,11 @@ import (
 const MaxFiles = 1 << 20
 
 // Expand turns names into files: a folder into the regular files under it, in
-// the order of their names; hidden ones are left out. "-" stays.
+// the order of their names; hidden ones are left out. "-" and udp:// stay.
 func Expand(names []string) ([]string, error) {
 	var out []string
 	for _, n := range names {
-		if n == "-" {
+		if n == "-" || strings.HasPrefix(n, UDPScheme) {
 			out = append(out, n)
 			continue
 		}

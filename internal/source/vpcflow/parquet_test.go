@@ -245,4 +245,3 @@ func BenchmarkParquet(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/200000, "ns/row")
 }
-
