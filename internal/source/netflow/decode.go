@@ -144,9 +144,7 @@ const (
 // record reads one data record.
 func record(values []goflow.DataField, export clock, at uint64, b *observe.LogBatch) {
 	var f, back observe.Flow
-	var first, last uint32
-	var relative bool
-	base := export
+	t := times{export: export, base: export}
 	for i := range values {
 		v, ok := values[i].Value.([]byte)
 		if !ok {
@@ -181,28 +179,6 @@ func record(values []goflow.DataField, export clock, at uint64, b *observe.LogBa
 			f.Src = address(v, f.Src)
 		case dst4, dst6:
 			f.Dst = address(v, f.Dst)
-		case firstSwitched:
-			first, relative = uint32(n), true
-		case lastSwitched:
-			last, relative = uint32(n), true
-		case initTime:
-			base = clock{up: uptime{sec: int64(n / 1000), ms: int64(n % 1000)}, has: n < 1<<50}
-		case startSec:
-			f.Start = seconds(n)
-		case endSec:
-			f.End = seconds(n)
-		case startMilli:
-			f.Start = seconds(n / 1000)
-		case endMilli:
-			f.End = seconds(n / 1000)
-		case startMicro, startNano:
-			f.Start = ntp(n)
-		case endMicro, endNano:
-			f.End = ntp(n)
-		case startDelta:
-			f.Start = max(export.up.sec-seconds(n/1e6), 0)
-		case endDelta:
-			f.End = max(export.up.sec-seconds(n/1e6), 0)
 		case forwarding:
 			if uint8(n)>>6 == 2 || len(v) == 4 && n>>6&3 == 2 {
 				f.Action = observe.FlowReject // RFC 7270 §4.12: dropped
@@ -211,10 +187,12 @@ func record(values []goflow.DataField, export clock, at uint64, b *observe.LogBa
 			if n == 3 {
 				f.Action = observe.FlowReject
 			}
+		default:
+			t.take(id, n, &f)
 		}
 	}
-	if relative && base.has {
-		f.Start, f.End = base.up.at(first), base.up.at(last)
+	if t.relative && t.base.has {
+		f.Start, f.End = t.base.up.at(t.first), t.base.up.at(t.last)
 	}
 	if f.Start == 0 && f.End == 0 {
 		f.End = export.up.sec
@@ -225,6 +203,41 @@ func record(values []goflow.DataField, export clock, at uint64, b *observe.LogBa
 		back.Src, back.Dst, back.SrcPort, back.DstPort = f.Dst, f.Src, f.DstPort, f.SrcPort
 		back.Proto, back.Start, back.End, back.Record = f.Proto, f.Start, f.End, at
 		add(b, back)
+	}
+}
+
+// times of a record, of which there are many forms.
+type times struct {
+	export, base clock
+	first, last  uint32 // milliseconds since the start of base
+	relative     bool   // they are said
+}
+
+// take reads an element that is a time.
+func (t *times) take(id uint16, n uint64, f *observe.Flow) {
+	switch id {
+	case firstSwitched:
+		t.first, t.relative = uint32(n), true
+	case lastSwitched:
+		t.last, t.relative = uint32(n), true
+	case initTime:
+		t.base = clock{up: uptime{sec: int64(n / 1000), ms: int64(n % 1000)}, has: n < 1<<50}
+	case startSec:
+		f.Start = seconds(n)
+	case endSec:
+		f.End = seconds(n)
+	case startMilli:
+		f.Start = seconds(n / 1000)
+	case endMilli:
+		f.End = seconds(n / 1000)
+	case startMicro, startNano:
+		f.Start = ntp(n)
+	case endMicro, endNano:
+		f.End = ntp(n)
+	case startDelta:
+		f.Start = max(t.export.up.sec-seconds(n/1e6), 0)
+	case endDelta:
+		f.End = max(t.export.up.sec-seconds(n/1e6), 0)
 	}
 }
 
