@@ -214,6 +214,10 @@ func readReplacement(path string) (r replacement, err error) {
 	if err != nil {
 		return r, err
 	}
+	return parseReplacement(b)
+}
+
+func parseReplacement(b []byte) (r replacement, err error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return r, fmt.Errorf("record of a compaction: %w", err)
 	}
