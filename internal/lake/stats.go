@@ -2,6 +2,7 @@ package lake
 
 import (
 	"bytes"
+	"io"
 	"slices"
 
 	"github.com/parquet-go/parquet-go"
@@ -16,10 +17,20 @@ type Equal struct {
 	Values []string `json:"values"`
 }
 
-// Rowless says of a file whether no row of it fulfils any of the needs, as far as its statistics and Bloom filters
-// tell. It panics on a file that makes no sense.
-func Rowless(p *parquet.File, any []Need) bool {
-	return len(any) > 0 && !slices.ContainsFunc(any, func(n Need) bool {
+// Rowless says of a file whether no row of it fulfils any of the needs, as far as its statistics and Bloom filters tell.
+// It reads the footer and a few other places. A file that makes no sense is left to whoever reads all of it.
+func Rowless(f io.ReaderAt, size int64, any []Need) (no bool) {
+	// The decoder trusts the length of the footer, and may panic on bytes that it did not write.
+	if _, err := readFooter(f, size); err != nil || len(any) == 0 {
+		return false
+	}
+	defer func() {
+		if recover() != nil {
+			no = false
+		}
+	}()
+	p, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	return err == nil && !slices.ContainsFunc(any, func(n Need) bool {
 		return !slices.ContainsFunc(n, func(q Equal) bool { return lacks(p, q) })
 	})
 }

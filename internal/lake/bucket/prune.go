@@ -7,8 +7,6 @@ import (
 	"sync"
 
 	"bartizan/internal/lake"
-
-	"github.com/parquet-go/parquet-go"
 )
 
 // Smaller objects are fetched as quickly as their footers.
@@ -41,16 +39,8 @@ func (s *Source) prune(ctx context.Context, files []lake.File, any []lake.Need) 
 	return keep
 }
 
-func (l *Lake) rowless(ctx context.Context, f lake.File, any []lake.Need) (no bool) {
-	// The decoder may panic on bytes that it did not write; whoever reads the whole object says what is wrong with it.
-	defer func() {
-		if recover() != nil {
-			no = false
-		}
-	}()
-	r := &ranges{ctx: ctx, store: l.store, key: f.Path(), size: f.Size, blocks: map[int64][]byte{}}
-	p, err := parquet.OpenFile(r, f.Size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
-	return err == nil && lake.Rowless(p, any)
+func (l *Lake) rowless(ctx context.Context, f lake.File, any []lake.Need) bool {
+	return lake.Rowless(&ranges{ctx: ctx, store: l.store, key: f.Path(), size: f.Size, blocks: map[int64][]byte{}}, f.Size, any)
 }
 
 // ranges reads an object in blocks as they are asked for, and keeps them. It is for one goroutine.
