@@ -255,7 +255,10 @@ func (c *Client) do(ctx context.Context, method, path string, in []byte) (*http.
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	var p Problem
+	var p struct {
+		Problem
+		statementPlace
+	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&p); err != nil || p.Detail == "" {
 		return nil, fmt.Errorf("ask the node: %s", resp.Status)
 	}
@@ -269,7 +272,7 @@ func (c *Client) do(ctx context.Context, method, path string, in []byte) (*http.
 	if kind == nil {
 		return nil, errors.New(p.Detail)
 	}
-	return nil, &remoteError{p.Detail, kind}
+	return nil, &remoteError{p.Detail, kind, resp.StatusCode, p.statementPlace}
 }
 
 // unreachable says what to do about a node that did not answer.
@@ -287,8 +290,10 @@ func (c *Client) unreachable(err error) error {
 
 // remoteError keeps the node's words and the kind of error.
 type remoteError struct {
-	text string
-	kind error
+	text   string
+	kind   error
+	status int
+	place  statementPlace
 }
 
 func (e *remoteError) Error() string { return e.text }

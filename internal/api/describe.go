@@ -22,7 +22,7 @@ import (
 
 // apiVersion is that of the description: it grows when an operation or a field
 // is added, and its first number when one is taken away.
-const apiVersion = "1.0.0"
+const apiVersion = "1.1.0"
 
 // describe registers every operation. What it makes is both the routes and the
 // OpenAPI document, so that they cannot differ.
@@ -202,6 +202,9 @@ func (s *Server) fail(ctx context.Context, err error) error {
 // sent: it knows that already, and it may be large.
 func tidyProblem(ctx huma.Context, _ string, v any) (any, error) {
 	p, ok := v.(*huma.ErrorModel)
+	if s, own := v.(*StatementProblem); own {
+		p, ok = &s.ErrorModel, true
+	}
 	if !ok {
 		return v, nil
 	}
@@ -215,5 +218,5 @@ func tidyProblem(ctx huma.Context, _ string, v any) (any, error) {
 		d.Value = nil
 		d.Message, d.Location = safe.Clean(d.Message, 300), safe.Clean(d.Location, 200)
 	}
-	return p, nil
+	return v, nil
 }

@@ -58,6 +58,12 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case errors.Is(err, ErrInput):
 		return http.StatusBadRequest
+	case errors.Is(err, ErrBusy):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, ErrBeyond):
+		return http.StatusGatewayTimeout
+	case errors.Is(err, ErrUnable):
+		return http.StatusNotImplemented
 	}
 	return http.StatusInternalServerError
 }

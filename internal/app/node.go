@@ -48,6 +48,7 @@ type Node struct {
 	bus       *bus.Bus
 	evidence  *bus.Blobs
 	lake      *lake.Lake     // nil: none is kept
+	hunting   chan struct{}  // holds one hunt for the API at a time
 	sources   *sources       // nil: none is configured
 	mirror    *bucket.Mirror // nil: the lake has no bucket
 	sensor    *sensor
@@ -75,7 +76,7 @@ func New(ctx context.Context, c Config, env Env) (_ *Node, err error) {
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 		return nil, mistake{fmt.Errorf("log.level: %w", err)}
 	}
-	n := &Node{conf: c, env: env, started: time.Now(), health: obs.NewHealth(), metrics: obs.NewMetrics()}
+	n := &Node{conf: c, env: env, started: time.Now(), health: obs.NewHealth(), metrics: obs.NewMetrics(), hunting: make(chan struct{}, 1)}
 	n.log = obs.NewLogger(env.Log, obs.Format(c.Log.Format), level)
 	n.group = life.New(n.log)
 	defer func() {

@@ -88,6 +88,9 @@ func (g *global) hunt(cmd *cobra.Command, f *huntFlags, args []string) error {
 	if f.list {
 		return g.huntList()
 	}
+	if g.remote.server != "" {
+		return g.huntAfar(cmd, f, args)
+	}
 	engine, rng, limits, err := g.huntSetup(cmd.Context(), f)
 	if err != nil {
 		return err
@@ -95,25 +98,39 @@ func (g *global) hunt(cmd *cobra.Command, f *huntFlags, args []string) error {
 	if f.ioc != "" {
 		return g.huntIOC(cmd, engine, f, rng, limits)
 	}
-	req := query.Request{Range: rng, Limits: limits}
-	if req.Params, err = huntParams(f.params); err != nil {
-		return usage(err)
+	req, err := huntRequest(f, args)
+	if err != nil {
+		return err
 	}
-	if f.saved != "" {
-		s, err := query.SavedNamed(f.saved)
-		if err == nil {
-			req.SQL, req.Params, err = s.Request(req.Params)
-		}
-		if err != nil {
-			return usage(err)
-		}
-	} else {
-		req.SQL = args[0]
-	}
+	req.Range, req.Limits = rng, limits
 	res, err := engine.Run(cmd.Context(), req)
 	if err != nil {
 		return huntError(err)
 	}
+	return g.huntAnswer(res)
+}
+
+// huntRequest is the statement that was given or is saved, with its parameters.
+func huntRequest(f *huntFlags, args []string) (req query.Request, err error) {
+	if req.Params, err = huntParams(f.params); err != nil {
+		return req, usage(err)
+	}
+	if f.saved == "" {
+		req.SQL = args[0]
+		return req, nil
+	}
+	s, err := query.SavedNamed(f.saved)
+	if err == nil {
+		req.SQL, req.Params, err = s.Request(req.Params)
+	}
+	if err != nil {
+		return req, usage(err)
+	}
+	return req, nil
+}
+
+// huntAnswer prints an answer and says what it does not cover.
+func (g *global) huntAnswer(res *query.Result) error {
 	if err := printAnswer(g, res); err != nil {
 		return err
 	}
