@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"bartizan/internal/app"
+	"bartizan/internal/conf"
 	"bartizan/internal/model"
+	"bartizan/internal/safe"
 
 	"github.com/spf13/cobra"
 )
 
 func detectCmd(g *global) *cobra.Command {
 	q := app.DetectRequest{}
-	failOn, quarantine := "", ""
+	failOn, quarantine, options := "", "", ""
 	cmd := &cobra.Command{
 		Use: "detect FILE…|DIR|-|udp://HOST:PORT", Short: "Find attackers in flow logs and logs", Args: cobra.MinimumNArgs(1),
 		Long: "Reads flow logs and logs (plain or gzip, folders, - for standard input) through the detectors and prints one signal\n" +
@@ -37,6 +39,14 @@ func detectCmd(g *global) *cobra.Command {
 					return usage(fmt.Errorf("--rules %q is not a folder that can be read", q.Rules))
 				}
 			}
+			if options != "" {
+				if q.Format, err = formatOptions(options); err != nil {
+					return usage(fmt.Errorf("--map: %w", err))
+				}
+				if q.Type == app.AutoFormat {
+					q.Type = "json"
+				}
+			}
 			q.Inputs, q.Stdin = args, g.env.Stdin
 			if quarantine != "" {
 				f, err := os.OpenFile(quarantine, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -53,10 +63,27 @@ func detectCmd(g *global) *cobra.Command {
 	f.StringVar(&q.Type, "type", app.AutoFormat, "format of the records")
 	f.StringVar(&q.Rules, "rules", "", "folder with Sigma rules (SigmaHQ's layout), or with more rules of your own, <folder>/<group>/*.yaml")
 	f.StringSliceVar(&q.Own, "own", nil, "prefixes of your own networks (default: the private ranges)")
+	f.StringVar(&options, "map", "", "YAML file with options of the format: for type json, where in a record what stands (fields)")
 	f.StringVar(&failOn, "fail-on", "medium", "severity from which on a signal makes the exit code 1: info, low, medium, high, critical")
 	f.StringVar(&quarantine, "quarantine", "", "file that samples of malformed records are appended to, with their line numbers")
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(app.DetectTypes(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
 	return cmd
+}
+
+// maxOptions is how long a file of options may be, in bytes.
+const maxOptions = 1 << 20
+
+func formatOptions(name string) (conf.Raw, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(safe.CappedReader(f, maxOptions, "file of options"))
+	if err != nil {
+		return nil, err
+	}
+	return conf.Parse(name, data)
 }
 
 func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.Severity) error {

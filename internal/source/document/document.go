@@ -26,6 +26,9 @@ type Config struct {
 	Product  string `yaml:"product"`
 	Category string `yaml:"category"`
 	Service  string `yaml:"service"`
+	// Fields says, for the shape json, where in a record what stands: a name
+	// (src, dst, time, …) and the path of the field, as "src: client.ip".
+	Fields map[string]string `yaml:"fields"`
 }
 
 // CloudTrail is what AWS records of calls to its API.
@@ -52,6 +55,16 @@ func New(c Config) (source.Format, error) {
 	s, ok := shapes[c.Shape]
 	if !ok {
 		return nil, fmt.Errorf("document format: unknown shape %.40q: one of cloudtrail, winevent, eve, zeek, route53, json", c.Shape)
+	}
+	if len(c.Fields) > 0 {
+		if c.Shape != "json" {
+			return nil, fmt.Errorf("document format: fields are for type json, not for %s, which knows its own", c.Shape)
+		}
+		m, err := newMapping(c.Fields)
+		if err != nil {
+			return nil, fmt.Errorf("document format: %w", err)
+		}
+		s = m.read
 	}
 	return format{conf: c, shape: s}, nil
 }
