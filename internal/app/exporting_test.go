@@ -48,7 +48,11 @@ func (m *moody) events() []export.Event {
 // exporting starts an exporter of everything on a bus; the function stops it.
 func exporting(t *testing.T, n *Node, sink export.Sink) (stop func()) {
 	n.exported = obs.NewMetrics().Counter("export_events_total", "help", "sink", "class", "outcome")
-	x := &exporter{node: n, name: "siem", sink: sink, log: n.log, place: map[string]uint64{}}
+	marks, err := openExportMarks(n.bus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &exporter{node: n, name: "siem", sink: sink, log: n.log, marks: marks, place: map[string]exportMark{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var parts sync.WaitGroup
 	for _, class := range streamed {
@@ -173,4 +177,72 @@ func TestExportLosesNothing(t *testing.T) {
 	if len(past) != 5 || !strings.Contains(past[0], "test.n10") || !strings.Contains(past[4], "test.n14") {
 		t.Errorf("the past: %q", past)
 	}
+}
+
+// TestExportTellsWhatIsLost: events that left the stream while no node was running are counted at the next start, and
+// still after the one after that.
+func TestExportTellsWhatIsLost(t *testing.T) {
+	c := DefaultConfig()
+	c.Bus.SignalBytes = 64 << 10
+	n := &Node{conf: c, env: Env{Version: "v1"}, log: slog.New(slog.DiscardHandler), health: obs.NewHealth()}
+	var err error
+	if n.bus, err = bus.Open(t.Context(), bus.Config{Dir: t.TempDir()}, n.log); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.bus.Close(context.Background()) })
+	signals, err := bus.NewPublisher(t.Context(), n.bus, signalTopic(&c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	actor, err := model.ParseIP("203.0.113.5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	published := 0
+	publish := func(k int) {
+		for range k {
+			published++
+			at := time.Now()
+			s := model.Signal{ID: model.NewULID(at), Time: at, Kind: "test.lost", Class: model.ClassAuth, Rule: "r", Title: strings.Repeat("t", 200), Actor: actor, Count: 1, Sensor: "s", Confidence: 0.5}
+			if _, err := signals.Publish(t.Context(), "", s.ID.String(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	sink := &moody{}
+	arrived := func(want func(int) bool) func() error {
+		return func() error {
+			if got := len(sink.events()); !want(got) {
+				return fmt.Errorf("%d events of %d arrived", got, published)
+			}
+			return nil
+		}
+	}
+	publish(10)
+	stop := exporting(t, n, sink)
+	wait(t, arrived(func(got int) bool { return got == 10 }))
+	stop()
+	publish(500) // more than the stream keeps
+	lastID := func() string { e := sink.events(); return string(e[len(e)-1].JSON) }
+	before := lastID()
+	stop = exporting(t, n, sink)
+	publish(1)
+	told := func() error {
+		checks, _ := n.health.Checks()
+		lost := published - len(sink.events())
+		if lost < 100 || lastID() == before {
+			return fmt.Errorf("only %d lost so far", lost)
+		}
+		if s := fmt.Sprint(checks); !strings.Contains(s, fmt.Sprintf("%d lost, ever", lost)) {
+			return fmt.Errorf("%d lost; the status says %s", lost, s)
+		}
+		return nil
+	}
+	wait(t, told)
+	stop()
+	n.health = obs.NewHealth()
+	stop = exporting(t, n, sink)
+	publish(1)
+	wait(t, told)
+	stop()
 }
