@@ -82,9 +82,14 @@ type sources struct {
 	broken  *prometheus.CounterVec
 	feeds   []feed
 
-	mu     sync.Mutex // the detectors are one goroutine's at a time
-	engine *detect.Records
-	news   bool // something came since the detectors concluded from what waits
+	engines [2]engine // for what is proven and for what anybody can send, so that they do not add up
+}
+
+// engine is a set of detectors; they are one goroutine's at a time.
+type engine struct {
+	mu      sync.Mutex
+	records *detect.Records
+	news    bool // something came since the detectors concluded from what waits
 }
 
 // feed is one source with what it is made of.
@@ -93,6 +98,14 @@ type feed struct {
 	SourceConfig
 	transport transport.Feed
 	format    source.Format
+	forgeable bool
+}
+
+func (s *sources) engineOf(forgeable bool) *engine {
+	if forgeable {
+		return &s.engines[1]
+	}
+	return &s.engines[0]
 }
 
 // maxAhead is how far a record's clock may be ahead of the node's. What claims to
@@ -117,19 +130,26 @@ func newSources(ctx context.Context, c *Config, b *bus.Bus, log *slog.Logger, he
 	for i, p := range c.Protect.Own {
 		own[i] = p.String()
 	}
-	all, err := builtin.BuildRecordDetectors(builtin.DetectorOptions{Families: families, Rules: c.Rules, Own: own})
-	if err != nil {
-		return nil, mistake{fmt.Errorf("build detectors of sources: %w", err)}
-	}
+	var rules *sigma.Engine
 	if c.Sigma != "" {
-		rules, report, err := sigma.Load(os.DirFS(c.Sigma), sigma.Options{})
-		if err != nil {
+		var report sigma.Report
+		var err error
+		if rules, report, err = sigma.Load(os.DirFS(c.Sigma), sigma.Options{}); err != nil {
 			return nil, mistake{c.wrong(fmt.Errorf("load Sigma rules of %s: %w", c.Sigma, err), "sigma")}
 		}
-		all.Documents = append(all.Documents, detect.NamedDocument{Name: "sigma", Detector: rules.NewDetector(sigma.Limits{})})
 		log.Info("Sigma rules loaded", "rules", report.Rules, "refused", len(report.Problems), "folder", c.Sigma)
 	}
-	s.engine = detect.NewRecords(all)
+	for i := range s.engines {
+		all, err := builtin.BuildRecordDetectors(builtin.DetectorOptions{Families: families, Rules: c.Rules, Own: own})
+		if err != nil {
+			return nil, mistake{fmt.Errorf("build detectors of sources: %w", err)}
+		}
+		if rules != nil {
+			all.Documents = append(all.Documents, detect.NamedDocument{Name: "sigma", Detector: rules.NewDetector(sigma.Limits{})})
+		}
+		s.engines[i].records = detect.NewRecords(all)
+	}
+	var err error
 	if s.places, err = bus.OpenKV[transport.Place](ctx, b, "PLACES", "source-place", 1, bus.KVOptions[transport.Place]{MaxBytes: 64 << 20, MaxAge: 90 * day}); err != nil {
 		return nil, err
 	}
@@ -140,6 +160,9 @@ func newSources(ctx context.Context, c *Config, b *bus.Bus, log *slog.Logger, he
 		}
 		if err != nil {
 			return nil, mistake{c.wrong(err, "sources", name)}
+		}
+		if x, ok := f.transport.(transport.Forgeable); ok {
+			f.forgeable = x.Forgeable()
 		}
 		s.records.WithLabelValues(name)
 		s.broken.WithLabelValues(name)
@@ -188,7 +211,7 @@ func (s *sources) once(ctx context.Context, f feed) error {
 	return f.transport.Run(ctx, transport.Intake{
 		Source: f.name, Format: f.Format, Decoder: f.format, Quarantine: q,
 		Places: placesOf{s.places, f.name},
-		Emit:   func(ctx context.Context, b *observe.LogBatch) error { return s.take(ctx, f.name, b) },
+		Emit:   func(ctx context.Context, b *observe.LogBatch) error { return s.take(ctx, &f, b) },
 		Count: func(c source.Counts) {
 			s.records.WithLabelValues(f.name).Add(float64(c.Records))
 			s.broken.WithLabelValues(f.name).Add(float64(c.Malformed))
@@ -206,32 +229,35 @@ func (s *sources) once(ctx context.Context, f feed) error {
 
 // take runs a batch through the detectors and stores what they conclude before
 // the source may forget it.
-func (s *sources) take(ctx context.Context, name string, b *observe.LogBatch) error {
+func (s *sources) take(ctx context.Context, f *feed, b *observe.LogBatch) error {
 	now := time.Now()
 	for i := range b.Events {
+		b.Events[i].Spoofable = b.Events[i].Spoofable || f.forgeable
 		if b.Events[i].Time.After(now.Add(maxAhead)) {
 			b.Events[i].Time = now.UTC()
 		}
 	}
 	var signals []model.Signal
-	out := s.collect(name, now, &signals)
-	s.mu.Lock()
-	s.engine.Process(b, out)
-	s.news = true
-	s.mu.Unlock()
+	out := collect(f.name, f.forgeable, now, &signals)
+	e := s.engineOf(f.forgeable)
+	e.mu.Lock()
+	e.records.Process(b, out)
+	e.news = true
+	e.mu.Unlock()
 	if s.lake != nil && len(b.Events) > 0 {
-		s.file(name, b.Events)
+		s.file(f.name, b.Events)
 	}
 	return s.publish(ctx, signals)
 }
 
 // collect gathers signals, with ids that are the same when a record is read again
 // after a crash, so that it counts once.
-func (s *sources) collect(name string, now time.Time, to *[]model.Signal) func(uint64, model.Signal) {
+func collect(name string, forgeable bool, now time.Time, to *[]model.Signal) func(uint64, model.Signal) {
 	return func(record uint64, sig model.Signal) {
 		if sig.Time.After(now.Add(maxAhead)) {
 			sig.Time = now.UTC()
 		}
+		sig.Spoofable = sig.Spoofable || forgeable
 		sig.ID = sameID(name, record, &sig)
 		*to = append(*to, sig)
 	}
@@ -277,13 +303,19 @@ func (s *sources) settle(ctx context.Context) error {
 			return nil
 		case now := <-t.C:
 			var signals []model.Signal
-			s.mu.Lock()
-			if s.news {
-				s.news = false
-				s.engine.Settle(s.collect("", now, &signals))
+			panics := map[string]uint64{}
+			for i := range s.engines {
+				e := &s.engines[i]
+				e.mu.Lock()
+				if e.news {
+					e.news = false
+					e.records.Settle(collect("", i == 1, now, &signals))
+				}
+				for name, n := range e.records.Panics() {
+					panics[name] += n
+				}
+				e.mu.Unlock()
 			}
-			panics := s.engine.Panics()
-			s.mu.Unlock()
 			if len(panics) > 0 {
 				s.health.Set("source detectors", obs.StateDegraded, "records broke detectors off (please report it): "+DetectReport{Panics: panics}.Trouble())
 			}

@@ -44,6 +44,9 @@ import (
 	"bartizan/internal/source/pcap"
 	sourcesyslog "bartizan/internal/source/syslog"
 	"bartizan/internal/source/transport"
+	natsfeed "bartizan/internal/source/transport/nats"
+	"bartizan/internal/source/transport/push"
+	syslogfeed "bartizan/internal/source/transport/syslog"
 	"bartizan/internal/source/transport/tail"
 	"bartizan/internal/source/vpcflow"
 )
@@ -99,6 +102,9 @@ func Formats() plug.Table[source.Format] {
 func Transports() plug.Table[transport.Feed] {
 	return plug.NewTable("transport",
 		plug.Of("tail", tail.Default, tail.New),
+		plug.Of("syslog", syslogfeed.Default, syslogfeed.New),
+		plug.Of("http", push.Default, push.New),
+		plug.Of("nats", natsfeed.Default, natsfeed.New),
 	)
 }
 

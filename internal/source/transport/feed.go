@@ -17,6 +17,10 @@ type Feed interface {
 	Run(ctx context.Context, in Intake) error
 }
 
+// Forgeable is a Feed whose records anybody can send who reaches it, whatever
+// address they write in front. What such records say never counts towards a block.
+type Forgeable interface{ Forgeable() bool }
+
 // Intake is what a node gives a feed.
 type Intake struct {
 	Source  string        // name of the source in the configuration; the input's name in batches
