@@ -48,6 +48,7 @@ import (
 	"bartizan/internal/source/transport/push"
 	syslogfeed "bartizan/internal/source/transport/syslog"
 	"bartizan/internal/source/transport/tail"
+	"bartizan/internal/source/transport/udp"
 	"bartizan/internal/source/vpcflow"
 )
 
@@ -105,6 +106,7 @@ func Transports() plug.Table[transport.Feed] {
 		plug.Of("syslog", syslogfeed.Default, syslogfeed.New),
 		plug.Of("http", push.Default, push.New),
 		plug.Of("nats", natsfeed.Default, natsfeed.New),
+		plug.Of("udp", udp.Default, udp.New),
 	)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,8 +23,11 @@ type UDP struct {
 	Address string // host:port
 	Format  source.Format
 	Opts    source.Options
+	From    []netip.Prefix // who may send; empty: anybody
 	// Listening, when not nil, is called with the address once datagrams arrive.
 	Listening func(netip.AddrPort)
+	// Count, when not nil, is told what was read since its last call.
+	Count func(source.Counts)
 
 	counts source.Counts
 }
@@ -57,7 +61,22 @@ func (u *UDP) Run(ctx context.Context, emit source.Emit) error {
 	if a, ok := conn.LocalAddr().(*net.UDPAddr); ok && u.Listening != nil {
 		u.Listening(a.AddrPort())
 	}
-	u.counts, err = source.ReadRecords(ctx, u.Opts, nil, &datagrams{conn: conn, d: f.Datagrams()}, emit)
+	d := &datagrams{conn: conn, d: f.Datagrams(), from: u.From}
+	if u.Count != nil {
+		u.Opts.After = func(source.Position) error {
+			u.Count(d.news)
+			d.news = source.Counts{}
+			return nil
+		}
+	}
+	u.counts, err = source.ReadRecords(ctx, u.Opts, nil, d, func(ctx context.Context, b *observe.LogBatch) error {
+		n := b.Len()
+		if err := emit(ctx, b); err != nil {
+			return err
+		}
+		d.news.Emitted += uint64(n)
+		return nil
+	})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -68,6 +87,8 @@ func (u *UDP) Run(ctx context.Context, emit source.Emit) error {
 type datagrams struct {
 	conn *net.UDPConn
 	d    source.DatagramDecoder
+	from []netip.Prefix
+	news source.Counts
 	buf  [65536]byte
 }
 
@@ -87,7 +108,12 @@ func (d *datagrams) Next(at uint64, b *observe.LogBatch) (int, error) {
 		return 0, err
 	}
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	if len(d.from) > 0 && !slices.ContainsFunc(d.from, func(p netip.Prefix) bool { return p.Contains(from.Addr()) }) {
+		return 0, nil
+	}
+	d.news.Records++
 	if err := d.d.Decode(from, time.Now(), d.buf[:n], at, b); err != nil {
+		d.news.Malformed++
 		return 0, &source.RecordError{Why: err, Record: d.buf[:min(n, 256)]}
 	}
 	return 1, nil
