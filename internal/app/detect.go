@@ -14,8 +14,10 @@ import (
 	"bartizan/internal/conf"
 	"bartizan/internal/detect"
 	"bartizan/internal/detect/sigma"
+	"bartizan/internal/intel"
 	"bartizan/internal/model"
 	"bartizan/internal/observe"
+	"bartizan/internal/records"
 	"bartizan/internal/source"
 	"bartizan/internal/source/transport"
 )
@@ -32,6 +34,8 @@ type DetectRequest struct {
 	Families   map[string]conf.Raw // options by detector family
 	Rules      string              // folder with Sigma rules, or with more rules of one's own
 	Own        []string            // prefixes of the internal networks; empty: the private ranges
+	Intel      []string            // files with lists of indicators, each optionally with @0.6 behind
+	Allow      []string            // files with what no list may hit
 	Quarantine io.Writer           // gets malformed records; nil: none
 }
 
@@ -40,6 +44,7 @@ type Detected struct {
 	File   string
 	Record uint64 // index in File, from 0
 	Signal model.Signal
+	Lists  []intel.Provenance // that name what was met
 }
 
 // DetectReport sums up a run.
@@ -49,7 +54,8 @@ type DetectReport struct {
 	Signals int
 	Alerts  int // signals of medium severity or above
 	Panics  map[string]uint64
-	Sigma   *sigma.Report // what was loaded of a folder of Sigma rules
+	Sigma   *sigma.Report        // what was loaded of a folder of Sigma rules
+	Feeds   []records.FeedReport // what was loaded of lists
 }
 
 // DetectTypes lists the formats that Detect takes.
@@ -77,19 +83,31 @@ func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (D
 	var failed []error
 	var stop error
 	name := ""
-	take := func(record uint64, s model.Signal) {
+	say := func(record uint64, s model.Signal, lists []intel.Provenance) {
 		rep.Signals++
 		if s.Severity >= model.Medium {
 			rep.Alerts++
 		}
 		if stop == nil {
-			stop = found(Detected{File: name, Record: record, Signal: s})
+			stop = found(Detected{File: name, Record: record, Signal: s, Lists: lists})
 		}
+	}
+	take := func(record uint64, s model.Signal) { say(record, s, nil) }
+	var match *records.Matcher
+	if len(q.Intel) > 0 {
+		feeds, reports, err := records.LoadFeeds(q.Intel, q.Allow)
+		if err != nil {
+			return rep, err
+		}
+		rep.Feeds, match = reports, records.NewMatcher(feeds, say)
 	}
 	for _, name = range files {
 		in := q.input(name, format)
 		err := in.Run(ctx, func(_ context.Context, b *observe.LogBatch) error {
 			engine.Process(b, take)
+			if match != nil {
+				match.Process(b)
+			}
 			return stop
 		})
 		engine.Settle(take)
@@ -113,6 +131,9 @@ func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (D
 		return rep, stop
 	}
 	rep.Panics = engine.Panics()
+	if match != nil && match.Wrong() > 0 {
+		rep.Panics["intel"] = match.Wrong()
+	}
 	if len(failed) > 0 {
 		return rep, &UnreadError{failed}
 	}

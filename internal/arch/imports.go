@@ -28,6 +28,7 @@ var order = [][]string{
 	{"internal/assess"},
 	{"internal/guard"},
 	{"internal/inventory"},
+	{"internal/records"},
 	{"internal/builtin"},
 	{"web"}, // embedded console, no code
 	{"internal/api"},

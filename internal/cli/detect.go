@@ -12,6 +12,7 @@ import (
 
 	"bartizan/internal/app"
 	"bartizan/internal/conf"
+	"bartizan/internal/intel"
 	"bartizan/internal/model"
 	"bartizan/internal/safe"
 
@@ -64,6 +65,8 @@ func detectCmd(g *global) *cobra.Command {
 	f.StringVar(&q.Rules, "rules", "", "folder with Sigma rules (SigmaHQ's layout), or with more rules of your own, <folder>/<group>/*.yaml")
 	f.StringSliceVar(&q.Own, "own", nil, "prefixes of your own networks (default: the private ranges)")
 	f.StringVar(&options, "map", "", "YAML file with options of the format: for type json, where in a record what stands (fields)")
+	f.StringArrayVar(&q.Intel, "intel", nil, "file with indicators (text, CSV, JSON, MISP, STIX 2.1; also gzip), repeatable; FILE@0.6 says how far it is believed (0.75)")
+	f.StringArrayVar(&q.Allow, "allow", nil, "file with addresses, prefixes and domains that no list may hit, repeatable")
 	f.StringVar(&failOn, "fail-on", "medium", "severity from which on a signal makes the exit code 1: info, low, medium, high, critical")
 	f.StringVar(&quarantine, "quarantine", "", "file that samples of malformed records are appended to, with their line numbers")
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(app.DetectTypes(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
@@ -117,6 +120,12 @@ func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.S
 			note += fmt.Sprintf(", %d not loaded (bartizan rules check %s says why)", n, oneLine(q.Rules, 80))
 		}
 	}
+	for _, f := range rep.Feeds {
+		note += fmt.Sprintf("; %d indicators of %s", f.Indicators, oneLine(f.Name, 80))
+		if f.Unusable > 0 {
+			note += fmt.Sprintf(", %d unusable (%s)", f.Unusable, f.Problem)
+		}
+	}
 	if t := rep.Trouble(); t != "" {
 		note += "; records broke detectors (please report it): " + t
 	}
@@ -148,8 +157,10 @@ type detectLine struct {
 	Spoofable  bool           `json:"spoofable,omitempty"`
 	Related    []model.Entity `json:"related,omitempty"`
 	Evidence   string         `json:"evidence,omitempty"`
-	File       string         `json:"file"`
-	Record     uint64         `json:"record"`
+	// Intel is what lists say about what was met, the surest first.
+	Intel  []intel.Provenance `json:"intel,omitempty"`
+	File   string             `json:"file"`
+	Record uint64             `json:"record"`
 }
 
 type detectTarget struct {
@@ -161,7 +172,7 @@ func lineOf(d app.Detected) detectLine {
 	s := d.Signal
 	l := detectLine{ID: s.ID.String(), Time: s.Time, Kind: s.Kind, Class: s.Class, Rule: s.Rule, Title: s.Title, Severity: s.Severity.String(),
 		Confidence: s.Confidence, Actor: s.Actor, Address: s.Address, Target: detectTarget{s.Asset.Kind, s.Asset.Name},
-		Techniques: s.Techniques, Count: s.Count, Spoofable: s.Spoofable, Related: s.Related, File: d.File, Record: d.Record}
+		Techniques: s.Techniques, Count: s.Count, Spoofable: s.Spoofable, Related: s.Related, Intel: d.Lists, File: d.File, Record: d.Record}
 	if l.Techniques == nil {
 		l.Techniques = []string{}
 	}

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"bartizan/internal/model"
@@ -31,8 +33,16 @@ const (
 type Indicator struct {
 	Type  model.EntityType `json:"type"`
 	Value string           `json:"value"`
+	Port  uint16           `json:"port,omitempty"` // of an address listed for one port only; 0: all
 	Line  int              `json:"line"`           // of the list, from 1
 	Note  string           `json:"note,omitempty"` // what the list calls it, cut; hostile text
+	Terms
+}
+
+// Terms are what a list says about how far it stands behind an indicator.
+type Terms struct {
+	Confidence float64   `json:"confidence,omitempty"` // 0–1; 0: not said
+	Until      time.Time `json:"valid_until,omitzero"` // from then on it says nothing any more; zero: not said
 }
 
 // Problem is an entry that is not looked for.
@@ -49,7 +59,8 @@ type List struct {
 	Problems   []Problem
 	Unusable   int // how many problems there were
 
-	seen map[Indicator]bool
+	seen  map[Indicator]int // place in Indicators, plus 1
+	terms Terms             // of the entry under way
 }
 
 // Read reads a list and finds out its format. The error says that it cannot be read at all.
@@ -62,7 +73,7 @@ func Read(r io.Reader) (*List, error) {
 		return nil, fmt.Errorf("read indicators: more than %d MiB", MaxBytes>>20)
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
-	l := &List{seen: map[Indicator]bool{}}
+	l := &List{seen: map[Indicator]int{}}
 	body := bytes.TrimLeft(raw, " \t\r\n")
 	switch {
 	case len(body) == 0:
@@ -83,7 +94,16 @@ func Read(r io.Reader) (*List, error) {
 // add takes a value of a known type.
 func (l *List) add(line int, t model.EntityType, value, note string) error {
 	value = Refang(strings.TrimSpace(value))
-	n := Indicator{Type: t, Value: value}
+	port := uint16(0)
+	switch {
+	case t == model.TypeURL && !strings.Contains(value, "://"):
+		value = "http://" + value // lists leave it out
+	case t == model.TypeIP && strings.Contains(value, ":"):
+		if p, err := netip.ParseAddrPort(value); err == nil {
+			value, port = p.Addr().String(), p.Port()
+		}
+	}
+	n := Indicator{Type: t, Value: value, Port: port}
 	if t == TypeUserAgent {
 		if value == "" || len(value) > model.MaxEntity || !utf8.ValidString(value) {
 			l.problem(line, value, "an empty, overlong or undecodable user agent")
@@ -101,16 +121,57 @@ func (l *List) add(line int, t model.EntityType, value, note string) error {
 		}
 		n.Value = e.Value()
 	}
-	if l.seen[n] {
+	if at := l.seen[n]; at > 0 {
+		l.Indicators[at-1].widen(l.terms)
 		return nil
 	}
 	if len(l.Indicators) >= MaxIndicators {
 		return fmt.Errorf("line %d: more than %d indicators", line, MaxIndicators)
 	}
-	l.seen[n] = true
-	n.Line, n.Note = line, cutText(note, 120)
+	l.seen[n] = len(l.Indicators) + 1
+	n.Line, n.Note, n.Terms = line, cutText(note, 120), l.terms
 	l.Indicators = append(l.Indicators, n)
 	return nil
+}
+
+// widen takes the further terms of an indicator that occurs again: the surest and the longest.
+func (t *Terms) widen(o Terms) {
+	t.Confidence = max(t.Confidence, o.Confidence)
+	if o.Until.IsZero() || !t.Until.IsZero() && o.Until.After(t.Until) {
+		t.Until = o.Until
+	}
+}
+
+// parseTerms reads a confidence, of 100 or of 1, and a time, as lists write
+// them; what cannot be read is reported, because an indicator without its end
+// would live for ever.
+func (l *List) parseTerms(line int, confidence, until string) (t Terms, ok bool) {
+	if confidence = strings.TrimSuffix(strings.TrimSpace(confidence), "%"); confidence != "" {
+		v, err := strconv.ParseFloat(confidence, 64)
+		if err != nil || !(v >= 0 && v <= 100) {
+			l.problem(line, confidence, "a confidence is a number from 0 to 1, or up to 100")
+			return t, false
+		}
+		if v > 1 {
+			v /= 100
+		}
+		t.Confidence = v
+	}
+	if until = strings.TrimSpace(until); until == "" {
+		return t, true
+	}
+	for _, layout := range [...]string{time.RFC3339Nano, "2006-01-02T15:04:05", time.DateTime, "2006-01-02 15:04:05 MST", time.DateOnly} {
+		if at, err := time.Parse(layout, until); err == nil {
+			t.Until = at.UTC()
+			return t, true
+		}
+	}
+	if n, err := strconv.ParseInt(until, 10, 64); err == nil && n > 0 && n < 1<<40 {
+		t.Until = time.Unix(n, 0).UTC()
+		return t, true
+	}
+	l.problem(line, until, "the time of its end is not understood; write 2026-01-02T15:04:05Z")
+	return t, false
 }
 
 // tooWide: nobody means a quarter of the Internet.
@@ -200,6 +261,8 @@ func isAccessKey(v string) bool {
 func typeNamed(name string) (model.EntityType, bool) {
 	switch strings.NewReplacer("_", "-", " ", "-").Replace(strings.ToLower(strings.TrimSpace(name))) {
 	case "ip", "ipv4", "ipv6", "ipv4-addr", "ipv6-addr", "ip-src", "ip-dst", "address", "cidr", "prefix", "ip-range":
+		return model.TypeIP, true
+	case "ipv4-port", "ipv6-port", "ip-port", "ip:port":
 		return model.TypeIP, true
 	case "domain", "hostname", "host", "domain-name", "fqdn":
 		return model.TypeDomain, true

@@ -108,3 +108,41 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestTerms: how sure a list is, and until when, in every form.
+func TestTerms(t *testing.T) {
+	for name, in := range map[string]string{
+		"stix":       `{"type":"bundle","objects":[{"type":"indicator","pattern":"[ipv4-addr:value = '192.0.2.1']","confidence":80,"valid_until":"2026-01-02T00:00:00Z"}]}`,
+		"csv":        "type,value,confidence,valid_until\nip,192.0.2.1,80,2026-01-02\n",
+		"csv of one": "ip,confidence,expires\n192.0.2.1,0.8,1767312000\n",
+		"json":       `[{"type":"ip","value":"192.0.2.1","confidence":0.8,"valid_until":"2026-01-02T00:00:00Z"}]`,
+		"named":      `{"name":"x","indicators":[{"ioc":"192[.]0.2.1","confidence":"80","expires":1767312000}]}`,
+		"json lines": `{"indicator":"192.0.2.1","confidence":80,"expiration":"2026-01-02 00:00:00"}` + "\n" + `{"indicator":"192.0.2.1","confidence":10,"expiration":"2025-01-02"}` + "\n",
+	} {
+		l, err := Read(strings.NewReader(in))
+		if err != nil || len(l.Indicators) != 1 || l.Unusable != 0 {
+			t.Errorf("%s: %v, %+v", name, err, l)
+			continue
+		}
+		n := l.Indicators[0]
+		if n.Value != "192.0.2.1" || n.Confidence != 0.8 || n.Until.Format("2006-01-02T15:04:05Z07:00") != "2026-01-02T00:00:00Z" {
+			t.Errorf("%s: %+v", name, n)
+		}
+	}
+	for name, in := range map[string]string{
+		"no end that can be read": "value,valid_until\n192.0.2.1,soon\n",
+		"not so sure":             "value,confidence\n192.0.2.1,101\n",
+	} {
+		if l, err := Read(strings.NewReader(in)); err != nil || len(l.Indicators) != 0 || l.Unusable != 1 {
+			t.Errorf("%s: %v, %+v", name, err, l)
+		}
+	}
+	l, err := Read(strings.NewReader("domain\tevil.example\tbots\nipv4-port\t192.0.2.1:8080\tx\nurl\tevil.example/x\ty\npath\t/x\tz\n"))
+	if err != nil || len(l.Indicators) != 3 || l.Unusable != 1 || l.Indicators[0].Note != "bots" || l.Indicators[1].Value != "192.0.2.1" || l.Indicators[1].Port != 8080 || l.Indicators[2].Value != "http://evil.example/x" {
+		t.Errorf("typed rows without a head: %v, %+v", err, l)
+	}
+	l, err = Read(strings.NewReader(`["192.0.2.1", "evil.example", {"domain":"bad.example","ip":"192.0.2.2"}]`))
+	if err != nil || len(l.Indicators) != 4 {
+		t.Errorf("a plain array: %v, %+v", err, l)
+	}
+}

@@ -18,6 +18,9 @@ func (l *List) readJSON(raw []byte) error {
 	lines := newLines(raw)
 	var syntax *json.SyntaxError
 	err := l.document(raw, 0, lines)
+	if errors.Is(err, errPlain) {
+		err = l.plain(raw, lines)
+	}
 	if errors.As(err, &syntax) {
 		return fmt.Errorf("line %d: %w", lines.at(int(syntax.Offset)), err)
 	}
@@ -27,6 +30,9 @@ func (l *List) readJSON(raw []byte) error {
 // document looks at the outermost names, then reads what is below them one object at a time.
 func (l *List) document(raw []byte, base int, lines *lineIndex) error {
 	if first := bytes.TrimLeft(raw, " \t\r\n"); len(first) > 0 && first[0] == '[' {
+		if element := bytes.TrimLeft(first[1:], " \t\r\n"); len(element) > 0 && element[0] == '"' {
+			return errPlain
+		}
 		return each(raw, base, func(o []byte, at int) error { return l.document(o, at, lines) })
 	}
 	var top struct {
@@ -36,6 +42,9 @@ func (l *List) document(raw []byte, base int, lines *lineIndex) error {
 		Response json.RawMessage `json:"response"`
 	}
 	if err := json.Unmarshal(raw, &top); err != nil {
+		if base == 0 && json.NewDecoder(bytes.NewReader(raw)).Decode(&top) == nil {
+			return errPlain // one object per line
+		}
 		return err
 	}
 	within := func(part []byte) int { return base + max(bytes.Index(raw, part), 0) }
@@ -49,7 +58,7 @@ func (l *List) document(raw []byte, base int, lines *lineIndex) error {
 	case top.Response != nil:
 		return l.document(top.Response, within(top.Response), lines)
 	}
-	return errors.New("this JSON is neither a STIX bundle (objects) nor a MISP event (Event, response)")
+	return errPlain
 }
 
 // each calls fn for every element of an array, with its place.
@@ -85,6 +94,8 @@ func (l *List) stix(raw []byte, base int, lines *lineIndex) error {
 			Pattern string `json:"pattern"`
 			Kind    string `json:"pattern_type"`
 			Revoked bool   `json:"revoked"`
+			Sure    *int   `json:"confidence"` // STIX 2.1 §3.2: 0 to 100
+			Until   string `json:"valid_until"`
 		}
 		line := lines.at(at)
 		if err := json.Unmarshal(o, &x); err != nil {
@@ -103,8 +114,16 @@ func (l *List) stix(raw []byte, base int, lines *lineIndex) error {
 			l.problem(line, x.Pattern, "a pattern in the language "+cutText(x.Kind, 20))
 			return nil
 		}
+		var ok bool
+		if l.terms, ok = l.parseTerms(line, "", x.Until); !ok {
+			return nil
+		}
+		if x.Sure != nil {
+			l.terms.Confidence = float64(min(max(*x.Sure, 0), 100)) / 100
+		}
 		return l.pattern(line, x.Pattern, x.Name)
 	})
+	l.terms = Terms{}
 	if err != nil || indicators > 0 {
 		return err
 	}

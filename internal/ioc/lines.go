@@ -74,6 +74,8 @@ func (l *List) untyped(line int, s, note string) error {
 var (
 	valueColumns = []string{"value", "indicator", "ioc", "ioc_value", "observable", "ip", "ip_address", "ipv4", "domain", "host", "url", "sha256", "sha256_hash", "ja3_md5", "dst_ip"}
 	typeColumns  = []string{"type", "indicator_type", "ioc_type", "kind"}
+	sureColumns  = []string{"confidence", "confidence_level"}
+	untilColumns = []string{"valid_until", "expires", "expiry", "expiration", "expires_at", "valid-until"}
 	noteColumns  = []string{"note", "comment", "description", "threat", "malware", "tags", "signature"}
 )
 
@@ -81,7 +83,7 @@ func (l *List) readCSV(raw []byte, comma rune) error {
 	l.Format = "csv"
 	r := csv.NewReader(bytes.NewReader(raw))
 	r.Comma, r.Comment, r.FieldsPerRecord, r.LazyQuotes, r.TrimLeadingSpace, r.ReuseRecord = comma, '#', -1, true, true, true
-	value, kind, note := 0, -1, -1
+	value, kind, note, sure, until := 0, -1, -1, -1, -1
 	fixed := model.EntityType("") // the whole column is of this type
 	for first := true; ; first = false {
 		rec, err := r.Read()
@@ -93,8 +95,9 @@ func (l *List) readCSV(raw []byte, comma rune) error {
 		}
 		line, _ := r.FieldPos(0)
 		if first {
-			if v := column(rec, valueColumns); v >= 0 && !looksLikeValue(rec[v]) {
+			if v := column(rec, valueColumns); v >= 0 && !slices.ContainsFunc(rec, looksLikeValue) {
 				value, kind, note = v, column(rec, typeColumns), column(rec, noteColumns)
+				sure, until = column(rec, sureColumns), column(rec, untilColumns)
 				if t, ok := typeNamed(strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(strings.TrimSpace(rec[v])), "_hash"), "_md5")); ok && kind < 0 {
 					fixed = t
 				}
@@ -102,7 +105,14 @@ func (l *List) readCSV(raw []byte, comma rune) error {
 			}
 			if _, typed := typeNamed(rec[0]); typed && len(rec) > 1 {
 				kind, value = 0, 1
+				if len(rec) > 2 {
+					note = 2
+				}
 			}
+		}
+		var ok bool
+		if l.terms, ok = l.parseTerms(line, cell(rec, sure), cell(rec, until)); !ok {
+			continue
 		}
 		if err := l.record(line, rec, value, kind, note, fixed); err != nil {
 			return err
@@ -111,12 +121,7 @@ func (l *List) readCSV(raw []byte, comma rune) error {
 }
 
 func (l *List) record(line int, rec []string, value, kind, note int, fixed model.EntityType) error {
-	field := func(i int) string {
-		if i < 0 || i >= len(rec) {
-			return ""
-		}
-		return rec[i]
-	}
+	field := func(i int) string { return cell(rec, i) }
 	v := strings.Clone(field(value))
 	switch {
 	case strings.TrimSpace(v) == "":
@@ -131,6 +136,14 @@ func (l *List) record(line int, rec []string, value, kind, note int, fixed model
 		return l.misp(line, field(kind), v, field(note))
 	}
 	return l.untyped(line, v, field(note))
+}
+
+// cell is a column of a record, "" when it has none.
+func cell(rec []string, i int) string {
+	if i < 0 || i >= len(rec) {
+		return ""
+	}
+	return rec[i]
 }
 
 // column finds the first of the names in a head.

@@ -1,0 +1,394 @@
+// Package records brings what flows and logs say together with what others
+// publish and with the policy: it looks up lists of indicators, and decides from
+// signals on the records' own clock as a node does on its own.
+package records
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"bartizan/internal/detect"
+	"bartizan/internal/intel"
+	"bartizan/internal/ioc"
+	"bartizan/internal/model"
+	"bartizan/internal/observe"
+)
+
+// defaultTrust is how far a list is believed that says nothing about it: most
+// lists name hosts that were hostile once, and some that never were.
+const defaultTrust = 0.75
+
+// FeedReport is what was loaded of a list.
+type FeedReport struct {
+	Name       string
+	Format     string
+	Indicators int
+	Unusable   int
+	Problem    string // the first entry that cannot be used, and why
+}
+
+// LoadFeeds reads lists. A name may end in @0.6, how far the list is believed.
+func LoadFeeds(names, allow []string) (*intel.Feeds, []FeedReport, error) {
+	var feeds []intel.Feed
+	var reports []FeedReport
+	for _, name := range names {
+		trust := defaultTrust
+		if i := strings.LastIndexByte(name, '@'); i > 0 {
+			if v, err := strconv.ParseFloat(name[i+1:], 64); err == nil {
+				if !(v > 0 && v <= 1) {
+					return nil, nil, fmt.Errorf("--intel %s: how far the list is believed lies above 0 and is at most 1", name)
+				}
+				name, trust = name[:i], v
+			}
+		}
+		l, err := readList(name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--intel: %w", err)
+		}
+		feeds = append(feeds, intel.Feed{Name: filepath.Base(name), Confidence: trust, List: l})
+		r := FeedReport{Name: name, Format: l.Format, Indicators: len(l.Indicators), Unusable: l.Unusable}
+		if len(l.Problems) > 0 {
+			p := l.Problems[0]
+			r.Problem = detect.Clean(fmt.Sprintf("line %d: %s: %s", p.Line, p.Text, p.Reason), 200)
+		}
+		reports = append(reports, r)
+	}
+	var allowed []*ioc.List
+	for _, name := range allow {
+		l, err := readList(name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--allow: %w", err)
+		}
+		if l.Unusable > 0 { // half an allow-list is a list of false alarms
+			p := l.Problems[0]
+			return nil, nil, fmt.Errorf("--allow %s: %d entries cannot be used; line %d: %s", name, l.Unusable, p.Line, p.Reason)
+		}
+		allowed = append(allowed, l)
+	}
+	f, err := intel.NewFeeds(feeds, allowed)
+	return f, reports, err
+}
+
+// readList reads a list from a file, also one compressed with gzip.
+func readList(name string) (*ioc.List, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var head [2]byte
+	n, err := io.ReadFull(f, head[:])
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	var r io.Reader = io.MultiReader(bytes.NewReader(head[:n]), f)
+	if head == [2]byte{0x1f, 0x8b} {
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		r = z
+	}
+	l, err := ioc.Read(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return l, nil
+}
+
+// Matcher looks up what records name. It is used by one goroutine.
+type Matcher struct {
+	feeds *intel.Feeds
+	emit  func(record uint64, s model.Signal, from []intel.Provenance)
+	told  *detect.Table[matchKey, time.Time]
+	addrs []uint32
+	refs  []intel.Ref
+	input string
+	wrong uint64
+}
+
+// Wrong counts signals that failed their own check: a bug.
+func (m *Matcher) Wrong() uint64 { return m.wrong }
+
+// matchKey is who met what: told once a day.
+type matchKey struct {
+	actor, indicator model.Entity
+	severity         model.Severity
+}
+
+const (
+	maxMatches = 65536
+	matchAgain = 24 * time.Hour
+)
+
+// NewMatcher makes a matcher that hands out what it finds, with the lists that
+// say so.
+func NewMatcher(f *intel.Feeds, emit func(uint64, model.Signal, []intel.Provenance)) *Matcher {
+	return &Matcher{feeds: f, emit: emit, told: detect.NewTable[matchKey, time.Time](maxMatches)}
+}
+
+// Process looks up everything in a batch.
+func (m *Matcher) Process(b *observe.LogBatch) {
+	m.input = detect.Clean(b.Input, 128)
+	if m.feeds.Has(model.TypeIP) {
+		m.flows(b.Flows)
+	}
+	for i := range b.Queries {
+		m.query(&b.Queries[i])
+	}
+	for i := range b.Events {
+		m.event(&b.Events[i])
+	}
+	for i := range b.Documents {
+		m.document(&b.Documents[i])
+	}
+}
+
+func host4(a *observe.Addr) uint32 {
+	if !a.Is4() {
+		return 0
+	}
+	return binary.BigEndian.Uint32(a[12:])
+}
+
+// flows asks for the addresses of all of them at once.
+func (m *Matcher) flows(flows []observe.Flow) {
+	m.addrs = m.addrs[:0]
+	for i := range flows {
+		m.addrs = append(m.addrs, host4(&flows[i].Src), host4(&flows[i].Dst))
+	}
+	if cap(m.refs) < len(m.addrs) {
+		m.refs = make([]intel.Ref, len(m.addrs))
+	}
+	m.refs = m.refs[:len(m.addrs)]
+	m.feeds.Find4(m.addrs, m.refs)
+	for i := range flows {
+		f := &flows[i]
+		for side, a := range [2]*observe.Addr{&f.Src, &f.Dst} {
+			ref := m.refs[2*i+side]
+			if ref == 0 && a.Is4() {
+				continue
+			}
+			at, port := time.Unix(f.Time(), 0).UTC(), f.DstPort
+			if side == 0 {
+				port = f.SrcPort
+			}
+			var h intel.Hit
+			var ok bool
+			if ref != 0 {
+				h, ok = m.feeds.Address4(a.Netip(), port, ref, at)
+			} else {
+				h, ok = m.feeds.Address(a.Netip(), port, at)
+			}
+			if ok {
+				m.flow(f, h, side == 0, at)
+			}
+		}
+	}
+}
+
+// flow tells of a flow from or to a listed address. Who is listed and knocks is
+// the actor; a host that calls somebody listed is the actor itself.
+func (m *Matcher) flow(f *observe.Flow, h intel.Hit, from bool, at time.Time) {
+	listed, other := f.Dst.Netip(), f.Src.Netip()
+	if from {
+		listed, other = f.Src.Netip(), f.Dst.Netip()
+	}
+	// Only a TCP conversation proves that both sides exist.
+	talked := f.Proto == observe.ProtoTCP && f.Packets >= 4 && f.Bytes > 64*f.Packets && f.Action != observe.FlowReject
+	s := model.Signal{Kind: "intel.address", Time: at, Spoofable: !talked, Actor: model.AddrEntity(listed), Address: listed.String(),
+		Asset: model.AssetRef{Kind: "host", Name: other.String()}, Title: fmt.Sprintf("%s talks to %s", listed, other)}
+	answers := f.SrcPort != 0 && f.SrcPort < 1024 && f.DstPort >= 1024 || f.HasFlags && f.Flags&(observe.FlagSYN|observe.FlagACK) == observe.FlagSYN|observe.FlagACK
+	if from == answers { // the other side began
+		s.Actor, s.Address = model.AddrEntity(other), other.String()
+		s.Asset.Name = listed.String()
+		s.Title = fmt.Sprintf("%s calls %s", other, listed)
+		s.Severity = model.High
+	} else if s.Severity = model.Medium; s.Spoofable {
+		s.Severity = model.Low // whoever is reachable is knocked at by listed hosts all day
+	}
+	s.Evidence = []model.Evidence{{Time: at, What: "flow", Excerpt: fmt.Sprintf("%s -> %s protocol %d, %d packets, %d bytes",
+		netip.AddrPortFrom(f.Src.Netip(), f.SrcPort), netip.AddrPortFrom(f.Dst.Netip(), f.DstPort), f.Proto, f.Packets, f.Bytes)}}
+	m.tell(f.Record, s, h)
+}
+
+func (m *Matcher) query(q *observe.Query) {
+	at := time.Unix(max(q.Time, 0), 0).UTC()
+	who := q.Client.Netip()
+	s := model.Signal{Kind: "intel.domain", Time: at, Spoofable: q.Spoofable, Actor: model.AddrEntity(who), Address: who.String(), Severity: model.High,
+		Asset: model.AssetRef{Kind: "domain", Name: detect.Clean(q.Name, 128)}, Title: detect.Clean(fmt.Sprintf("%s looks up %s", who, q.Name), 200),
+		Evidence: []model.Evidence{{Time: at, What: "query", Excerpt: detect.Clean(fmt.Sprintf("%s asked for %s %s: %s", who, q.Type, q.Name, q.RCode), model.MaxExcerpt)}}}
+	if h, ok := m.feeds.Domain(q.Name, at); ok {
+		m.tell(q.Record, s, h)
+	}
+	for _, a := range q.Answers {
+		h, ok := m.host(a, at)
+		if !ok || m.feeds.Allowed(q.Name) {
+			continue
+		}
+		s.Severity = model.Low // many names live at one address, and nobody went there yet
+		s.Title = detect.Clean(fmt.Sprintf("%s looks up %s, which is at %s", who, q.Name, a), 200)
+		m.tell(q.Record, s, h)
+	}
+}
+
+// host looks up a name or an address.
+func (m *Matcher) host(host string, at time.Time) (intel.Hit, bool) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return m.feeds.Address(a, 0, at)
+	}
+	return m.feeds.Domain(host, at)
+}
+
+// event looks up what an observation names: who, where to, with what.
+func (m *Matcher) event(e *observe.LogEvent) {
+	o := &e.Observation
+	who := o.Remote.Addr()
+	s := model.Signal{Kind: "intel.address", Time: o.Time.UTC(), Spoofable: o.Spoofable, Severity: model.Medium, Actor: model.AddrEntity(who), Address: who.String(),
+		Asset: model.AssetRef{Kind: "service", Name: detect.Clean(o.Service, 128)}, Title: detect.Clean(fmt.Sprintf("%s talks to %s", who, o.Service), 200)}
+	tell := func(kind string, severity model.Severity, h intel.Hit, ok bool) {
+		if ok && !s.Actor.IsZero() {
+			s.Kind, s.Severity = kind, severity
+			m.tell(e.Record, s, h)
+		}
+	}
+	look := func(t model.EntityType, v string) (intel.Hit, bool) {
+		x, err := model.ParseEntity(t, v)
+		if v == "" || !m.feeds.Has(t) || err != nil {
+			return intel.Hit{}, false
+		}
+		return m.feeds.Entity(x, s.Time)
+	}
+	h, ok := m.feeds.Address(who, 0, s.Time)
+	tell("intel.address", model.Medium, h, ok)
+	if p := o.HTTP; p != nil && p.Host != "" {
+		s.Title = detect.Clean(fmt.Sprintf("%s asks for %s%s", who, p.Host, p.Target), 200)
+		scheme := "http://"
+		if p.TLS {
+			scheme = "https://"
+		}
+		h, ok = m.url(scheme+p.Host+p.Target, s.Time)
+		tell(kindOfHit(h), model.Medium, h, ok)
+	}
+	if i := o.Interaction; i != nil {
+		for _, x := range [...]struct {
+			t model.EntityType
+			v string
+		}{{model.TypeJA3, i.Prints.JA3}, {model.TypeJA4, i.Prints.JA4}, {model.TypeHASSH, i.Prints.HASSH}} {
+			h, ok = look(x.t, x.v)
+			tell("intel."+string(x.t), model.Medium, h, ok)
+		}
+		if i.Prints.SNI != "" {
+			h, ok = m.feeds.Domain(i.Prints.SNI, s.Time)
+			tell("intel.domain", model.High, h, ok)
+		}
+	}
+	if f := o.Fetch; f != nil {
+		s.Title = detect.Clean(fmt.Sprintf("%s fetches %s", who, f.URL), 200)
+		h, ok = m.url(f.URL, s.Time)
+		tell(kindOfHit(h), model.High, h, ok)
+	}
+	if f := o.File; f != nil {
+		h, ok = look(model.TypeSHA256, f.SHA256)
+		tell("intel.sha256", model.High, h, ok)
+	}
+	if a := o.Auth; a != nil {
+		h, ok = look(model.TypeAccessKey, a.Key)
+		tell("intel.access-key", model.High, h, ok)
+	}
+}
+
+// url looks up a URL, and the host in it.
+func (m *Matcher) url(raw string, at time.Time) (intel.Hit, bool) {
+	e, err := model.ParseEntity(model.TypeURL, raw)
+	if err != nil {
+		return intel.Hit{}, false
+	}
+	u, err := url.Parse(e.Value())
+	if err == nil && (u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443") {
+		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
+		e, err = model.ParseEntity(model.TypeURL, u.String())
+	}
+	if err != nil || m.feeds.Allowed(u.Hostname()) {
+		return intel.Hit{}, false
+	}
+	if h, ok := m.feeds.Entity(e, at); ok {
+		return h, true
+	}
+	// Lists and logs often do not know whether it was TLS.
+	switch u.Scheme {
+	case "http":
+		u.Scheme = "https"
+	case "https":
+		u.Scheme = "http"
+	}
+	if e, err = model.ParseEntity(model.TypeURL, u.String()); err == nil {
+		if h, ok := m.feeds.Entity(e, at); ok {
+			return h, true
+		}
+	}
+	return m.host(u.Hostname(), at)
+}
+
+func kindOfHit(h intel.Hit) string {
+	if h.Entity.Type() == model.TypeIP {
+		return "intel.address"
+	}
+	return "intel." + string(h.Entity.Type())
+}
+
+// tell completes a signal and hands it out, once a day for the same who and what.
+func (m *Matcher) tell(record uint64, s model.Signal, h intel.Hit) {
+	k := matchKey{s.Actor, h.Entity, s.Severity}
+	last, fresh := m.told.Get(k)
+	if !fresh && detect.Within(*last, s.Time, matchAgain) {
+		return
+	}
+	*last = s.Time
+	best := h.From[0]
+	s.ID, s.Class, s.Count, s.Sensor = model.NewULID(s.Time), model.ClassReputation, 1, m.input
+	s.Rule = detect.Clean(s.Kind+":"+best.Feed, 128)
+	s.Confidence = h.Confidence
+	if h.Confidence < 0.5 && s.Severity > model.Low {
+		s.Severity = model.Low // the lists themselves doubt it
+	}
+	word := best.Note
+	if word == "" {
+		word = "no note"
+	}
+	s.Title = detect.Clean(fmt.Sprintf("%s: %s is on %s, line %d (%s)", s.Title, h.Entity.Value(), best.Feed, best.Line, word), 250)
+	s.Related = []model.Entity{h.Entity}
+	s.Techniques = techniquesOfHit(s.Kind, s.Severity)
+	if s.Check() != nil {
+		m.wrong++
+		return
+	}
+	m.emit(record, s, h.From)
+}
+
+// techniquesOfHit says what meeting a listed thing is a sign of.
+func techniquesOfHit(kind string, severity model.Severity) []string {
+	switch {
+	case kind == "intel.domain":
+		return []string{"T1071.004"}
+	case kind == "intel.sha256":
+		return []string{"T1204.002"}
+	case kind == "intel.access-key":
+		return []string{"T1078.004"}
+	case kind == "intel.url":
+		return []string{"T1105"}
+	case severity == model.High:
+		return []string{"T1071"}
+	}
+	return []string{"T1595"}
+}
