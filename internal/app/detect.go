@@ -102,7 +102,7 @@ func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (D
 		rep.Feeds, match = reports, records.NewMatcher(feeds, say)
 	}
 	for _, name = range files {
-		in := q.input(name, format)
+		in := transport.Open(name, q.Stdin, format, source.Options{Input: name, Format: q.Type, Decoder: format.Decoder(), Quarantine: q.Quarantine})
 		err := in.Run(ctx, func(_ context.Context, b *observe.LogBatch) error {
 			engine.Process(b, take)
 			if match != nil {
@@ -116,7 +116,7 @@ func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (D
 		switch {
 		case stop != nil:
 			return rep, stop
-		case Live(name) && errors.Is(err, context.Canceled):
+		case transport.Live(name) && errors.Is(err, context.Canceled):
 			engine.Flush(take)
 			rep.Panics = engine.Panics()
 			return rep, stop // what listens is ended so
@@ -139,27 +139,6 @@ func Detect(ctx context.Context, q DetectRequest, found func(Detected) error) (D
 	}
 	return rep, nil
 }
-
-// input is one of q.Inputs.
-type input interface {
-	source.Source
-	Counts() source.Counts
-}
-
-func (q *DetectRequest) input(name string, format source.Format) input {
-	o := source.Options{Input: name, Format: q.Type, Decoder: format.Decoder(), Quarantine: q.Quarantine}
-	if Live(name) {
-		return &transport.UDP{Address: name, Format: format, Opts: o}
-	}
-	f := &transport.File{Path: name, Format: format, Opts: o}
-	if name == "-" {
-		f.Stream = q.Stdin
-	}
-	return f
-}
-
-// Live says whether an input has no end: udp://HOST:PORT.
-func Live(name string) bool { return strings.HasPrefix(name, transport.UDPScheme) }
 
 // UnreadError says which inputs could not be read as a whole.
 type UnreadError struct{ Inputs []error }

@@ -15,6 +15,7 @@ import (
 	"bartizan/internal/intel"
 	"bartizan/internal/model"
 	"bartizan/internal/safe"
+	"bartizan/internal/source/transport"
 
 	"github.com/spf13/cobra"
 )
@@ -97,7 +98,7 @@ func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.S
 	rep, err := app.Detect(cmd.Context(), q, func(d app.Detected) error {
 		worst = worst || d.Signal.Severity >= least
 		err := p.print(d)
-		if err == nil && app.Live(d.File) {
+		if err == nil && transport.Live(d.File) {
 			err = out.Flush()
 		}
 		return err

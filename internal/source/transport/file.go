@@ -28,7 +28,7 @@ const MaxFiles = 1 << 20
 func Expand(names []string) ([]string, error) {
 	var out []string
 	for _, n := range names {
-		if n == "-" || strings.HasPrefix(n, UDPScheme) {
+		if n == "-" || Live(n) {
 			out = append(out, n)
 			continue
 		}
@@ -66,6 +66,29 @@ func Expand(names []string) ([]string, error) {
 	}
 	return out, nil
 }
+
+// Input is something that is read through once, and counted.
+type Input interface {
+	source.Source
+	// Counts is what Run has read.
+	Counts() source.Counts
+}
+
+// Open makes the input of a name: a file, "-" for stdin, or udp://HOST:PORT. It
+// opens nothing yet.
+func Open(name string, stdin io.Reader, f source.Format, o source.Options) Input {
+	if Live(name) {
+		return &UDP{Address: name, Format: f, Opts: o}
+	}
+	in := &File{Path: name, Format: f, Opts: o}
+	if name == "-" {
+		in.Stream = stdin
+	}
+	return in
+}
+
+// Live says whether an input has no end.
+func Live(name string) bool { return strings.HasPrefix(name, UDPScheme) }
 
 // File reads a file to its end, or a stream. It implements source.Source.
 type File struct {
