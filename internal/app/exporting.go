@@ -102,66 +102,28 @@ type exporter struct {
 	mu    sync.Mutex // one Send at a time
 	sink  export.Sink
 	sent  uint64
-	left  uint64 // too large for the receiver
-	marks *bus.KV[exportMark]
-	place map[string]exportMark // by class
-}
-
-// exportMark is how far a sink has come in the stream of a class. The bus keeps the place, too, but forgets it when the
-// stream lets go of what stands there: only this tells that events were lost while the node was not running.
-type exportMark struct {
-	Seq  uint64 `json:"seq"`  // last sequence number sent
-	Gone uint64 `json:"gone"` // left the stream before they could be sent, ever
+	left  uint64         // too large for the receiver
+	place *export.Places // by class
 }
 
 func (n *Node) openExporters() error {
 	table := builtin.Sinks()
 	for _, name := range slices.Sorted(maps.Keys(n.conf.Export)) {
 		c := n.conf.Export[name]
-		marks, err := openExportMarks(n.bus)
-		if err != nil {
-			return err
-		}
 		sink, err := table.Build(c.Kind, c.Options)
 		if err != nil {
 			return mistake{fmt.Errorf("export %s: %w", name, err)}
 		}
-		x := &exporter{node: n, name: name, classes: c.Classes, sink: sink, log: n.log.With("export", name), marks: marks, place: map[string]exportMark{}}
+		places, err := export.OpenPlaces(n.bus, name)
+		if err != nil {
+			return err
+		}
+		x := &exporter{node: n, name: name, classes: c.Classes, sink: sink, log: n.log.With("export", name), place: places}
 		n.exporters = append(n.exporters, x)
 		n.group.OnStop("export "+name, func(context.Context) error { return sink.Close() })
 		n.health.Set(x.check(), obs.StateOK, "nothing to send yet")
 	}
 	return nil
-}
-
-func openExportMarks(b *bus.Bus) (*bus.KV[exportMark], error) {
-	kv, err := bus.OpenKV[exportMark](context.Background(), b, "EXPORTS", "export-mark", 1, bus.KVOptions[exportMark]{MaxBytes: 4 << 20})
-	if err != nil {
-		return nil, fmt.Errorf("open places of exports: %w", err)
-	}
-	return kv, nil
-}
-
-// mark is how far the sink has come in a class, also before the node was started.
-func (x *exporter) mark(ctx context.Context, class string) exportMark {
-	m, ok := x.place[class]
-	if !ok {
-		switch e, err := x.marks.Get(ctx, x.name+"_"+class); {
-		case err == nil:
-			m = e.Value
-		case !errors.Is(err, bus.ErrNotFound):
-			x.log.Warn("how far the export had come is not known: what was lost before the start is not counted", "class", class, "error", err)
-		}
-		x.place[class] = m
-	}
-	return m
-}
-
-func (x *exporter) gone() (n uint64) {
-	for _, m := range x.place {
-		n += m.Gone
-	}
-	return n
 }
 
 func (x *exporter) check() string { return "export-" + x.name }
@@ -240,13 +202,13 @@ func follow[T any](ctx context.Context, x *exporter, topic bus.Topic[T], class s
 func (x *exporter) send(ctx context.Context, class string, first, last uint64, events []export.Event) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	m := x.mark(ctx, class)
-	if m.Seq > 0 && first > m.Seq+1 {
-		lost := first - m.Seq - 1
+	lost, err := x.place.Begin(ctx, class, first)
+	if err != nil {
+		x.log.Warn("how far the export had come is not known: what was lost before the start is not counted", "class", class, "error", err)
+	}
+	if lost > 0 {
 		x.log.Error("events left the stream before they could be sent; keep them longer with bus.signal_bytes and bus.signal_age",
 			"class", class, "events", lost)
-		m = exportMark{first - 1, m.Gone + lost} // once, however often this batch comes
-		x.place[class] = m
 	}
 	since, told := time.Now(), false
 	left, err := export.Deliver(ctx, x.sink, events, export.Retry{First: 500 * time.Millisecond, Most: time.Minute, Failed: func(err error, pause time.Duration) {
@@ -262,9 +224,7 @@ func (x *exporter) send(ctx context.Context, class string, first, last uint64, e
 	if told {
 		x.log.Info("events are sent again", "class", class, "after", time.Since(since).Round(time.Second))
 	}
-	m.Seq = last
-	x.place[class] = m
-	if _, err := x.marks.Put(ctx, x.name+"_"+class, m); err != nil {
+	if err := x.place.Sent(ctx, class, last); err != nil {
 		x.log.Warn("how far the export has come cannot be kept", "class", class, "error", err)
 	}
 	x.sent += uint64(len(events) - left)
@@ -281,7 +241,7 @@ func (x *exporter) report() {
 	if x.left > 0 {
 		state, detail = obs.StateDegraded, detail+fmt.Sprintf(", %d left out because they are too large for the receiver", x.left)
 	}
-	if n := x.gone(); n > 0 {
+	if n := x.place.Lost(); n > 0 {
 		state, detail = obs.StateDegraded, detail+fmt.Sprintf(", %d lost, ever, because the streams did not keep them long enough", n)
 	}
 	x.node.health.Set(x.check(), state, detail)

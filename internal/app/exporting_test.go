@@ -48,11 +48,11 @@ func (m *moody) events() []export.Event {
 // exporting starts an exporter of everything on a bus; the function stops it.
 func exporting(t *testing.T, n *Node, sink export.Sink) (stop func()) {
 	n.exported = obs.NewMetrics().Counter("export_events_total", "help", "sink", "class", "outcome")
-	marks, err := openExportMarks(n.bus)
+	places, err := export.OpenPlaces(n.bus, "siem")
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &exporter{node: n, name: "siem", sink: sink, log: n.log, marks: marks, place: map[string]exportMark{}}
+	x := &exporter{node: n, name: "siem", sink: sink, log: n.log, place: places}
 	ctx, cancel := context.WithCancel(t.Context())
 	var parts sync.WaitGroup
 	for _, class := range streamed {

@@ -85,14 +85,7 @@ func (n *Node) openBucket() error {
 		Dir: n.conf.LakeDir(), Store: store, Product: n.env.Version, Keep: c.Keep.D(), KeepBytes: int64(c.KeepBytes),
 		Retention: lake.Retention{Age: n.conf.Lake.Age.D(), Bytes: int64(c.Bytes)}, Log: n.log, Health: n.health,
 	})
-	gauge := func(name, help string, of func(bucket.Stats) int64) {
-		n.metrics.GaugeFunc(name, help, func() float64 { return float64(of(n.mirror.Stats())) })
-	}
-	gauge("bartizan_lake_bucket_files", "Files sent to the bucket since the start.", func(s bucket.Stats) int64 { return s.Files })
-	gauge("bartizan_lake_bucket_bytes", "Bytes sent to the bucket since the start.", func(s bucket.Stats) int64 { return s.Bytes })
-	gauge("bartizan_lake_bucket_waiting", "Files of the lake that are to be sent to the bucket.", func(s bucket.Stats) int64 { return s.Waiting })
-	gauge("bartizan_lake_bucket_failures", "Attempts since the start that the bucket did not take.", func(s bucket.Stats) int64 { return s.Failures })
-	gauge("bartizan_lake_bucket_lost", "Files that left the folder before they could be sent.", func(s bucket.Stats) int64 { return s.Lost })
+	n.mirror.Measure(n.metrics)
 	return nil
 }
 

@@ -97,6 +97,18 @@ func (m *Mirror) Stats() Stats {
 	return m.stats
 }
 
+// Measure shows the figures in a set of metrics.
+func (m *Mirror) Measure(set *obs.Metrics) {
+	gauge := func(name, help string, of func(Stats) int64) {
+		set.GaugeFunc("bartizan_lake_bucket_"+name, help, func() float64 { return float64(of(m.Stats())) })
+	}
+	gauge("files", "Files sent to the bucket since the start.", func(s Stats) int64 { return s.Files })
+	gauge("bytes", "Bytes sent to the bucket since the start.", func(s Stats) int64 { return s.Bytes })
+	gauge("waiting", "Files of the lake that are to be sent to the bucket.", func(s Stats) int64 { return s.Waiting })
+	gauge("failures", "Attempts since the start that the bucket did not take.", func(s Stats) int64 { return s.Failures })
+	gauge("lost", "Files that left the folder before they could be sent.", func(s Stats) int64 { return s.Lost })
+}
+
 func (m *Mirror) count(change func(*Stats)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -46,6 +46,11 @@ const (
 )
 
 func newS3(ctx context.Context, c *Config) (Store, error) {
+	for _, name := range []string{"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"} {
+		if err := checkEndpoint(os.Getenv(name)); c.Endpoint == "" && err != nil {
+			return nil, fmt.Errorf("%s in the environment: %w", name, err)
+		}
+	}
 	load := []func(*config.LoadOptions) error{config.WithHTTPClient(httpClient()), config.WithLogger(logging.Nop{}), config.WithRetryMaxAttempts(3)}
 	if c.CA != "" {
 		pem, err := trusted(c.CA)
