@@ -28,8 +28,8 @@ var order = [][]string{
 	{"internal/assess"},
 	{"internal/guard"},
 	{"internal/inventory"},
-	{"internal/records"},
 	{"internal/builtin"},
+	{"internal/records"},
 	{"web"}, // embedded console, no code
 	{"internal/api"},
 	{"internal/drill"},
