@@ -100,16 +100,17 @@ func TestContained(t *testing.T) {
 		sql  string
 		time time.Duration
 		mem  int64
+		says string
 	}{
-		"endless":   {"SELECT count(*) FROM range(10000000000000) a, range(10000000000) b", 1 * time.Second, 0},
-		"recursive": {"WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i FROM r) SELECT count(*) FROM r", 1 * time.Second, 0},
-		"memory":    {"SELECT a.range::VARCHAR || b.range::VARCHAR AS x FROM range(100000) a, range(10000) b ORDER BY x", 20 * time.Second, 128 << 20},
-		"list":      {"SELECT list(i || 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx') FROM range(100000000) t(i)", 20 * time.Second, 128 << 20},
-		"one value": {"SELECT repeat('x', 1000000000)", 20 * time.Second, 128 << 20},
-		"large row": {"SELECT repeat('x', 20000000)", 20 * time.Second, 0},
+		"endless":   {"SELECT count(*) FROM range(10000000000000) a, range(10000000000) b", 1 * time.Second, 0, ""},
+		"recursive": {"WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i FROM r) SELECT count(*) FROM r", 1 * time.Second, 0, "no answer after 1s"},
+		"memory":    {"SELECT x, row_number() OVER (ORDER BY x) FROM (SELECT a.range::VARCHAR || b.range::VARCHAR AS x FROM range(100000) a, range(10000) b)", 20 * time.Second, 128 << 20, "out of memory"},
+		"list":      {"SELECT list(i || 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx') FROM range(100000000) t(i)", 20 * time.Second, 128 << 20, "out of memory"},
+		"one value": {"SELECT repeat('x', 1000000000)", 20 * time.Second, 128 << 20, "out of memory"},
+		"large row": {"SELECT repeat('x', 20000000)", 20 * time.Second, 0, "a row of more than"},
 	} {
 		_, err := l.ask(c.sql, func(r *Request) { r.Limits = Limits{Time: c.time, Memory: c.mem} })
-		if !errors.Is(err, ErrLimit) {
+		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
