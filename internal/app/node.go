@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"bartizan/internal/api"
+	"bartizan/internal/app/hunting"
 	"bartizan/internal/bus"
 	"bartizan/internal/decide"
 	"bartizan/internal/host"
@@ -48,7 +49,7 @@ type Node struct {
 	bus       *bus.Bus
 	evidence  *bus.Blobs
 	lake      *lake.Lake     // nil: none is kept
-	hunting   chan struct{}  // holds one hunt for the API at a time
+	hunts     *hunting.Desk  // one for the node: it answers one question at a time
 	sources   *sources       // nil: none is configured
 	mirror    *bucket.Mirror // nil: the lake has no bucket
 	sensor    *sensor
@@ -76,9 +77,10 @@ func New(ctx context.Context, c Config, env Env) (_ *Node, err error) {
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
 		return nil, mistake{fmt.Errorf("log.level: %w", err)}
 	}
-	n := &Node{conf: c, env: env, started: time.Now(), health: obs.NewHealth(), metrics: obs.NewMetrics(), hunting: make(chan struct{}, 1)}
+	n := &Node{conf: c, env: env, started: time.Now(), health: obs.NewHealth(), metrics: obs.NewMetrics()}
 	n.log = obs.NewLogger(env.Log, obs.Format(c.Log.Format), level)
 	n.group = life.New(n.log)
+	n.hunts = hunting.New(c.LakeDir(), c.Lake.Bucket, childLog{n.log})
 	defer func() {
 		if err != nil { // close what is open, in reverse
 			n.group.Fail(err)

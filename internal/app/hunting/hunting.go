@@ -1,9 +1,11 @@
-package app
+// Package hunting lets callers of the API ask a node's lake.
+package hunting
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,22 +16,35 @@ import (
 	"bartizan/internal/lake/query"
 )
 
-// huntPatience is how long a hunt waits for the one before it: each may use as much memory as all else in a node.
-const huntPatience = 3 * time.Second
+// Desk takes the questions of one node. Use New.
+type Desk struct {
+	dir    string
+	bucket bucket.Config
+	stderr io.Writer
+	place  chan struct{} // of the one who is answered
+}
 
-// hunt asks the node's lake for a caller of the API.
-func (n *Node) hunt(ctx context.Context, q api.HuntRequest) (api.HuntAnswer, error) {
-	wait := time.NewTimer(huntPatience)
+// New makes a desk for the lake in a folder, and in the bucket behind it when there is one; stderr gets what engines print.
+func New(dir string, behind bucket.Config, stderr io.Writer) *Desk {
+	return &Desk{dir: dir, bucket: behind, stderr: stderr, place: make(chan struct{}, 1)}
+}
+
+// patience is how long a hunt waits for the one before it: each may use as much memory as all else in a node.
+const patience = 3 * time.Second
+
+// Hunt answers one question at a time. Its errors wrap those that package api names.
+func (d *Desk) Hunt(ctx context.Context, q api.HuntRequest) (api.HuntAnswer, error) {
+	wait := time.NewTimer(patience)
 	defer wait.Stop()
 	select {
-	case n.hunting <- struct{}{}:
-		defer func() { <-n.hunting }()
+	case d.place <- struct{}{}:
+		defer func() { <-d.place }()
 	case <-wait.C:
 		return api.HuntAnswer{}, fmt.Errorf("%w: another hunt is running; ask again when it is done", api.ErrBusy)
 	case <-ctx.Done():
 		return api.HuntAnswer{}, ctx.Err()
 	}
-	engine, err := n.huntEngine(ctx)
+	engine, err := d.engine(ctx)
 	if err != nil {
 		return api.HuntAnswer{}, err
 	}
@@ -40,7 +55,7 @@ func (n *Node) hunt(ctx context.Context, q api.HuntRequest) (api.HuntAnswer, err
 	}
 	res, err := engine.Run(ctx, req)
 	if err != nil {
-		return api.HuntAnswer{}, huntError(err)
+		return api.HuntAnswer{}, inWords(err)
 	}
 	a := api.HuntAnswer{Columns: make([]api.HuntColumn, len(res.Columns)), Rows: res.Rows, Truncated: res.Truncated, Files: res.Files, NotLooked: make([]api.HuntSkipped, len(res.NotLooked))}
 	for i, c := range res.Columns {
@@ -52,22 +67,20 @@ func (n *Node) hunt(ctx context.Context, q api.HuntRequest) (api.HuntAnswer, err
 	return a, nil
 }
 
-// huntEngine looks in the folder, and in the bucket behind it when there is one.
-func (n *Node) huntEngine(ctx context.Context) (*query.Engine, error) {
-	dir, err := filepath.Abs(n.conf.LakeDir())
+func (d *Desk) engine(ctx context.Context) (*query.Engine, error) {
+	dir, err := filepath.Abs(d.dir)
 	if err != nil {
 		return nil, err
 	}
-	e := &query.Engine{Lake: dir, Stderr: childLog{n.log}}
-	b := n.conf.Lake.Bucket
-	if !b.Enabled() {
+	e := &query.Engine{Lake: dir, Stderr: d.stderr}
+	if !d.bucket.Enabled() {
 		return e, nil
 	}
-	store, err := b.Open(ctx)
+	store, err := d.bucket.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	cache := bucket.Cache{Dir: filepath.Join(dir, bucket.CacheDir), Most: int64(b.Cache)}
+	cache := bucket.Cache{Dir: filepath.Join(dir, bucket.CacheDir), Most: int64(d.bucket.Cache)}
 	if err := os.MkdirAll(cache.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -76,8 +89,8 @@ func (n *Node) huntEngine(ctx context.Context) (*query.Engine, error) {
 	return e, nil
 }
 
-// huntError says it in the API's words.
-func huntError(err error) error {
+// inWords says it in the API's words.
+func inWords(err error) error {
 	var wrong *query.StatementError
 	switch {
 	case errors.As(err, &wrong):
