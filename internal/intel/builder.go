@@ -12,7 +12,7 @@ import (
 // The zero value is ready; it is used by one goroutine. Of two entries for one
 // entity the one of higher confidence stays, among equals the one of lower id.
 type Builder struct {
-	payload []payload
+	payload []payload // of everything but v4
 	v4      []pair
 	v6      map[netip.Prefix]uint32
 	exact   map[model.EntityType]*builder
@@ -43,8 +43,11 @@ func (b *Builder) Add(e IndexEntry) {
 // pair is an IPv4 prefix with its payload.
 type pair struct {
 	key uint64
-	at  uint32
+	payload
 }
+
+// Grow makes room for n more IPv4 prefixes, which saves their being copied.
+func (b *Builder) Grow(n int) { b.v4 = slices.Grow(b.v4, n) }
 
 // AddPrefix takes an address or prefix, in the canonical form (model.ParsePrefix)
 // and without the detour of an entity; the invalid one is counted as refused.
@@ -53,7 +56,7 @@ func (b *Builder) AddPrefix(pfx netip.Prefix, id uint64, confidence float32) {
 	case !pfx.IsValid():
 		b.refused++
 	case pfx.Addr().Is4():
-		b.v4 = append(b.v4, pair{key4(pfx.Masked()), b.pay(id, confidence)})
+		b.v4 = append(b.v4, pair{key4(pfx.Masked()), payload{id, confidence}})
 	default:
 		if b.v6 == nil {
 			b.v6 = map[netip.Prefix]uint32{}
@@ -72,7 +75,7 @@ func (b *Builder) pay(id uint64, confidence float32) uint32 {
 // Build makes the index and empties the builder.
 func (b *Builder) Build() (*Index, error) {
 	x := &Index{exact: map[model.EntityType]*exactSet{}, refused: b.refused}
-	chosen := make([]payload, 0, len(b.payload))
+	chosen := make([]payload, 0, len(b.v4)+len(b.payload))
 	keep := func(at uint32) uint32 {
 		chosen = append(chosen, b.payload[at])
 		return uint32(len(chosen) - 1)
@@ -85,7 +88,7 @@ func (b *Builder) Build() (*Index, error) {
 					return -1
 				}
 				return 1
-			case better(b.payload[p.at], b.payload[q.at]):
+			case better(p.payload, q.payload):
 				return -1
 			}
 			return 1
@@ -94,10 +97,10 @@ func (b *Builder) Build() (*Index, error) {
 		keys := make([]uint64, len(b.v4)) // the payload of the n-th is the n-th
 		for i := range b.v4 {
 			keys[i] = b.v4[i].key
-			keep(b.v4[i].at)
+			chosen = append(chosen, b.v4[i].payload)
 		}
-		x.v4 = newRanges(keys)
 		b.v4 = nil
+		x.v4 = newRanges(keys)
 	}
 	for pfx, at := range b.v6 {
 		x.prefixes.Insert(pfx, keep(at))

@@ -45,6 +45,7 @@ type Feeds struct {
 	names   []string
 	entries []feedEntry
 	kinds   map[model.EntityType]bool
+	ports   bool // some address is listed for one port
 }
 
 // feedEntry is an entry of a list; those about one entity form a chain.
@@ -88,6 +89,7 @@ func NewFeeds(feeds []Feed, allow []*ioc.List) (*Feeds, error) {
 			f.entries = append(f.entries, x)
 			head[e] = int32(len(f.entries))
 			f.kinds[e.Type()] = true
+			f.ports = f.ports || n.Port != 0
 		}
 	}
 	var b Builder
@@ -118,6 +120,9 @@ func (f *Feeds) Len() int { return f.index.Len() }
 
 // Has reports whether there is any indicator of a type.
 func (f *Feeds) Has(t model.EntityType) bool { return f.kinds[t] }
+
+// Ports reports whether any address is listed for one port only.
+func (f *Feeds) Ports() bool { return f.ports }
 
 // Find4 tells which of a batch of IPv4 addresses may be named, far faster than
 // one by one; Address4 answers for a Ref that is not 0.

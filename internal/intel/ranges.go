@@ -23,8 +23,9 @@ type ranges struct {
 
 // part of a /24: from is the first last byte it is for.
 type part struct {
-	from, of uint32 // of: a prefix plus one
-	more     bool   // another part of the same /24 follows
+	of   uint32 // a prefix plus one
+	from uint8
+	more bool // another part of the same /24 follows
 }
 
 const cut = 1 << 31
@@ -125,7 +126,7 @@ func (r *ranges) cut(i int) int {
 			if b > 0 {
 				r.parts[len(r.parts)-1].more = true
 			}
-			r.parts = append(r.parts, part{from: uint32(b), of: of[b]})
+			r.parts = append(r.parts, part{from: uint8(b), of: of[b]})
 		}
 	}
 	return i
@@ -177,7 +178,7 @@ func (r *ranges) findAll(addrs []uint32, out []Ref) {
 
 // inside finds the part that holds the last byte b of an address.
 func (r *ranges) inside(i, b uint32) uint32 {
-	for r.parts[i].more && r.parts[i+1].from <= b {
+	for r.parts[i].more && uint32(r.parts[i+1].from) <= b {
 		i++
 	}
 	return r.parts[i].of

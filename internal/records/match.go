@@ -6,7 +6,6 @@ package records
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net/netip"
@@ -113,6 +112,7 @@ type Matcher struct {
 	told  *detect.Table[matchKey, time.Time]
 	addrs []uint32
 	refs  []intel.Ref
+	met   map[metKey]int64 // flows that would say again what was said, by time
 	input string
 	wrong uint64
 }
@@ -131,10 +131,53 @@ const (
 	matchAgain = 24 * time.Hour
 )
 
+// metKey is what flow would tell, before anything of it is written.
+type metKey struct {
+	actor   observe.Addr
+	port    uint16 // of the listed side: some are listed for one port
+	ref     intel.Ref
+	began   bool // by the listed side
+	spoofed bool
+}
+
+// maxMet flows are remembered; beyond, all are forgotten: told decides anyway.
+const maxMet = 1 << 16
+
+// known reports whether a flow was met within a day, and remembers it.
+func (m *Matcher) known(f *observe.Flow, ref intel.Ref, from bool, port uint16) bool {
+	spoofed, answered := !talks(f), answers(f)
+	k := metKey{actor: f.Src, ref: ref, began: from != answered, spoofed: spoofed}
+	if answered {
+		k.actor = f.Dst
+	}
+	if m.feeds.Ports() {
+		k.port = port
+	}
+	now := f.Time()
+	if last, ok := m.met[k]; ok && now-last <= int64(matchAgain/time.Second) && last-now <= int64(matchAgain/time.Second) {
+		return true
+	}
+	if len(m.met) >= maxMet {
+		clear(m.met)
+	}
+	m.met[k] = now
+	return false
+}
+
+// talks: only a TCP conversation proves that both sides exist.
+func talks(f *observe.Flow) bool {
+	return f.Proto == observe.ProtoTCP && f.Packets >= 4 && f.Bytes > 64*f.Packets && f.Action != observe.FlowReject
+}
+
+// answers guesses whether the other side began.
+func answers(f *observe.Flow) bool {
+	return f.SrcPort != 0 && f.SrcPort < 1024 && f.DstPort >= 1024 || f.HasFlags && f.Flags&(observe.FlagSYN|observe.FlagACK) == observe.FlagSYN|observe.FlagACK
+}
+
 // NewMatcher makes a matcher that hands out what it finds, with the lists that
 // say so.
 func NewMatcher(f *intel.Feeds, emit func(uint64, model.Signal, []intel.Provenance)) *Matcher {
-	return &Matcher{feeds: f, emit: emit, told: detect.NewTable[matchKey, time.Time](maxMatches)}
+	return &Matcher{feeds: f, emit: emit, told: detect.NewTable[matchKey, time.Time](maxMatches), met: map[metKey]int64{}}
 }
 
 // Process looks up everything in a batch.
@@ -155,10 +198,11 @@ func (m *Matcher) Process(b *observe.LogBatch) {
 }
 
 func host4(a *observe.Addr) uint32 {
-	if !a.Is4() {
+	v, ok := a.V4()
+	if !ok {
 		return 0
 	}
-	return binary.BigEndian.Uint32(a[12:])
+	return v
 }
 
 // flows asks for the addresses of all of them at once.
@@ -174,6 +218,9 @@ func (m *Matcher) flows(flows []observe.Flow) {
 	m.feeds.Find4(m.addrs, m.refs)
 	for i := range flows {
 		f := &flows[i]
+		if m.refs[2*i]|m.refs[2*i+1] == 0 && f.Src.Is4() && f.Dst.Is4() {
+			continue
+		}
 		for side, a := range [2]*observe.Addr{&f.Src, &f.Dst} {
 			ref := m.refs[2*i+side]
 			if ref == 0 && a.Is4() {
@@ -182,6 +229,9 @@ func (m *Matcher) flows(flows []observe.Flow) {
 			at, port := time.Unix(f.Time(), 0).UTC(), f.DstPort
 			if side == 0 {
 				port = f.SrcPort
+			}
+			if ref != 0 && m.known(f, ref, side == 0, port) {
+				continue
 			}
 			var h intel.Hit
 			var ok bool
@@ -204,12 +254,9 @@ func (m *Matcher) flow(f *observe.Flow, h intel.Hit, from bool, at time.Time) {
 	if from {
 		listed, other = f.Src.Netip(), f.Dst.Netip()
 	}
-	// Only a TCP conversation proves that both sides exist.
-	talked := f.Proto == observe.ProtoTCP && f.Packets >= 4 && f.Bytes > 64*f.Packets && f.Action != observe.FlowReject
-	s := model.Signal{Kind: "intel.address", Time: at, Spoofable: !talked, Actor: model.AddrEntity(listed), Address: listed.String(),
+	s := model.Signal{Kind: "intel.address", Time: at, Spoofable: !talks(f), Actor: model.AddrEntity(listed), Address: listed.String(),
 		Asset: model.AssetRef{Kind: "host", Name: other.String()}, Title: fmt.Sprintf("%s talks to %s", listed, other)}
-	answers := f.SrcPort != 0 && f.SrcPort < 1024 && f.DstPort >= 1024 || f.HasFlags && f.Flags&(observe.FlagSYN|observe.FlagACK) == observe.FlagSYN|observe.FlagACK
-	if from == answers { // the other side began
+	if from == answers(f) { // the other side began
 		s.Actor, s.Address = model.AddrEntity(other), other.String()
 		s.Asset.Name = listed.String()
 		s.Title = fmt.Sprintf("%s calls %s", other, listed)
