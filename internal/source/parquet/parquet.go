@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 
 	"bartizan/internal/safe"
 	"bartizan/internal/source"
@@ -60,8 +62,18 @@ func Open(in *source.Input) (*parquet.File, error) {
 	if len(f.Schema().Columns()) > MaxColumns || len(f.Metadata().RowGroups) > MaxGroups {
 		return nil, errors.New("open Parquet file: more than 1,024 columns or 65,536 row groups")
 	}
+	kinds, err := leafKinds(f)
+	if err != nil {
+		return nil, err
+	}
 	for _, g := range f.Metadata().RowGroups {
-		for _, c := range g.Columns {
+		if len(g.Columns) != len(kinds) {
+			return nil, errSchema
+		}
+		for i, c := range g.Columns {
+			if parquet.Kind(c.MetaData.Type) != kinds[i] {
+				return nil, errSchema
+			}
 			if m := c.MetaData; m.TotalUncompressedSize > MaxChunkSize || m.TotalUncompressedSize < 0 || m.TotalCompressedSize > size {
 				return nil, errors.New("open Parquet file: a column of a row group is larger than 1 GiB, or than the file")
 			}
@@ -74,20 +86,75 @@ func Open(in *source.Input) (*parquet.File, error) {
 	return f, nil
 }
 
-// Lines gives the rows of a file as JSON objects, one per line.
+var errSchema = errors.New("open Parquet file: its columns are not those of its schema")
+
+// leafKinds are the types of the columns by the schema. The library takes a
+// value of one type for one of another, without a look, where the two differ.
+func leafKinds(f *parquet.File) (out []parquet.Kind, err error) {
+	err = safe.Recover("read schema", nil, func() error {
+		for _, path := range f.Schema().Columns() {
+			leaf, ok := f.Schema().Lookup(path...)
+			if !ok || !leaf.Node.Leaf() {
+				return errSchema
+			}
+			out = append(out, leaf.Node.Type().Kind())
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Lines gives the rows of a file as JSON objects, one per line. Groups become
+// objects, what repeats becomes a list, also inside groups that repeat; values
+// that are not set are left out.
 func Lines(in *source.Input) (io.Reader, error) {
 	f, err := Open(in)
 	if err != nil {
 		return nil, err
 	}
-	return &lines{rows: parquet.NewGenericReader[any](f), buf: make([]any, 64)}, nil
+	l := &lines{groups: f.RowGroups(), root: &node{}}
+	err = safe.Recover("read schema", nil, func() error {
+		for i, path := range f.Schema().Columns() {
+			leaf, _ := f.Schema().Lookup(path...)
+			l.root.add(path, i, leaf.MaxRepetitionLevel > 0)
+		}
+		return nil
+	})
+	return l, err
+}
+
+// node is a name in a row: a group, or a column.
+type node struct {
+	name   string
+	column int // of a leaf
+	list   bool
+	inner  []*node
+}
+
+// add puts a column into the tree. The groups by which the format spells lists
+// ("Lists" in its specification) are left out.
+func (n *node) add(path []string, column int, list bool) {
+	if k := len(path); k > 2 && (path[k-2] == "list" || path[k-2] == "bag") {
+		path = path[:k-2]
+	}
+	for _, name := range path {
+		at := slices.IndexFunc(n.inner, func(x *node) bool { return x.name == name })
+		if at < 0 {
+			at = len(n.inner)
+			n.inner = append(n.inner, &node{name: name})
+		}
+		n = n.inner[at]
+	}
+	n.column, n.list = column, list
 }
 
 type lines struct {
-	rows *parquet.GenericReader[any]
-	buf  []any
-	out  bytes.Buffer
-	err  error
+	groups []parquet.RowGroup
+	rows   parquet.Rows
+	root   *node
+	buf    [64]parquet.Row
+	out    bytes.Buffer
+	err    error
 }
 
 // Read implements io.Reader.
@@ -97,56 +164,135 @@ func (l *lines) Read(p []byte) (int, error) {
 			return 0, l.err
 		}
 		l.err = safe.Recover("read parquet", nil, l.fill)
-		if l.err != nil {
-			_ = l.rows.Close() // there is nothing more to read
+		var broke *safe.PanicError
+		if errors.As(l.err, &broke) {
+			l.err = errors.New("the Parquet file is damaged in a way that no reader expects") // what it panicked with may quote it
 		}
 	}
 	return l.out.Read(p)
 }
 
 func (l *lines) fill() error {
-	clear(l.buf)
-	n, err := l.rows.Read(l.buf)
-	enc := json.NewEncoder(&l.out)
-	enc.SetEscapeHTML(false)
-	for _, row := range l.buf[:n] {
-		if e := enc.Encode(plain(row)); e != nil {
-			l.out.WriteByte('\n')
+	if l.rows == nil {
+		if len(l.groups) == 0 {
+			return io.EOF
 		}
+		l.rows, l.groups = l.groups[0].Rows(), l.groups[1:]
+	}
+	n, err := l.rows.ReadRows(l.buf[:])
+	for _, row := range l.buf[:n] {
+		if e := l.row(row); e != nil {
+			return e
+		}
+	}
+	if errors.Is(err, io.EOF) || n == 0 && err == nil {
+		err = l.rows.Close()
+		l.rows = nil
 	}
 	return err
 }
 
-// plain makes texts of bytes, and leaves out what is not set, as logs do.
-func plain(v any) any {
-	switch x := v.(type) {
-	case []byte:
-		return string(x)
-	case map[string]any:
-		for k, f := range x {
-			if f == nil {
-				delete(x, k)
+// row writes one row. Of its values each says itself what it is: by the schema
+// alone, a damaged file would have the library take numbers for addresses.
+func (l *lines) row(row parquet.Row) error {
+	columns := map[int][]parquet.Value{}
+	for _, v := range row {
+		columns[v.Column()] = append(columns[v.Column()], v)
+	}
+	object, _ := l.root.object(columns)
+	text, err := json.Marshal(object)
+	if err != nil { // a number that is none
+		text = nil
+	}
+	l.out.Write(append(text, '\n'))
+	return nil
+}
+
+// object makes what is in a group; ok is false when nothing in it is set.
+func (n *node) object(columns map[int][]parquet.Value) (out members, ok bool) {
+	for _, x := range n.inner {
+		var value any
+		if len(x.inner) > 0 {
+			inner, set := x.object(columns)
+			if !set {
 				continue
 			}
-			x[k] = plain(f)
+			value = inner
+		} else if value = leaf(columns[x.column], x.list); value == nil {
+			continue
 		}
-		// The schema of a list is a group in a group (Parquet format, "Lists").
-		if list, ok := x["list"].([]any); ok && len(x) == 1 {
-			for i := range list {
-				if e, ok := list[i].(map[string]any); ok && len(e) == 1 {
-					for _, item := range e {
-						list[i] = item
-					}
-				}
-			}
-			return list
-		}
-		return x
-	case []any:
-		for i := range x {
-			x[i] = plain(x[i])
-		}
-		return x
+		out = append(out, member{x.name, value})
 	}
-	return v
+	return out, len(out) > 0
+}
+
+// leaf is what a column has in a row: a value, a list, or nil.
+func leaf(values []parquet.Value, repeats bool) any {
+	var list []any
+	for _, v := range values {
+		if x := scalar(v); x != nil {
+			list = append(list, x)
+		}
+	}
+	switch {
+	case len(list) == 0:
+		return nil
+	case !repeats:
+		return list[0]
+	}
+	return list
+}
+
+func scalar(v parquet.Value) any {
+	switch v.Kind() {
+	case parquet.Boolean:
+		return v.Boolean()
+	case parquet.Int32:
+		return v.Int32()
+	case parquet.Int64:
+		return v.Int64()
+	case parquet.Float:
+		return finite(float64(v.Float()))
+	case parquet.Double:
+		return finite(v.Double())
+	case parquet.ByteArray, parquet.FixedLenByteArray:
+		return string(v.ByteArray())
+	}
+	return nil
+}
+
+// finite leaves out what JSON has no word for.
+func finite(x float64) any {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return nil
+	}
+	return x
+}
+
+// members are an object in the order of its file.
+type members []member
+
+type member struct {
+	name  string
+	value any
+}
+
+// MarshalJSON implements json.Marshaler.
+func (m members) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, x := range m {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		name, err := json.Marshal(x.name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(x.value)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(append(b, name...), ':'), value...)
+	}
+	return append(b, '}'), nil
 }
