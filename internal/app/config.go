@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"bartizan/internal/app/intake"
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
 	"bartizan/internal/decoy"
@@ -24,22 +25,22 @@ import (
 // Config is the whole configuration of a node. Every key has a default, so an
 // empty file, or none, is a node that observes with all decoys on.
 type Config struct {
-	Name    string                  `yaml:"name"` // of this node, as it appears in signals; default: the host name
-	Data    string                  `yaml:"data"` // the one folder everything is kept in
-	Log     LogConfig               `yaml:"log"`
-	Decoys  DecoysConfig            `yaml:"decoys"`
-	Rules   string                  `yaml:"rules"`   // folder with detection rules of your own, <folder>/<group>/*.yaml
-	Detect  map[string]conf.Raw     `yaml:"detect"`  // detector family → its options, instead of the shipped ones
-	Policy  string                  `yaml:"policy"`  // file; empty: the built-in policy, which observes
-	Protect ProtectConfig           `yaml:"protect"` // what must never be blocked
-	Enforce map[string]conf.Raw     `yaml:"enforce"` // enforcer name → its options
-	Export  map[string]ExportConfig `yaml:"export"`  // name → where events are sent to as they happen
-	Metrics string                  `yaml:"metrics"` // address of /metrics, /health and the console page; empty: none
-	API     APIConfig               `yaml:"api"`
-	Sources map[string]SourceConfig `yaml:"sources"` // name → flows or logs of real services that are read as they come
-	Sigma   string                  `yaml:"sigma"`   // folder with Sigma rules for what sources bring
-	Bus     BusConfig               `yaml:"bus"`
-	Lake    LakeConfig              `yaml:"lake"`
+	Name    string                   `yaml:"name"` // of this node, as it appears in signals; default: the host name
+	Data    string                   `yaml:"data"` // the one folder everything is kept in
+	Log     LogConfig                `yaml:"log"`
+	Decoys  DecoysConfig             `yaml:"decoys"`
+	Rules   string                   `yaml:"rules"`   // folder with detection rules of your own, <folder>/<group>/*.yaml
+	Detect  map[string]conf.Raw      `yaml:"detect"`  // detector family → its options, instead of the shipped ones
+	Policy  string                   `yaml:"policy"`  // file; empty: the built-in policy, which observes
+	Protect ProtectConfig            `yaml:"protect"` // what must never be blocked
+	Enforce map[string]conf.Raw      `yaml:"enforce"` // enforcer name → its options
+	Export  map[string]ExportConfig  `yaml:"export"`  // name → where events are sent to as they happen
+	Metrics string                   `yaml:"metrics"` // address of /metrics, /health and the console page; empty: none
+	API     APIConfig                `yaml:"api"`
+	Sources map[string]intake.Config `yaml:"sources"` // name → flows or logs of real services that are read as they come
+	Sigma   string                   `yaml:"sigma"`   // folder with Sigma rules for what sources bring
+	Bus     BusConfig                `yaml:"bus"`
+	Lake    LakeConfig               `yaml:"lake"`
 
 	tree conf.Raw // of the file, for the lines of mistakes
 }

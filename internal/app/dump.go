@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"bartizan/internal/app/intake"
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
 )
@@ -110,7 +111,7 @@ func DumpConfig(c Config) ([]byte, error) {
 	return conf.Dump(out)
 }
 
-func dumpSources(from map[string]SourceConfig, to map[string]dumpedSource) (err error) {
+func dumpSources(from map[string]intake.Config, to map[string]dumpedSource) (err error) {
 	feeds, formats := builtin.Transports(), builtin.Formats()
 	for name, s := range from {
 		d := dumpedSource{From: s.From, Format: s.Format}

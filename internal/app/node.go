@@ -17,6 +17,7 @@ import (
 
 	"bartizan/internal/api"
 	"bartizan/internal/app/hunting"
+	"bartizan/internal/app/intake"
 	"bartizan/internal/bus"
 	"bartizan/internal/decide"
 	"bartizan/internal/host"
@@ -50,7 +51,7 @@ type Node struct {
 	evidence  *bus.Blobs
 	lake      *lake.Lake     // nil: none is kept
 	hunts     *hunting.Desk  // one for the node: it answers one question at a time
-	sources   *sources       // nil: none is configured
+	sources   *intake.Intake // nil: none is configured
 	mirror    *bucket.Mirror // nil: the lake has no bucket
 	sensor    *sensor
 	around    *surroundings
@@ -141,11 +142,8 @@ func (n *Node) openStores(ctx context.Context, policy *decide.Policy) (err error
 		return err
 	}
 	n.sensor.store = store
-	if n.sources, err = newSources(ctx, &n.conf, n.bus, n.log, n.health, n.metrics, store.publish); err != nil {
+	if err := n.openSources(ctx); err != nil {
 		return err
-	}
-	if n.sources != nil {
-		n.sources.lake = n.lake
 	}
 	if n.receipts, err = openReceipts(ctx, n.bus, &n.conf); err != nil {
 		return err
@@ -224,7 +222,7 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 	}
 	if n.sources != nil {
-		n.sources.start(g)
+		n.sources.Start(g)
 	}
 	g.Go("detectors", n.sensor.tick)
 	g.Go("decoys", n.sensor.run)

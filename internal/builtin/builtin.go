@@ -46,6 +46,7 @@ import (
 	"bartizan/internal/source/transport"
 	natsfeed "bartizan/internal/source/transport/nats"
 	"bartizan/internal/source/transport/push"
+	s3feed "bartizan/internal/source/transport/s3"
 	syslogfeed "bartizan/internal/source/transport/syslog"
 	"bartizan/internal/source/transport/tail"
 	"bartizan/internal/source/transport/udp"
@@ -107,6 +108,7 @@ func Transports() plug.Table[transport.Feed] {
 		plug.Of("http", push.Default, push.New),
 		plug.Of("nats", natsfeed.Default, natsfeed.New),
 		plug.Of("udp", udp.Default, udp.New),
+		plug.Of("s3", s3feed.Default, s3feed.New),
 	)
 }
 

@@ -75,7 +75,7 @@ func Detect(ctx context.Context, q Request, found func(Detected) error) (Report,
 		return rep, err
 	}
 	rep.Sigma = loaded
-	files, err := transport.Expand(q.Inputs)
+	files, remote, err := q.expand(ctx)
 	if err != nil {
 		return rep, &UnreadError{[]error{err}}
 	}
@@ -101,7 +101,7 @@ func Detect(ctx context.Context, q Request, found func(Detected) error) (Report,
 		rep.Feeds, match = reports, NewMatcher(feeds, say)
 	}
 	for _, name = range files {
-		in := transport.Open(name, q.Stdin, format, source.Options{Input: name, Format: q.Type, Decoder: format.Decoder(), Quarantine: q.Quarantine})
+		in := q.open(name, format, remote[name])
 		err := in.Run(ctx, func(_ context.Context, b *observe.LogBatch) error {
 			engine.Process(b, take)
 			if match != nil {

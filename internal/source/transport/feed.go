@@ -21,6 +21,12 @@ type Feed interface {
 // address they write in front. What such records say never counts towards a block.
 type Forgeable interface{ Forgeable() bool }
 
+// Picky is a Feed that not every format suits.
+type Picky interface {
+	// Takes says why a format does not suit.
+	Takes(f source.Format) error
+}
+
 // Intake is what a node gives a feed.
 type Intake struct {
 	Source  string        // name of the source in the configuration; the input's name in batches

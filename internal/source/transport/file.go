@@ -94,6 +94,8 @@ func Live(name string) bool { return strings.HasPrefix(name, UDPScheme) }
 type File struct {
 	Path   string
 	Stream io.Reader // read instead of Path when set
+	// Open, when set, opens what Path names, which is no file of this machine.
+	Open func(ctx context.Context, path string) (io.ReadCloser, error)
 	// Format, when it is a source.Container, is asked first for inputs that are
 	// no text.
 	Format source.Format
@@ -109,6 +111,14 @@ func (f *File) Counts() source.Counts { return f.counts }
 // nothing in the file could be read, after everything was tried.
 func (f *File) Run(ctx context.Context, emit source.Emit) (err error) {
 	src := f.Stream
+	if src == nil && f.Open != nil {
+		body, err := f.Open(ctx, f.Path)
+		if err != nil {
+			return fmt.Errorf("open input: %w", err)
+		}
+		defer body.Close()
+		src = body
+	}
 	if src == nil {
 		file, err := os.Open(f.Path)
 		if err != nil {

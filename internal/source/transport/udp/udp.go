@@ -49,10 +49,22 @@ func New(c Config) (transport.Feed, error) {
 	return f, nil
 }
 
+// Forgeable implements transport.Forgeable: a datagram's sender is whatever the
+// sender wrote there.
+func (f *Feed) Forgeable() bool { return true }
+
+// Takes implements transport.Picky.
+func (f *Feed) Takes(format source.Format) error {
+	if _, ok := format.(source.Datagrams); !ok {
+		return errors.New("does not come in datagrams; netflow does")
+	}
+	return nil
+}
+
 // Run implements transport.Feed.
 func (f *Feed) Run(ctx context.Context, in transport.Intake) error {
-	if _, ok := in.Decoder.(source.Datagrams); !ok {
-		return errors.New("from: udp is for formats that come in datagrams: set format: netflow")
+	if err := f.Takes(in.Decoder); err != nil {
+		return fmt.Errorf("format %s %w", in.Format, err)
 	}
 	u := transport.UDP{Address: f.conf.Listen, Format: in.Decoder, Opts: in.Options(), Count: in.Count, From: f.from,
 		Listening: func(a netip.AddrPort) {

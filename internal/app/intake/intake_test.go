@@ -1,4 +1,4 @@
-package app
+package intake
 
 import (
 	"context"
@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"bartizan/internal/builtin"
 	"bartizan/internal/bus"
+	"bartizan/internal/conf"
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
 	"bartizan/internal/observe"
@@ -18,14 +20,32 @@ import (
 	"bartizan/internal/source/transport"
 )
 
-// sourcesFor builds the sources of a configuration and collects their signals.
-func sourcesFor(t *testing.T, yaml string) (*sources, *[]model.Signal) {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "c.yaml")
-	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
+// formats makes a format; auto is of the two that the tests write.
+func formats(name string, raw conf.Raw) (source.Format, error) {
+	if name != "auto" {
+		return builtin.Formats().Build(name, raw)
 	}
-	c, err := LoadConfig(file)
+	var all []source.Named
+	for _, n := range []string{"access", "syslog"} {
+		f, err := builtin.Formats().Build(n, nil)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, source.Named{Name: n, Format: f})
+	}
+	return source.NewAuto(all), nil
+}
+
+// sourcesFor builds the sources of a configuration and collects their signals.
+func sourcesFor(t *testing.T, yaml string) (*Intake, *[]model.Signal) {
+	t.Helper()
+	var c struct {
+		Sources map[string]Config `yaml:"sources"`
+	}
+	raw, err := conf.Parse("c.yaml", []byte(yaml))
+	if err == nil {
+		err = raw.Into(&c)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,8 +59,8 @@ func sourcesFor(t *testing.T, yaml string) (*sources, *[]model.Signal) {
 		}
 	})
 	var got []model.Signal
-	s, err := newSources(t.Context(), &c, b, slog.New(slog.DiscardHandler), obs.NewHealth(), obs.NewMetrics(),
-		func(_ context.Context, list []model.Signal) error { got = append(got, list...); return nil })
+	s, err := New(t.Context(), Options{Sources: c.Sources, Formats: formats, Bus: b, Log: slog.New(slog.DiscardHandler), Health: obs.NewHealth(), Metrics: obs.NewMetrics(),
+		Publish: func(_ context.Context, list []model.Signal) error { got = append(got, list...); return nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +68,7 @@ func sourcesFor(t *testing.T, yaml string) (*sources, *[]model.Signal) {
 }
 
 // read gives a text to a source as its transport would.
-func (s *sources) read(t *testing.T, name, text string) {
+func (s *Intake) read(t *testing.T, name, text string) {
 	t.Helper()
 	i := slices.IndexFunc(s.feeds, func(f feed) bool { return f.name == name })
 	f := s.feeds[i]
@@ -96,7 +116,7 @@ sources:
 func TestRecordsReadAgainCountOnce(t *testing.T) {
 	var ids []string
 	for range 2 {
-		s, got := sourcesFor(t, "sources: {web: {format: access, options: {files: [/nowhere/a.log]}}}")
+		s, got := sourcesFor(t, "sources: {web: {from: tail, format: access, options: {files: [/nowhere/a.log]}}}")
 		s.read(t, "web", attack+strings.Replace(attack, "2025", "2999", 1))
 		if len(*got) == 0 {
 			t.Fatal("no signal")
