@@ -216,7 +216,7 @@ func ipBytes(n, packets uint64) uint64 {
 // zeek takes records of Zeek's logs as JSON (docs.zeek.org, "Zeek log formats").
 func zeek(d *observe.Document, b *observe.LogBatch) bool {
 	v := d.JSON()
-	if isText(v, "query") && v.Exists("trans_id") {
+	if v.Exists("trans_id") && (isText(v, "query") || isText(v, "src") || isText(v, "id.orig_h")) { // an answer may lack its question
 		zeekQuery(d, b)
 		return true
 	}

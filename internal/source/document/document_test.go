@@ -38,7 +38,7 @@ func TestSuites(t *testing.T) {
 		"winevent": {WinEvent(), []string{sysmon, `{"winlog":{"event_id":1}}`, `{"EventID":4625,"Channel":"Security","TargetUserName":"x"}`},
 			append(text, trail, conn, eveFlow, resolve)},
 		"eve":     {EVE(), []string{eveFlow, `{"timestamp":"x","event_type":"dns","dns":{}}`, `{"timestamp":"x","event_type":"flow"}`}, append(text, trail, conn, sysmon, resolve)},
-		"zeek":    {Zeek(), []string{conn, `{"ts":1.5,"uid":"C","query":"x"}`, `{"ts":"2026-01-02T03:04:05Z","note":"Scan::x"}`}, append(text, trail, sysmon, eveFlow, resolve)},
+		"zeek":    {Zeek(), []string{conn, `{"ts":1.5,"src":"10.0.0.9","trans_id":7,"rcode_name":"NXDOMAIN"}`, `{"ts":1.5,"uid":"C","query":"x"}`, `{"ts":"2026-01-02T03:04:05Z","note":"Scan::x"}`}, append(text, trail, sysmon, eveFlow, resolve)},
 		"route53": {Route53(), []string{resolve, resolve, resolve}, append(text, trail, sysmon, eveFlow, conn)},
 		"json":    {JSON(), []string{trail, "{}", ` {"a":{"b":[1]}}`}, text},
 	} {
