@@ -23,6 +23,7 @@ import (
 func detectCmd(g *global) *cobra.Command {
 	q := app.DetectRequest{}
 	failOn, quarantine, options := "", "", ""
+	decisions, policy := false, ""
 	cmd := &cobra.Command{
 		Use: "detect FILE…|DIR|-|udp://HOST:PORT", Short: "Find attackers in flow logs and logs", Args: cobra.MinimumNArgs(1),
 		Long: "Reads flow logs and logs (plain or gzip, folders, - for standard input) through the detectors and prints one signal\n" +
@@ -49,6 +50,13 @@ func detectCmd(g *global) *cobra.Command {
 					q.Type = "json"
 				}
 			}
+			if decisions {
+				if q.Policy, err = app.DecidePolicy(policy); err != nil {
+					return usage(fmt.Errorf("--policy: %w", err))
+				}
+			} else if policy != "" {
+				return usage(errors.New("--policy is for --decisions"))
+			}
 			q.Inputs, q.Stdin = args, g.env.Stdin
 			if quarantine != "" {
 				f, err := os.OpenFile(quarantine, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -68,6 +76,8 @@ func detectCmd(g *global) *cobra.Command {
 	f.StringVar(&options, "map", "", "YAML file with options of the format: for type json, where in a record what stands (fields)")
 	f.StringArrayVar(&q.Intel, "intel", nil, "file with indicators (text, CSV, JSON, MISP, STIX 2.1; also gzip), repeatable; FILE@0.6 says how far it is believed (0.75)")
 	f.StringArrayVar(&q.Allow, "allow", nil, "file with addresses, prefixes and domains that no list may hit, repeatable")
+	f.BoolVar(&decisions, "decisions", false, "print what the policy makes of the signals instead of the signals")
+	f.StringVar(&policy, "policy", "", "policy for --decisions (default: the shipped one)")
 	f.StringVar(&failOn, "fail-on", "medium", "severity from which on a signal makes the exit code 1: info, low, medium, high, critical")
 	f.StringVar(&quarantine, "quarantine", "", "file that samples of malformed records are appended to, with their line numbers")
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(app.DetectTypes(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
@@ -95,8 +105,12 @@ func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.S
 	p := detectPrinter{format: g.format, out: out}
 	worst := false
 	start := time.Now()
+	q.Decided = p.printDecision
 	rep, err := app.Detect(cmd.Context(), q, func(d app.Detected) error {
 		worst = worst || d.Signal.Severity >= least
+		if q.Policy != nil {
+			return nil
+		}
 		err := p.print(d)
 		if err == nil && transport.Live(d.File) {
 			err = out.Flush()
@@ -119,6 +133,12 @@ func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.S
 		note += fmt.Sprintf("; %d Sigma rules", s.Rules)
 		if n := len(s.Problems); n > 0 {
 			note += fmt.Sprintf(", %d not loaded (bartizan rules check %s says why)", n, oneLine(q.Rules, 80))
+		}
+	}
+	if q.Policy != nil {
+		note += fmt.Sprintf("; %d decisions", rep.Decisions)
+		for _, why := range rep.Undecided {
+			note += "; not decided: " + oneLine(why, 120)
 		}
 	}
 	for _, f := range rep.Feeds {
@@ -192,23 +212,65 @@ type detectPrinter struct {
 
 func (p *detectPrinter) print(d app.Detected) error {
 	l := lineOf(d)
-	p.n++
-	switch p.format {
-	case "jsonl":
-		return json.NewEncoder(p.out).Encode(l)
-	case "json":
-		sep := ",\n "
-		if p.n == 1 {
-			sep = "[\n "
-		}
-		text, err := json.Marshal(l)
-		if err == nil {
-			_, err = fmt.Fprint(p.out, sep, string(text))
-		}
-		return err
+	if p.format == "json" || p.format == "jsonl" {
+		return p.object(l)
 	}
 	_, err := fmt.Fprintf(p.out, "%s  %-8s  %-24s  %s  %s  (%s, record %d)\n", l.Time.Local().Format(time.DateTime), l.Severity, l.Rule,
 		oneLine(l.Actor.Value(), 60), oneLine(l.Title, 120), oneLine(l.File, 120), l.Record)
+	return err
+}
+
+// object prints a line of jsonl, or an element of the array of json.
+func (p *detectPrinter) object(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	p.n++
+	switch {
+	case p.format == "jsonl":
+		_, err = fmt.Fprintf(p.out, "%s\n", text)
+	case p.n == 1:
+		_, err = fmt.Fprintf(p.out, "[\n %s", text)
+	default:
+		_, err = fmt.Fprintf(p.out, ",\n %s", text)
+	}
+	return err
+}
+
+// decisionLine is one decision as detect prints it.
+type decisionLine struct {
+	ID      string          `json:"id"`
+	Time    time.Time       `json:"time"`
+	Action  model.Action    `json:"action"`
+	Target  model.Entity    `json:"target"`
+	State   model.State     `json:"state"` // held, or active: what a node would enforce, or record where it only observes
+	DryRun  bool            `json:"dry_run"`
+	Policy  string          `json:"policy"`
+	Reason  string          `json:"reason"`
+	Held    string          `json:"held,omitempty"`
+	Until   time.Time       `json:"until"`
+	Because decisionBecause `json:"because"`
+}
+
+type decisionBecause struct {
+	Confidence float64              `json:"confidence"`
+	Classes    []model.Class        `json:"classes"`
+	Seen       time.Time            `json:"seen,omitzero"`
+	Signals    []app.DecisionReason `json:"signals"`
+}
+
+func (p *detectPrinter) printDecision(d app.Decided) error {
+	l := decisionLine{ID: d.ID.String(), Time: d.From, Action: d.Action, Target: d.Target, State: d.State, DryRun: d.DryRun, Policy: d.Policy, Reason: d.Reason, Held: d.Held, Until: d.Until,
+		Because: decisionBecause{Confidence: d.Because.Confidence, Classes: d.Because.Classes, Seen: d.Because.Seen, Signals: d.Reasons}}
+	if p.format == "json" || p.format == "jsonl" {
+		return p.object(l)
+	}
+	why := l.Reason
+	if len(d.Reasons) > 0 {
+		why = d.Reasons[0].Title
+	}
+	_, err := fmt.Fprintf(p.out, "%s  %-8s  %-8s  %s  %s  (%s)\n", l.Time.Local().Format(time.DateTime), l.Action, l.State, oneLine(l.Target.Value(), 60), oneLine(why, 140), l.Policy)
 	return err
 }
 

@@ -12,10 +12,10 @@ import (
 
 func TestShippedPolicy(t *testing.T) {
 	p := DefaultPolicy()
-	if p.Mode != ModeObserve || len(p.Rules) != 2 {
+	if p.Mode != ModeObserve || len(p.Rules) != 3 || p.Rules[0].Action != model.Isolate {
 		t.Fatalf("%+v", p)
 	}
-	b := p.Rules[0]
+	b := p.Rules[1]
 	if b.Action != model.Block || b.MinConfidence != 0.95 || b.MinClasses != 2 || b.Grow != 2 || b.For.Minutes() != 10 || b.Max.Hours() != 24 {
 		t.Fatalf("%+v", b)
 	}

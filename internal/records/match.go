@@ -260,7 +260,7 @@ func (m *Matcher) flow(f *observe.Flow, h intel.Hit, from bool, at time.Time) {
 		s.Actor, s.Address = model.AddrEntity(other), other.String()
 		s.Asset.Name = listed.String()
 		s.Title = fmt.Sprintf("%s calls %s", other, listed)
-		s.Severity = model.High
+		s.Kind, s.Severity = "intel.call", model.High
 	} else if s.Severity = model.Medium; s.Spoofable {
 		s.Severity = model.Low // whoever is reachable is knocked at by listed hosts all day
 	}
@@ -272,7 +272,8 @@ func (m *Matcher) flow(f *observe.Flow, h intel.Hit, from bool, at time.Time) {
 func (m *Matcher) query(q *observe.Query) {
 	at := time.Unix(max(q.Time, 0), 0).UTC()
 	who := q.Client.Netip()
-	s := model.Signal{Kind: "intel.domain", Time: at, Spoofable: q.Spoofable, Actor: model.AddrEntity(who), Address: who.String(), Severity: model.High,
+	// One's own network vouches for a host whose questions are answered.
+	s := model.Signal{Kind: "intel.domain", Time: at, Spoofable: q.Spoofable && !(who.IsPrivate() && q.RCode != ""), Actor: model.AddrEntity(who), Address: who.String(), Severity: model.High,
 		Asset: model.AssetRef{Kind: "domain", Name: detect.Clean(q.Name, 128)}, Title: detect.Clean(fmt.Sprintf("%s looks up %s", who, q.Name), 200),
 		Evidence: []model.Evidence{{Time: at, What: "query", Excerpt: detect.Clean(fmt.Sprintf("%s asked for %s %s: %s", who, q.Type, q.Name, q.RCode), model.MaxExcerpt)}}}
 	if h, ok := m.feeds.Domain(q.Name, at); ok {
@@ -434,7 +435,7 @@ func techniquesOfHit(kind string, severity model.Severity) []string {
 		return []string{"T1078.004"}
 	case kind == "intel.url":
 		return []string{"T1105"}
-	case severity == model.High:
+	case kind == "intel.call", severity == model.High:
 		return []string{"T1071"}
 	}
 	return []string{"T1595"}

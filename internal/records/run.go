@@ -12,6 +12,7 @@ import (
 
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
+	"bartizan/internal/decide"
 	"bartizan/internal/detect"
 	"bartizan/internal/detect/sigma"
 	"bartizan/internal/intel"
@@ -35,7 +36,9 @@ type Request struct {
 	Own        []string            // prefixes of the internal networks; empty: the private ranges
 	Intel      []string            // files with lists of indicators, each optionally with @0.6 behind
 	Allow      []string            // files with what no list may hit
-	Quarantine io.Writer           // gets malformed records; nil: none
+	Policy     *decide.Policy      // decides from the signals; nil: nothing is decided
+	Decided    func(Decision) error
+	Quarantine io.Writer // gets malformed records; nil: none
 }
 
 // Detected is a signal with the record that completed it.
@@ -52,9 +55,12 @@ type Report struct {
 	Counts  source.Counts
 	Signals int
 	Alerts  int // signals of medium severity or above
-	Panics  map[string]uint64
-	Sigma   *sigma.Report        // what was loaded of a folder of Sigma rules
-	Feeds   []FeedReport // what was loaded of lists
+	// Decisions counts what was decided, Undecided says what could not be and why.
+	Decisions int
+	Undecided []string
+	Panics    map[string]uint64
+	Sigma     *sigma.Report // what was loaded of a folder of Sigma rules
+	Feeds     []FeedReport  // what was loaded of lists
 }
 
 // Types lists the formats that Detect takes.
@@ -64,8 +70,7 @@ func Types() []string { return append(builtin.Formats().Names(), AutoFormat) }
 // signals as they come; the memory of the detectors spans inputs. An input that
 // cannot be read does not keep the others from being read: their errors are
 // returned together, at the end. An error of found ends the run.
-func Detect(ctx context.Context, q Request, found func(Detected) error) (Report, error) {
-	var rep Report
+func Detect(ctx context.Context, q Request, found func(Detected) error) (rep Report, err error) {
 	format, err := Format(q.Type, q.Format)
 	if err != nil {
 		return rep, err
@@ -80,54 +85,50 @@ func Detect(ctx context.Context, q Request, found func(Detected) error) (Report,
 		return rep, &UnreadError{[]error{err}}
 	}
 	var failed []error
-	var stop error
-	name := ""
-	say := func(record uint64, s model.Signal, lists []intel.Provenance) {
-		rep.Signals++
-		if s.Severity >= model.Medium {
-			rep.Alerts++
+	to := &sink{q: &q, rep: &rep, found: found}
+	if q.Policy != nil {
+		if to.decider, err = NewDecider(q.Policy, q.Own); err != nil {
+			return rep, err
 		}
-		if stop == nil {
-			stop = found(Detected{File: name, Record: record, Signal: s, Lists: lists})
-		}
+		defer func() { rep.Undecided = to.decider.Errors() }()
 	}
-	take := func(record uint64, s model.Signal) { say(record, s, nil) }
 	var match *Matcher
 	if len(q.Intel) > 0 {
 		feeds, reports, err := LoadFeeds(q.Intel, q.Allow)
 		if err != nil {
 			return rep, err
 		}
-		rep.Feeds, match = reports, NewMatcher(feeds, say)
+		rep.Feeds, match = reports, NewMatcher(feeds, to.say)
 	}
-	for _, name = range files {
+	for _, name := range files {
+		to.file = name
 		in := q.open(name, format, remote[name])
 		err := in.Run(ctx, func(_ context.Context, b *observe.LogBatch) error {
-			engine.Process(b, take)
+			engine.Process(b, to.take)
 			if match != nil {
 				match.Process(b)
 			}
-			return stop
+			return to.stop
 		})
-		engine.Settle(take)
+		engine.Settle(to.take)
 		rep.Inputs++
 		rep.Counts.Add(in.Counts())
 		switch {
-		case stop != nil:
-			return rep, stop
+		case to.stop != nil:
+			return rep, to.stop
 		case transport.Live(name) && errors.Is(err, context.Canceled):
-			engine.Flush(take)
+			engine.Flush(to.take)
 			rep.Panics = engine.Panics()
-			return rep, stop // what listens is ended so
+			return rep, to.stop // what listens is ended so
 		case ctx.Err() != nil:
 			return rep, ctx.Err()
 		case err != nil:
 			failed = append(failed, err)
 		}
 	}
-	engine.Flush(take)
-	if stop != nil {
-		return rep, stop
+	engine.Flush(to.take)
+	if to.stop != nil {
+		return rep, to.stop
 	}
 	rep.Panics = engine.Panics()
 	if match != nil && match.Wrong() > 0 {
@@ -137,6 +138,38 @@ func Detect(ctx context.Context, q Request, found func(Detected) error) (Report,
 		return rep, &UnreadError{failed}
 	}
 	return rep, nil
+}
+
+// sink takes what is concluded: counts it, hands it on, decides from it.
+type sink struct {
+	q       *Request
+	rep     *Report
+	found   func(Detected) error
+	decider *Decider // nil: nothing is decided
+	file    string
+	stop    error // of found or Request.Decided
+}
+
+func (k *sink) take(record uint64, s model.Signal) { k.say(record, s, nil) }
+
+func (k *sink) say(record uint64, s model.Signal, lists []intel.Provenance) {
+	k.rep.Signals++
+	if s.Severity >= model.Medium {
+		k.rep.Alerts++
+	}
+	one := Detected{File: k.file, Record: record, Signal: s, Lists: lists}
+	if k.stop == nil {
+		k.stop = k.found(one)
+	}
+	if k.decider == nil {
+		return
+	}
+	k.decider.Add(one, func(x Decision) {
+		k.rep.Decisions++
+		if k.stop == nil {
+			k.stop = k.q.Decided(x)
+		}
+	})
 }
 
 // UnreadError says which inputs could not be read as a whole.

@@ -72,7 +72,9 @@ func (d *names) say(q *observe.Query, kind string, class model.Class, tech []str
 	who := q.Client.Netip()
 	d.sig = model.Signal{
 		Kind: kind, Class: class, Rule: kind, Time: at, Actor: model.AddrEntity(who), Address: who.String(),
-		Asset: model.AssetRef{Kind: "domain", Name: detect.Clean(zoneName, 128)}, Severity: model.Medium, Techniques: tech, Count: 1, Spoofable: q.Spoofable,
+		Asset: model.AssetRef{Kind: "domain", Name: detect.Clean(zoneName, 128)}, Severity: model.Medium, Techniques: tech, Count: 1,
+		// One's own network vouches for a host whose questions are answered.
+		Spoofable: q.Spoofable && !(who.IsPrivate() && q.RCode != ""),
 		Evidence: []model.Evidence{{Time: at, What: "query", Excerpt: detect.Clean(fmt.Sprintf("%s asked %s for %s %s: %s, %d answers",
 			netip.AddrPortFrom(who, q.ClientPort), server(q), q.Type, q.Name, q.RCode, len(q.Answers)), model.MaxExcerpt)}},
 	}

@@ -410,8 +410,9 @@ func (d *scans) say(f *observe.Flow, s *suspect, n int, kind, title string, emit
 		Time: time.Unix(max(f.Time(), s.last), 0).UTC(), Actor: model.AddrEntity(src), Address: src.String(),
 		Asset:      model.AssetRef{Kind: "host", Name: f.Dst.Netip().String()},
 		Confidence: 0.95, Severity: model.Medium, Techniques: tech, Count: n,
-		// A record of a flow does not prove who sent its packets.
-		Spoofable: true,
+		// A record of a flow does not prove who sent its packets; of a host of
+		// one's own network, the network itself vouches for the address.
+		Spoofable: !internal(src),
 		Evidence: []model.Evidence{{Time: time.Unix(f.Time(), 0).UTC(), What: "flow",
 			Excerpt: fmt.Sprintf("%s -> %s protocol %d, %d packets, %d bytes; %d targets in %s", netip.AddrPortFrom(src, f.SrcPort),
 				netip.AddrPortFrom(f.Dst.Netip(), f.DstPort), f.Proto, f.Packets, f.Bytes, n, took)}},

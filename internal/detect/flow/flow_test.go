@@ -59,7 +59,7 @@ func told(d detect.FlowDetector, flows []observe.Flow) []string {
 			}
 			return
 		}
-		if s.Actor != model.AddrEntity(f.Src.Netip()) || !s.Spoofable || len(s.Techniques) == 0 {
+		if s.Actor != model.AddrEntity(f.Src.Netip()) || s.Spoofable == internal(f.Src.Netip()) && s.Rule != "flow.fanout" || len(s.Techniques) == 0 {
 			out = append(out, fmt.Sprintf("bad signal %+v", s))
 		}
 		out = append(out, s.Rule+" "+s.Actor.Value())
