@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -120,8 +119,7 @@ func runDecoys(ctx context.Context, s setup, files []*os.File, conn net.Conn, pa
 		}
 		g.Go("decoy "+in.Name+" "+l.Addr().String(), func(ctx context.Context) error { return runner.Serve(ctx, in, l) })
 	}
-	debug.FreeOSMemory() // what building the services left over
-	_ = pages.Drop()     // what only starting needed of the program itself
+	g.Go("memory", func(ctx context.Context) error { return pages.GiveBack(ctx, func(error) {}) })
 	err = g.Wait(ctx, 5*time.Second)
 	if errors.Is(err, errNodeGone) {
 		return nil

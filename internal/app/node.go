@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -235,11 +233,12 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go("metrics", func(ctx context.Context) error { return api.ServePublic(ctx, n.public, node) })
 	}
 	n.greet()
-	debug.FreeOSMemory() // what folding and compiling left over; an idle node should be small
+	larger := func(err error) { n.log.Debug("the node takes more memory than it needs", "error", err) }
 	pages, err := host.FindProgramPages()
-	if err = errors.Join(err, pages.Drop()); err != nil {
-		n.log.Debug("the node takes more memory than it needs", "error", err)
+	if err != nil {
+		larger(err)
 	}
+	g.Go("memory", func(ctx context.Context) error { return pages.GiveBack(ctx, larger) })
 	return g.Wait(ctx, 20*time.Second)
 }
 

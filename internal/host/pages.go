@@ -2,9 +2,12 @@ package host
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,4 +73,23 @@ func pureMapping(line, program string) (from, to uintptr, err error) {
 		return 0, 0, fmt.Errorf("read mapping %q: %w", f[0], err)
 	}
 	return from, to, nil
+}
+
+// GiveBack returns what only starting needed, of the program and of the heap: at
+// once, and again when everything has started. It ends with ctx. failed is told
+// what did not work; then the process is larger, and that is all.
+func (p ProgramPages) GiveBack(ctx context.Context, failed func(error)) error {
+	for _, after := range []time.Duration{0, 3 * time.Second} {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(after):
+		}
+		debug.FreeOSMemory()
+		if err := p.Drop(); err != nil {
+			failed(err)
+		}
+	}
+	<-ctx.Done()
+	return nil
 }
