@@ -1,0 +1,321 @@
+// Command flows measures `bartizan detect` on VPC flow logs next to DuckDB.
+//
+//	go run ./bench/flows
+//
+// A seeded generator writes five million records. DuckDB's npm package (one
+// thread; installed into .cache, pinned by npm/package-lock.json) is asked for
+// every source with more than 100 distinct pairs of host and port. Bartizan
+// answers the same with the facts flow.fanout, and does all else that `detect`
+// does: both ends of each record looked up in a million prefixes, scans and the
+// other flow detectors, signals as JSON. Both read the same file and take turns;
+// compared is user and system CPU time of the whole process without what it
+// takes for an empty file (starting, loading the prefixes), the median of the
+// rounds. It exits with 1 when a goal is missed.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Goals of the design.
+const (
+	goalText = 2.0
+	goalGzip = 1.4
+	goalSet  = 0.99    // precision and recall of the sources
+	goalRSS  = 1.0 / 3 // of DuckDB's
+	goalTwo  = 1.25    // wall time of one core, to that of two
+	fanOut   = 100
+)
+
+func main() {
+	records := flag.Int("records", 5_000_000, "flow records")
+	prefix := flag.Int("prefixes", 1_000_000, "prefixes that both ends are looked up in; 0: none")
+	rounds := flag.Int("rounds", 3, "rounds, at least 3")
+	dir := flag.String("dir", ".cache/bench/flows", "folder for the files and DuckDB, kept for the next time")
+	bin := flag.String("bin", "", "program to measure; empty: built here, without C")
+	flag.Parse()
+	b := &bench{dir: *dir, bin: *bin, rounds: max(*rounds, 3)}
+	if err := b.run(*records, *prefix); err != nil {
+		fmt.Fprintln(os.Stderr, "bench/flows:", err)
+		os.Exit(1)
+	}
+}
+
+type bench struct {
+	dir, bin, script string
+	rounds           int
+	lists            []string // --intel and its file
+	empty            string   // a file with a header line and one record
+}
+
+// usage is what a process took.
+type usage struct {
+	cpu  time.Duration
+	wall time.Duration
+	rss  int64 // bytes at most
+	out  []byte
+}
+
+func measure(cmd *exec.Cmd) (usage, error) {
+	start := time.Now()
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 && len(out) > 0 {
+		err = nil // found something
+	}
+	if err != nil {
+		text := ""
+		if exit != nil {
+			text = string(exit.Stderr)
+		}
+		return usage{}, fmt.Errorf("%s: %w: %s", cmd.Path, err, text)
+	}
+	st := cmd.ProcessState
+	u := usage{cpu: st.UserTime() + st.SystemTime(), wall: time.Since(start), out: out}
+	if r, ok := st.SysUsage().(*syscall.Rusage); ok {
+		u.rss = r.Maxrss << 10
+	}
+	return u, nil
+}
+
+func (b *bench) duck(file string) (usage, error) {
+	cmd := exec.Command("node", b.script, file, "1")
+	cmd.Dir = filepath.Join(b.dir, "npm")
+	return measure(cmd)
+}
+
+func (b *bench) ours(file string, cores int) (usage, error) {
+	cmd := exec.Command(b.bin, append([]string{"detect", "--type", "vpcflow", "--format", "jsonl", file}, b.lists...)...)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", cores))
+	return measure(cmd)
+}
+
+func (b *bench) run(records, prefix int) error {
+	known, text, err := b.prepare(records, prefix)
+	if err != nil {
+		return err
+	}
+	missed := 0
+	for _, part := range []struct {
+		name string
+		file string
+		goal float64
+	}{{"text", text, goalText}, {"gzip", text + ".gz", goalGzip}} {
+		n, err := b.compare(part.name, part.file, part.goal, known)
+		if err != nil {
+			return err
+		}
+		missed += n
+	}
+	n, err := b.twoCores(text)
+	if missed += n; err != nil {
+		return err
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d goals missed", missed)
+	}
+	return nil
+}
+
+// prepare makes what is not there yet.
+func (b *bench) prepare(records, prefix int) (truth, string, error) {
+	var t truth
+	var err error
+	if b.dir, err = filepath.Abs(b.dir); err != nil {
+		return t, "", err
+	}
+	if b.script, err = filepath.Abs("bench/flows/duckdb.mjs"); err != nil {
+		return t, "", err
+	}
+	npm := filepath.Join(b.dir, "npm")
+	if err := os.MkdirAll(npm, 0o755); err != nil {
+		return t, "", err
+	}
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		data, err := os.ReadFile(filepath.Join("bench/flows/npm", name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(npm, name), data, 0o644)
+		}
+		if err != nil {
+			return t, "", err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(npm, "node_modules/.package-lock.json")); err != nil {
+		if err := quietly(npm, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
+			return t, "", err
+		}
+	}
+	if b.bin == "" {
+		b.bin = filepath.Join(b.dir, "bartizan")
+		if err := quietly(".", "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", b.bin, "./cmd/bartizan"); err != nil {
+			return t, "", err
+		}
+	}
+	text := filepath.Join(b.dir, fmt.Sprintf("flows-%d.log", records))
+	if t, err = generate(text, records, 1); err != nil {
+		return t, "", err
+	}
+	if err := quietly(b.dir, "gzip", "-6", "-k", "-f", text); err != nil {
+		return t, "", err
+	}
+	if prefix > 0 {
+		list := filepath.Join(b.dir, fmt.Sprintf("prefixes-%d.txt", prefix))
+		b.lists = []string{"--intel", list}
+		if err := prefixes(list, prefix, 1); err != nil {
+			return t, "", err
+		}
+	}
+	b.empty = filepath.Join(b.dir, "one.log")
+	if _, err := generate(b.empty, 1, 1); err != nil {
+		return t, "", err
+	}
+	fmt.Printf("%d records of %d sources, %d of them scanners beyond %d hosts or ports; %d prefixes\n", t.records, t.sources, len(t.scanners), fanOut, prefix)
+	return t, text, nil
+}
+
+func quietly(dir, name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+func median[T time.Duration | int64](list []T) T {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+func (b *bench) compare(name, file string, goal float64, known truth) (missed int, err error) {
+	var mine, theirs, startMine, startTheirs []time.Duration
+	var rssMine, rssTheirs []int64
+	for i := range b.rounds {
+		d, err := b.duck(file)
+		if err != nil {
+			return 0, err
+		}
+		o, err := b.ours(file, 1)
+		if err != nil {
+			return 0, err
+		}
+		ds, err := b.duck(b.empty)
+		if err != nil {
+			return 0, err
+		}
+		os, err := b.ours(b.empty, 1)
+		if err != nil {
+			return 0, err
+		}
+		mine, theirs, startMine, startTheirs = append(mine, o.cpu), append(theirs, d.cpu), append(startMine, os.cpu), append(startTheirs, ds.cpu)
+		rssMine, rssTheirs = append(rssMine, o.rss), append(rssTheirs, d.rss)
+		if i > 0 {
+			continue
+		}
+		n, err := sets(d.out, o.out, known)
+		if missed += n; err != nil {
+			return 0, err
+		}
+	}
+	spread := float64(slices.Max(theirs)) / float64(slices.Min(theirs))
+	m, t := (median(mine) - median(startMine)).Seconds(), (median(theirs) - median(startTheirs)).Seconds()
+	rate := func(s float64) float64 { return float64(known.records) / s / 1e6 }
+	fmt.Printf("%s: bartizan %.2f CPU-s (start %.2f) = %.2f M records/s; DuckDB %.2f CPU-s (start %.2f, spread %.2f) = %.2f M records/s; medians of %d alternating rounds\n",
+		name, m, median(startMine).Seconds(), rate(m), t, median(startTheirs).Seconds(), spread, rate(t), b.rounds)
+	missed += verdict(name+", records per CPU-second, to DuckDB", t/m, goal, true)
+	rm, rt := float64(median(rssMine)), float64(median(rssTheirs))
+	missed += verdict(fmt.Sprintf("%s, RSS, to DuckDB (%.0f of %.0f MB)", name, rm/1e6, rt/1e6), rm/rt, goalRSS, false)
+	return missed, nil
+}
+
+// twoCores compares wall time.
+func (b *bench) twoCores(file string) (missed int, err error) {
+	var one, two, none []time.Duration
+	for range b.rounds {
+		for cores, into := range map[int]*[]time.Duration{1: &one, 2: &two} {
+			u, err := b.ours(file, cores)
+			if err != nil {
+				return 0, err
+			}
+			*into = append(*into, u.wall)
+		}
+		u, err := b.ours(b.empty, 2)
+		if err != nil {
+			return 0, err
+		}
+		none = append(none, u.wall)
+	}
+	start := median(none)
+	return verdict("text, two cores to one, wall", (median(one)-start).Seconds()/(median(two)-start).Seconds(), goalTwo, true), nil
+}
+
+// sets compares DuckDB's answer with the facts, and the alerts with the truth.
+func sets(theirs, mine []byte, known truth) (missed int, err error) {
+	var exact []string
+	if err := json.Unmarshal(theirs, &exact); err != nil {
+		return 0, fmt.Errorf("answer of DuckDB: %w", err)
+	}
+	facts, alerts := map[string]bool{}, map[string]bool{}
+	for line := range strings.Lines(string(mine)) {
+		var s struct {
+			Rule, Severity, Address string
+		}
+		if err := json.Unmarshal([]byte(line), &s); err != nil {
+			return 0, fmt.Errorf("signal %.100q: %w", line, err)
+		}
+		switch {
+		case s.Rule == "flow.fanout":
+			facts[s.Address] = true
+		case strings.HasPrefix(s.Rule, "scan."):
+			alerts[s.Address] = true
+		}
+	}
+	both := 0
+	for _, a := range exact {
+		if facts[a] {
+			both++
+		}
+	}
+	if len(exact) == 0 || len(facts) == 0 {
+		return 0, fmt.Errorf("%d sources by SQL, %d by bartizan: nothing to compare", len(exact), len(facts))
+	}
+	missed += verdict(fmt.Sprintf("sources of the exact SQL that are found (%d)", len(exact)), float64(both)/float64(len(exact)), goalSet, true)
+	missed += verdict(fmt.Sprintf("sources found that the exact SQL has (%d)", len(facts)), float64(both)/float64(len(facts)), goalSet, true)
+	hit := 0
+	for a := range known.scanners {
+		if alerts[a] {
+			hit++
+		}
+	}
+	missed += verdict(fmt.Sprintf("scanners beyond %d hosts or ports with an alert (%d)", fanOut, len(known.scanners)), float64(hit)/float64(len(known.scanners)), goalSet, true)
+	wrong := 0
+	for a := range alerts {
+		if !known.failing[a] {
+			wrong++
+		}
+	}
+	return missed + verdict(fmt.Sprintf("scan alerts about a scanner (%d)", len(alerts)), 1-float64(wrong)/float64(max(len(alerts), 1)), goalSet, true), nil
+}
+
+func verdict(name string, got, goal float64, least bool) int {
+	word, ok := "at most", got <= goal
+	if least {
+		word, ok = "at least", got >= goal
+	}
+	if ok {
+		fmt.Printf("%-62s %6.3f, %s %.2f: reached\n", name, got, word, goal)
+		return 0
+	}
+	fmt.Printf("%-62s %6.3f, %s %.2f: MISSED\n", name, got, word, goal)
+	return 1
+}
