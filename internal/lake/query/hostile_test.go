@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bartizan/internal/lake"
 )
 
 // leastRefused is how many statements the test of refusals must make.
@@ -92,6 +94,21 @@ func TestNothingLeaks(t *testing.T) {
 }
 
 // TestContained: what takes too much ends with a clear word, and the lake is as before.
+// TestFetchingTakesTime: what brings the files there has the time of the hunt and no more.
+func TestFetchingTakesTime(t *testing.T) {
+	l := newLake(t)
+	l.write("http", "2026-11-20", 7, "a.parquet", httpRows("2026-11-20", 7, 5))
+	e := l.engine()
+	e.Select = func(ctx context.Context, _ lake.Filter) ([]lake.File, []lake.NotLookedAt, error) {
+		<-ctx.Done()
+		return nil, nil, ctx.Err()
+	}
+	_, err := e.Run(t.Context(), Request{SQL: "SELECT count(*) FROM http", Limits: Limits{Time: time.Second}})
+	if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), "no answer after 1s") {
+		t.Fatal(err)
+	}
+}
+
 func TestContained(t *testing.T) {
 	l := newLake(t)
 	l.write("http", "2026-11-20", 7, "a.parquet", httpRows("2026-11-20", 7, 5))

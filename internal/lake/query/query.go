@@ -177,7 +177,7 @@ func (e *Engine) settle(ctx context.Context, want []*view, r Range, o order) (*R
 			return nil, fmt.Errorf("hunt: %w", err)
 		}
 		var skipped []Skipped
-		res, err := e.ask(ctx, o, func(need wanted) (files map[string][]string, err error) {
+		res, err := e.ask(ctx, o, func(ctx context.Context, need wanted) (files map[string][]string, err error) {
 			files, skipped, err = e.choose(ctx, want, r, need)
 			return files, err
 		})
@@ -208,8 +208,8 @@ func checkRequest(req *Request) error {
 }
 
 // ask runs the engine's process for one order and collects what it answers. choose is called for the files once the
-// engine knows which times the statement is about.
-func (e *Engine) ask(ctx context.Context, o order, choose func(wanted) (map[string][]string, error)) (*Result, error) {
+// engine knows which times the statement is about; what it fetches counts into the order's time.
+func (e *Engine) ask(ctx context.Context, o order, choose func(context.Context, wanted) (map[string][]string, error)) (*Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Limits.Time)
 	defer cancel()
 	child, err := jail.StartReader(ctx, jail.ReaderSpec{Args: []string{ChildVerb}, Owner: o.Lake, Stderr: e.Stderr})
@@ -226,7 +226,7 @@ func (e *Engine) ask(ctx context.Context, o order, choose func(wanted) (map[stri
 		told <- errors.Join(err, child.In.Close())
 	}()
 	res, rerr := collect(child.Out, o.Limits, func(w wanted) error {
-		files, err := choose(w)
+		files, err := choose(ctx, w)
 		if err == nil {
 			supplies <- supply{files}
 		}
