@@ -240,6 +240,9 @@ func isIP(v string) bool {
 	if _, err := netip.ParseAddr(v); err == nil {
 		return true
 	}
+	if _, err := netip.ParseAddrPort(v); err == nil {
+		return true
+	}
 	_, err := netip.ParsePrefix(v)
 	return err == nil
 }
