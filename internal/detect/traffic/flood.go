@@ -101,16 +101,21 @@ func (d *traffic) target(f *observe.Flow) *target {
 		*t = target{host: f.Dst, slice: at}
 		return t
 	}
-	switch {
-	case at < t.slice:
-		return nil
-	case at > t.slice:
-		n := float64(t.flows)
-		if t.from != nil {
-			n = t.from.count()
-		}
-		*t = target{host: t.host, slice: at, busiest: max(n, t.busiest*0.9), slices: t.slices + 1, told: t.told}
+	if at == t.slice {
+		return t
 	}
+	fade := 0.9
+	if at < t.slice {
+		if t.slice-at < hour/slice {
+			return nil
+		}
+		fade = 1 // an older log follows a newer one: time goes on from there
+	}
+	n := float64(t.flows)
+	if t.from != nil {
+		n = t.from.count()
+	}
+	*t = target{host: t.host, slice: at, busiest: max(n, t.busiest*fade), slices: t.slices + 1, told: t.told}
 	return t
 }
 
