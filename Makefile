@@ -108,6 +108,10 @@ soak: build ## the long forms: the unit under systemd, 200 kills, 200 drills, an
 accuracy: ## what the detectors find and miss on labelled data (skips what is not there)
 	BARTIZAN_FULL=1 $(GO) test -count=1 -v -run 'Accuracy' -timeout 30m ./internal/... ./bench/...
 
+.PHONY: model
+model: ## train the guard's injection classifier (needs BARTIZAN_SHARED; one thread, one seed, the same bytes)
+	GOMAXPROCS=1 $(GO) run ./bench/guardmodel
+
 .PHONY: clean
 clean: ## remove bin/ and .cache/
 	rm -rf bin .cache

@@ -31,3 +31,10 @@ func sub(dir string) fs.FS {
 	}
 	return f
 }
+
+//go:embed models/injection.bin
+var guardModel []byte
+
+// GuardModel is the file of the guard's injection classifier (models/injection.md is
+// its card). It must not be changed.
+func GuardModel() []byte { return guardModel }

@@ -49,6 +49,8 @@ var anywhere = []string{"e2e", "bench"}
 // that are shared tools of the kind instead.
 var kinds = []string{"decoy", "source", "detect", "intel", "enforce", "export", "assess", "guard"}
 
+// guard/decode and guard/classify are readings of a text and the classifier's arithmetic, which
+// training and the inspectors share.
 // detect/rule is the engine of content/rules, which several families bring rules for;
 // detect/sigma takes rule folders at run time and is called by the verbs that read logs.
 var support = map[string][]string{
@@ -59,7 +61,7 @@ var support = map[string][]string{
 	"enforce": {"verify", "enforcetest"},
 	"export":  {"trust", "exporttest"},
 	"assess":  {"assesstest"},
-	"guard":   {"guardtest"},
+	"guard":   {"decode", "classify", "guardtest"},
 }
 
 // pkg is what the rules know about a package folder.

@@ -154,7 +154,7 @@ func newRoot(env Env) *cobra.Command {
 		}
 		return nil
 	}
-	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), detectCmd(g), huntCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
+	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), detectCmd(g), guardCmd(g), huntCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
 		evidenceCmd(g), lakeCmd(g), exportCmd(g), replayCmd(g), tokenCmd(g), auditCmd(g), rulesCmd(g), configCmd(g), versionCmd(g))
 	return root
 }

@@ -1,0 +1,80 @@
+// Command guardmodel trains the guard's injection classifier: one command, one
+// seed, one thread, the same bytes every time. It reads the public sets of
+// data/prompts (BARTIZAN_SHARED) and the grammars beside it, and writes the
+// model, its card and nothing else. With -cv it prints what each choice of
+// settings does to sets that were left out of training.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"bartizan/internal/guard/classify"
+	"bartizan/internal/safe"
+)
+
+// chosen settings; see docs/accuracy.md for how.
+var chosen = settings{L1: 0.05, L2: 1, Rate: 0.3, Epochs: 6}
+
+// Version of the model; raise it with every change of its bytes.
+const Version = "injection-1"
+
+func main() {
+	out := flag.String("out", filepath.Join("content", "models"), "folder for the model and its card")
+	cv := flag.Bool("cv", false, "leave each set out in turn, for several settings; writes nothing")
+	show := flag.Bool("test", false, "print what the model in -out does to the visible test set; writes nothing")
+	seed := flag.Uint64("seed", 1, "of everything drawn at random")
+	flag.Parse()
+	if *show {
+		if err := showTest(*out); err != nil {
+			fmt.Fprintln(os.Stderr, "guardmodel:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if err := run(*out, *cv, *seed); err != nil {
+		fmt.Fprintln(os.Stderr, "guardmodel:", err)
+		os.Exit(1)
+	}
+}
+
+func run(out string, cv bool, seed uint64) error {
+	rows, err := readRows("train")
+	if err != nil {
+		return err
+	}
+	c, err := build(rows, seed)
+	if err != nil {
+		return err
+	}
+	if cv {
+		return leaveOut(c, seed)
+	}
+	m, report := fit(c, rows, chosen, seed)
+	fmt.Print(report)
+	if err := safe.AtomicWrite(filepath.Join(out, "injection.bin"), m.Encode(), 0o644); err != nil {
+		return err
+	}
+	return safe.AtomicWrite(filepath.Join(out, "injection.md"), []byte(card(c, m, report)), 0o644)
+}
+
+// fit trains both heads on everything and sets their thresholds from models
+// that had not seen the text they score.
+func fit(c *corpus, rows []row, s settings, seed uint64) (*classify.Model, string) {
+	m := &classify.Model{Version: Version, Triples: triples(c.texts)}
+	for h := range m.Heads {
+		m.Heads[h] = train(c.heads[h], func(*sample) bool { return true }, s, seed).freeze()
+	}
+	parts := make([]*classify.Model, folds)
+	for k := range parts {
+		parts[k] = &classify.Model{}
+		for h := range m.Heads {
+			parts[k].Heads[h] = train(c.heads[h], func(x *sample) bool { return int(x.fold) != k }, s, seed).freeze()
+		}
+	}
+	scored := crossScores(rows, parts)
+	report := thresholds(m, scored)
+	return m, report
+}

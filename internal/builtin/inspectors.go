@@ -1,0 +1,56 @@
+package builtin
+
+import (
+	"bartizan/internal/conf"
+	"bartizan/internal/guard"
+	"bartizan/internal/guard/condition"
+	"bartizan/internal/guard/exfil"
+	"bartizan/internal/guard/hidden"
+	"bartizan/internal/guard/injection"
+	"bartizan/internal/guard/language"
+	"bartizan/internal/guard/link"
+	"bartizan/internal/guard/pattern"
+	"bartizan/internal/guard/pii"
+	"bartizan/internal/guard/secret"
+	"bartizan/internal/guard/size"
+	"bartizan/internal/plug"
+)
+
+// Inspectors are what the guard looks at a text with, in that order.
+func Inspectors() plug.Table[guard.Inspector] {
+	return plug.NewTable("inspector",
+		plug.Of("size", size.Default, size.New),
+		plug.Of("secret", secret.Default, secret.New),
+		plug.Of("pii", pii.Default, pii.New),
+		plug.Of("link", link.Default, link.New),
+		plug.Of("exfil", exfil.Default, exfil.New),
+		plug.Of("hidden", hidden.Default, hidden.New),
+		plug.Of("language", language.Default, language.New),
+		plug.Of("pattern", pattern.Default, pattern.New),
+		plug.Of("condition", condition.Default, condition.New),
+		plug.Of("injection", injection.Default, injection.New),
+	)
+}
+
+// BuildGuard makes the engine with every inspector; options are by name.
+func BuildGuard(options map[string]conf.Raw) (*guard.Engine, error) {
+	table := Inspectors()
+	for name, raw := range options {
+		if err := table.Check(name, raw); err != nil {
+			return nil, err
+		}
+	}
+	var all []guard.Named
+	for _, name := range table.Names() {
+		in, err := table.Build(name, options[name])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, guard.Named{Name: name, Inspector: in})
+	}
+	m, err := injection.Load()
+	if err != nil {
+		return nil, err
+	}
+	return guard.NewEngine(all, m.Likeness, true), nil
+}

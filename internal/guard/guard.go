@@ -1,0 +1,215 @@
+// Package guard looks at what is said to and by language models and says what
+// it found: the inspection half of the gateway. It holds the contract of an
+// inspector, the engine that runs them over every reading of a text, and the
+// verdict. It forwards nothing and changes nothing.
+//
+// Nothing here says "looked" when it did not look: every inspector leaves a
+// Report, also the one that was not asked, failed or panicked.
+package guard
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"bartizan/internal/guard/classify"
+	"bartizan/internal/guard/decode"
+	"bartizan/internal/safe"
+)
+
+// MaxText is the longest text that is inspected, in bytes. A longer one is
+// refused, not cut: what follows the cut would pass unseen.
+const MaxText = 4 << 20
+
+// Role says who wrote a text: who may give orders decides what is an attack.
+type Role = classify.Role
+
+// Roles.
+const (
+	Unknown  = classify.Unknown
+	User     = classify.User
+	Document = classify.Document
+)
+
+// ParseRole takes the names of the API formats; ok is false for an unknown one.
+func ParseRole(s string) (r Role, ok bool) {
+	switch s {
+	case "":
+		return Unknown, true
+	case "user", "system", "developer", "assistant":
+		return User, true
+	case "document", "tool", "function":
+		return Document, true
+	}
+	return Unknown, false
+}
+
+// Text is one piece of an exchange with its readings; the first is the plain
+// one, with invisible characters removed and look-alike letters folded.
+type Text struct {
+	Raw    string
+	Role   Role
+	Views  []decode.View
+	Hidden decode.Hidden
+}
+
+// Category of what was found.
+type Category string
+
+// Categories.
+const (
+	Injection Category = "injection" // override, extraction, jailbreak, orders in documents
+	Secret    Category = "secret"
+	PII       Category = "pii"
+	Exfil     Category = "exfiltration"
+	Hidden    Category = "hidden-text"
+	Link      Category = "link"
+	Policy    Category = "policy" // a rule of the operator
+	Shape     Category = "shape"  // size, language, structure
+)
+
+// Finding is one thing an inspector found. Note never holds a secret itself.
+type Finding struct {
+	Category Category
+	Score    float64 // 0 to 1: from 0.5 on flagged, from BlockScore on blocked
+	Note     string  // in our words
+}
+
+// Inspector looks at one text. It is safe for concurrent use, keeps nothing of
+// the text, and returns an error when it could not look.
+type Inspector interface {
+	Inspect(t *Text) ([]Finding, error)
+}
+
+// State of an inspector after a text.
+type State string
+
+// States. Anything but Clean and Found means: not looked at.
+const (
+	Clean  State = "clean"
+	Found  State = "found"
+	Failed State = "failed"  // it returned an error or panicked
+	Skip   State = "skipped" // not configured: it has nothing to look for
+)
+
+// Report is what one inspector did with one text.
+type Report struct {
+	Name     string
+	State    State
+	Why      string // of Failed and Skip
+	Findings []Finding
+	Took     time.Duration
+}
+
+// Action is the verdict.
+type Action string
+
+// Actions.
+const (
+	Allow Action = "allow"
+	Flag  Action = "flag"
+	Block Action = "block"
+)
+
+// Scores from which a text is flagged or blocked.
+const (
+	FlagScore  = 0.5
+	BlockScore = 0.9
+)
+
+// Verdict on a text.
+type Verdict struct {
+	Action   Action
+	Score    float64  // the highest of the findings
+	Category Category // of that finding; "" when there is none
+	Reports  []Report // one for each inspector, in order
+	Readings []string // decodings that gave another reading
+}
+
+// NothingToDo is returned by an inspector that has nothing to look for.
+type NothingToDo struct{ Why string }
+
+func (e *NothingToDo) Error() string { return e.Why }
+
+// Named is an inspector with its name in the table.
+type Named struct {
+	Name string
+	Inspector
+}
+
+// Engine runs inspectors. It is safe for concurrent use.
+type Engine struct {
+	inspectors []Named
+	like       decode.Likeness
+	failClosed bool
+}
+
+// NewEngine makes an engine; like may be nil, then readings that need it are
+// not tried. With failClosed a text that an inspector could not look at is
+// flagged.
+func NewEngine(inspectors []Named, like decode.Likeness, failClosed bool) *Engine {
+	return &Engine{inspectors: slices.Clone(inspectors), like: like, failClosed: failClosed}
+}
+
+// TooLong says that a text exceeds MaxText and was not inspected.
+type TooLong struct{ Size int }
+
+func (e *TooLong) Error() string {
+	return fmt.Sprintf("text of %d bytes is longer than the limit of %d: split it", e.Size, MaxText)
+}
+
+// Inspect runs every inspector over a text. The error is a *TooLong; then
+// nothing was looked at.
+func (e *Engine) Inspect(text string, role Role) (Verdict, error) {
+	if len(text) > MaxText {
+		return Verdict{}, &TooLong{len(text)}
+	}
+	t := &Text{Raw: text, Role: role}
+	t.Views, t.Hidden = decode.Views(text, e.like)
+	v := Verdict{Action: Allow}
+	for _, view := range t.Views[1:] {
+		v.Readings = append(v.Readings, view.How[len(view.How)-1])
+	}
+	for _, in := range e.inspectors {
+		r := run(in, t)
+		for _, f := range r.Findings {
+			if f.Score > v.Score || v.Category == "" {
+				v.Score, v.Category = f.Score, f.Category
+			}
+		}
+		if r.State == Failed && e.failClosed && v.Score < FlagScore {
+			v.Score, v.Category = FlagScore, Shape
+		}
+		v.Reports = append(v.Reports, r)
+	}
+	switch {
+	case v.Score >= BlockScore:
+		v.Action = Block
+	case v.Score >= FlagScore:
+		v.Action = Flag
+	}
+	return v, nil
+}
+
+func run(in Named, t *Text) Report {
+	r := Report{Name: in.Name, State: Clean}
+	start := time.Now()
+	err := safe.Recover("inspector "+in.Name, nil, func() (err error) {
+		r.Findings, err = in.Inspect(t)
+		return err
+	})
+	r.Took = time.Since(start)
+	if err != nil {
+		r.State, r.Why, r.Findings = Failed, safe.Clean(err.Error(), 300), nil
+		if nothing, ok := err.(*NothingToDo); ok {
+			r.State, r.Why = Skip, nothing.Why
+		}
+		return r
+	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(b.Score, a.Score) })
+	if len(r.Findings) > 0 {
+		r.State = Found
+	}
+	return r
+}
