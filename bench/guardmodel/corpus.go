@@ -175,16 +175,8 @@ func (c *corpus) grammars() error {
 	for _, t := range benign {
 		c.direct("own hard negatives", t, false, 1)
 	}
-	roles := personas.draw(personas.families[0], 220, c.r)
-	for _, t := range roles {
+	for _, t := range personas.draw(personas.families[0], 220, c.r) {
 		c.direct("own personas", t, false, 1)
-	}
-	for range 1000 { // long requests: the more windows, the more chances to be mistaken
-		parts := []string{roles[c.r.IntN(len(roles))]}
-		for range 3 + c.r.IntN(8) {
-			parts = append(parts, benign[c.r.IntN(len(benign))])
-		}
-		c.direct("own long requests", strings.Join(parts, "\n"), false, 1)
 	}
 	for _, f := range attacks.families {
 		for i, t := range attacks.draw(f, 45, c.r) {

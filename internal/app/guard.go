@@ -85,7 +85,7 @@ func Score(ctx context.Context, q ScoreRequest, found func(Scored) error) (Score
 		}
 	}
 	if len(failed) > 0 {
-		return rep, &UnreadError{failed}
+		return rep, &UnreadError{Inputs: failed}
 	}
 	return rep, nil
 }
@@ -98,7 +98,7 @@ func scoreFile(ctx context.Context, engine *guard.Engine, name string, in io.Rea
 			return ctx.Err()
 		}
 		if err != nil && err != io.EOF {
-			return &UnreadError{[]error{fmt.Errorf("read %s: %w", safe.Clean(name, 200), err)}}
+			return &UnreadError{Inputs: []error{fmt.Errorf("read %s: %w", safe.Clean(name, 200), err)}}
 		}
 		if tooLong || len(bytes.TrimSpace(line)) > 0 {
 			l, why := parseScoreLine(line, tooLong)
