@@ -77,7 +77,7 @@ func TestTextSaysTheSame(t *testing.T) {
 
 func line(s model.Signal) string {
 	actor, what := s.Actor.Value(), s.Asset.Name
-	if s.Kind == "dns.dga" || s.Kind == "flow.fanout" {
+	if s.Kind == "dns.dga" || s.Kind == "flow.fanout" || s.Class == model.ClassScan {
 		what = "" // a sketch's seed decides which is the one that completes the number
 	}
 	if s.Class == model.ClassFlood {

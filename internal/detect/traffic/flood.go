@@ -40,7 +40,8 @@ type target struct {
 	host             observe.Addr
 	slice            int64 // five minutes since 1970
 	flows, empty     uint32
-	busiest          float64 // most distinct sources in a slice that is over; falls by 10 % with each
+	busiest          float64 // most distinct sources in a slice before the last; falls by 10 % with each
+	last             float64 // of the slice before this one: a flood may begin at its end
 	slices           int
 	from, reflectors *bitmap // made when there is much to count
 	octets           uint64  // from reflectors
@@ -115,7 +116,7 @@ func (d *traffic) target(f *observe.Flow) *target {
 	if t.from != nil {
 		n = t.from.count()
 	}
-	*t = target{host: t.host, slice: at, busiest: max(n, t.busiest*fade), slices: t.slices + 1, told: t.told}
+	*t = target{host: t.host, slice: at, last: n, busiest: max(t.last, t.busiest*fade), slices: t.slices + 1, told: t.told}
 	return t
 }
 
