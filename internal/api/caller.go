@@ -42,9 +42,13 @@ func requestOf(ctx context.Context) model.ULID {
 }
 
 // note takes what a change is about to the audit log.
-type note struct{ what string }
+type note struct {
+	operation string
+	what      string
+	begun     time.Time // when it was written down that it is about to be done; zero: it was not
+}
 
-// remark says in one line what a change is about.
+// remark says in one line what a change was about, when that is better known afterwards.
 func remark(ctx context.Context, what string) {
 	if n, ok := ctx.Value(noteKey{}).(*note); ok {
 		n.what = what

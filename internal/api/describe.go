@@ -137,7 +137,7 @@ func (s *Server) enter(api huma.API, ctx huma.Context, next func(huma.Context)) 
 	need, _ := op.Metadata[metaScope].(token.Scope)
 	change, _ := op.Metadata[metaChange].(bool)
 	if !who.scope.Allows(need) {
-		s.audit(ctx.Context(), op.OperationID, "", http.StatusForbidden)
+		s.audit(ctx.Context(), &note{operation: op.OperationID}, http.StatusForbidden)
 		_ = huma.WriteErr(api, ctx, http.StatusForbidden, fmt.Sprintf("this needs a token of scope %s; yours is %s", need, who.scope))
 		return
 	}
@@ -145,25 +145,54 @@ func (s *Server) enter(api huma.API, ctx huma.Context, next func(huma.Context)) 
 		next(ctx)
 		return
 	}
-	n, status := &note{}, http.StatusInternalServerError // when the operation panics
-	defer func() { s.audit(ctx.Context(), op.OperationID, n.what, status) }()
+	n, status := &note{operation: op.OperationID}, http.StatusInternalServerError // when the operation panics
+	defer func() { s.audit(ctx.Context(), n, status) }()
 	next(huma.WithValue(ctx, noteKey{}, n))
 	status = ctx.Status()
 }
 
-// audit writes down an attempt. It is done although the caller has gone.
-func (s *Server) audit(ctx context.Context, operation, what string, status int) {
+// intend writes down what is about to be changed: should the node die before the change is done, who tried what is
+// known. A record that cannot be stored stops no change, because then nobody could take back a wrong block either; it is
+// counted, logged and shown in the status.
+func (s *Server) intend(ctx context.Context, what string) {
+	n, ok := ctx.Value(noteKey{}).(*note)
+	if !ok {
+		return
+	}
+	n.what = what
+	r := n.record(ctx)
+	r.Result = ResultBegun
+	if s.keep(ctx, r) {
+		n.begun = r.Time
+	}
+}
+
+// audit writes down how an attempt ended.
+func (s *Server) audit(ctx context.Context, n *note, status int) {
+	r := n.record(ctx)
+	r.Result, r.Status, r.Begun = result(status), status, n.begun
+	s.keep(ctx, r)
+}
+
+func (n *note) record(ctx context.Context) AuditRecord {
 	who := callerOf(ctx)
-	r := AuditRecord{Request: requestOf(ctx), Time: time.Now().UTC(), Actor: who.actor, Operation: operation, What: obs.Quote([]byte(what), 400), Result: result(status), Status: status}
+	r := AuditRecord{Request: requestOf(ctx), Time: time.Now().UTC(), Actor: who.actor, Operation: n.operation, What: obs.Quote([]byte(n.what), 400)}
 	if !who.local {
 		r.Address = who.address.String()
 	}
+	return r
+}
+
+// keep stores a record although the caller has gone, and says whether it is stored.
+func (s *Server) keep(ctx context.Context, r AuditRecord) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := s.node.Record(ctx, r); err != nil {
+	err := s.node.Record(ctx, r)
+	if err != nil {
 		s.metrics.unaudited.WithLabelValues().Inc()
-		s.log.Error("a change could not be written to the audit log", "request", r.Request, "actor", r.Actor, "operation", operation, "result", r.Result, "error", err)
+		s.log.Error("a change could not be written to the audit log", "request", r.Request, "actor", r.Actor, "operation", r.Operation, "result", r.Result, "error", err)
 	}
+	return err == nil
 }
 
 func result(status int) string {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,9 +23,11 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	what := fmt.Sprintf("%d addresses for %v", len(q.Addresses), q.For.Duration())
+	n := &note{operation: "lease"}
+	s.intend(context.WithValue(r.Context(), noteKey{}, n), what)
 	lease, end, err := s.node.Lease(r.Context(), q, who.actor)
 	status := statusOf(err)
-	s.audit(r.Context(), "lease", what, status)
+	s.audit(r.Context(), n, status)
 	if err != nil {
 		problem(w, r, status, err.Error())
 		return

@@ -74,7 +74,7 @@ func (s *Server) decisionOperations(api huma.API) {
 	huma.Register(api, operation("POST", "/v1/decisions", "changeDecision", "decisions", "Add, approve, reject or remove a decision; the guardrails apply", token.Operate, true),
 		func(ctx context.Context, q *in[DecisionChange]) (*out[Decision], error) {
 			c := q.Body
-			remark(ctx, fmt.Sprintf("%s %s%s%s %gs: %s", c.Op, c.ID, c.Target, actionWord(c), c.Seconds, c.Reason))
+			s.intend(ctx, fmt.Sprintf("%s %s%s%s %gs: %s", c.Op, c.ID, c.Target, actionWord(c), c.Seconds, c.Reason))
 			d, err := s.node.Change(ctx, c, callerOf(ctx).actor)
 			if err != nil {
 				return nil, s.fail(ctx, err)
@@ -83,7 +83,7 @@ func (s *Server) decisionOperations(api huma.API) {
 		})
 	huma.Register(api, operation("POST", "/v1/verified", "verifyDecision", "decisions", "Report that a decision's effect was seen from outside", token.Operate, true),
 		func(ctx context.Context, q *in[Verification]) (*out[Decision], error) {
-			remark(ctx, q.Body.ID+" "+q.Body.Enforcer+": "+q.Body.Detail)
+			s.intend(ctx, q.Body.ID+" "+q.Body.Enforcer+": "+q.Body.Detail)
 			d, err := s.node.Verified(ctx, q.Body, callerOf(ctx).actor)
 			if err != nil {
 				return nil, s.fail(ctx, err)
@@ -243,7 +243,7 @@ type auditInput struct {
 	Since     time.Time `query:"since" doc:"stored at or after"`
 	Actor     string    `query:"actor" maxLength:"128" doc:"contained in the actor"`
 	Operation string    `query:"operation" maxLength:"64" doc:"operationId"`
-	Result    string    `query:"result" enum:"done,denied,refused,invalid,failed"`
+	Result    string    `query:"result" enum:"begun,done,denied,refused,invalid,failed"`
 	Paging
 }
 
@@ -273,7 +273,7 @@ func (s *Server) administrationOperations(api huma.API) {
 	create.DefaultStatus = http.StatusCreated
 	huma.Register(api, create, func(ctx context.Context, q *in[TokenRequest]) (*out[NewToken], error) {
 		life := time.Duration(q.Body.Seconds * float64(time.Second))
-		remark(ctx, fmt.Sprintf("%s scope %s for %v", q.Body.Name, q.Body.Scope, life))
+		s.intend(ctx, fmt.Sprintf("%s scope %s for %v", q.Body.Name, q.Body.Scope, life))
 		t, text, err := s.tokens.Create(ctx, time.Now(), q.Body.Name, q.Body.Scope, life, callerOf(ctx).actor)
 		if err != nil {
 			return nil, s.fail(ctx, tokenError(err))
@@ -285,7 +285,7 @@ func (s *Server) administrationOperations(api huma.API) {
 		func(ctx context.Context, q *struct {
 			Token string `path:"token" maxLength:"64" doc:"its id, or the name of a valid one"`
 		}) (*out[TokenInfo], error) {
-			remark(ctx, q.Token)
+			s.intend(ctx, q.Token)
 			t, err := s.tokens.Revoke(ctx, time.Now(), q.Token)
 			if err != nil {
 				return nil, s.fail(ctx, tokenError(err))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -239,12 +240,12 @@ func TestWhoComesIn(t *testing.T) {
 			t.Errorf("incomplete record %+v", r)
 		}
 	}
-	want := []string{"changeDecision denied 403", "listTokens denied 403", "changeDecision done 200", "changeDecision refused 409",
-		"changeDecision invalid 404", "changeDecision invalid 422", "changeDecision failed 500"}
+	want := []string{"changeDecision denied 403", "listTokens denied 403", "changeDecision begun 0", "changeDecision done 200", "changeDecision begun 0", "changeDecision refused 409",
+		"changeDecision begun 0", "changeDecision invalid 404", "changeDecision invalid 422", "changeDecision begun 0", "changeDecision failed 500"}
 	if !slices.Equal(got, want) {
 		t.Errorf("audited\n%q, want\n%q", got, want)
 	}
-	if w := l.audits()[2].What; w != "add 192.0.2.1 block 0s: " {
+	if w := l.audits()[3].What; w != "add 192.0.2.1 block 0s: " {
 		t.Errorf("audited as %q", w)
 	}
 }
@@ -407,6 +408,46 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestIntentComesFirst: before anything is changed it is stored who wants what, and the end says when that was; a store
+// that does not take one of the two records is counted, and the change is made.
+func TestIntentComesFirst(t *testing.T) {
+	for _, c := range []struct {
+		fail string // result that cannot be stored
+		want []string
+	}{{"", []string{ResultBegun, "changed", "done, begun"}}, {ResultBegun, []string{"changed", "done"}}, {"done", []string{ResultBegun, "changed"}}} {
+		var got []string
+		n := fakeNode()
+		change := n.Change
+		n.Change = func(ctx context.Context, d DecisionChange, who string) (Decision, error) {
+			got = append(got, "changed")
+			return change(ctx, d, who)
+		}
+		l := serveRemote(t, n)
+		l.server.node.Record = func(_ context.Context, r AuditRecord) error {
+			if r.Result == c.fail {
+				return errors.New("disk full")
+			}
+			if r.What != "add 192.0.2.1 block 0s: why" || !strings.HasPrefix(r.Actor, "token ") || r.Address != "127.0.0.1" {
+				t.Errorf("incomplete record %+v", r)
+			}
+			text := r.Result
+			if !r.Begun.IsZero() {
+				text += ", begun"
+			}
+			got = append(got, text)
+			return nil
+		}
+		l.want(l.ask("POST", "/v1/decisions", l.token(token.Operate), `{"op":"add","target":"192.0.2.1","reason":"why"}`), 200)
+		lost := 0.
+		if c.fail != "" {
+			lost = 1
+		}
+		if m, err := l.metrics.Gather(); err != nil || !slices.Equal(got, c.want) || m["bartizan_api_unaudited_total"] != lost {
+			t.Errorf("%q cannot be stored: %q, want %q; counted %v, %v", c.fail, got, c.want, m["bartizan_api_unaudited_total"], err)
+		}
+	}
+}
+
 // A panic costs one answer and is in the audit log.
 func TestPanic(t *testing.T) {
 	n := fakeNode()
@@ -415,7 +456,7 @@ func TestPanic(t *testing.T) {
 	operate := l.token(token.Operate)
 	l.want(l.ask("POST", "/v1/decisions", operate, `{"op":"add"}`), 500)
 	l.want(l.ask("GET", "/v1/status", operate, ""), 200)
-	if a := l.audits(); len(a) != 1 || a[0].Result != "failed" || !strings.Contains(l.log.String(), "boom") {
+	if a := l.audits(); len(a) != 2 || a[0].Result != ResultBegun || a[1].Result != "failed" || !strings.Contains(l.log.String(), "boom") {
 		t.Errorf("audited %+v, logged %s", a, l.log)
 	}
 }

@@ -33,7 +33,8 @@ type Node struct {
 	Verified func(ctx context.Context, v Verification, who string) (Decision, error)
 	// Lease puts a drill lease into the ledger; the returned function ends it.
 	Lease func(ctx context.Context, r LeaseRequest, who string) (model.Lease, func(reason string), error)
-	// Record stores an audit record durably; Audit reads them, newest first.
+	// Record stores an audit record durably: of a change one before it is made (begun) and one after. Audit reads them,
+	// newest first: one of each request, the last.
 	Record  func(context.Context, AuditRecord) error
 	Audit   func(context.Context, AuditQuery) ([]Stored[AuditRecord], error)
 	Events  Events
@@ -242,9 +243,13 @@ type AuditRecord struct {
 	Address   string     `json:"address,omitempty"` // of the caller; empty on the administration socket
 	Operation string     `json:"operation"`         // operationId of the API description
 	What      string     `json:"what,omitempty"`    // its arguments in one line
-	Result    string     `json:"result" enum:"done,denied,refused,invalid,failed"`
-	Status    int        `json:"status"` // HTTP status of the answer
+	Result    string     `json:"result" enum:"begun,done,denied,refused,invalid,failed" doc:"begun: under way, or the node ended before it was done or could not write down how it ended"`
+	Status    int        `json:"status" doc:"HTTP status of the answer; 0: begun"`
+	Begun     time.Time  `json:"begun,omitzero" doc:"when it was written down that the change is about to be made"`
 }
+
+// ResultBegun is the result of a change that is about to be made.
+const ResultBegun = "begun"
 
 // AuditQuery selects audit records, newest first.
 type AuditQuery struct {

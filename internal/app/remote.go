@@ -163,24 +163,6 @@ func (r *remote) info() (i api.APIInfo) {
 	return i
 }
 
-// record stores an audit record; a failure shows in the status until the next
-// one can be stored.
-func (n *Node) record(ctx context.Context, a api.AuditRecord) error {
-	if _, err := n.remote.audits.Publish(ctx, a.Operation, a.Request.String(), a); err != nil {
-		n.health.Set("audit", obs.StateDegraded, fmt.Sprintf("changes cannot be written to the audit log: %v", err))
-		return fmt.Errorf("write audit record: %w", err)
-	}
-	n.health.Remove("audit")
-	return nil
-}
-
-func (n *Node) audit(ctx context.Context, q api.AuditQuery) ([]api.Stored[api.AuditRecord], error) {
-	from := bus.From{Time: q.Since, Key: q.Operation, OneKey: q.Operation != ""}
-	return newest(ctx, n.bus, auditTopic(&n.conf), from, q.Before, q.Limit, func(a *api.AuditRecord) bool {
-		return (q.Result == "" || a.Result == q.Result) && strings.Contains(a.Actor, q.Actor)
-	})
-}
-
 // errEnough ends a read that has seen all it wants.
 var errEnough = errors.New("enough")
 

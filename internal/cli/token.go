@@ -140,7 +140,7 @@ func auditCmd(g *global) *cobra.Command {
 	f.StringVar(&since, "since", "7d", "how far back")
 	f.StringVar(&q.Actor, "actor", "", "only of actors whose name contains this")
 	f.StringVar(&q.Operation, "operation", "", "only this operation, such as changeDecision")
-	f.StringVar(&q.Result, "result", "", "only this result: done, denied, refused, invalid, failed")
+	f.StringVar(&q.Result, "result", "", "only this result: begun, done, denied, refused, invalid, failed")
 	f.IntVar(&q.Limit, "limit", 1000, "at most this many, the newest")
 	return cmd
 }
