@@ -21,6 +21,8 @@ type corpus struct {
 	r     *rand.Rand
 }
 
+func random(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
+
 func foldOf(s string) uint8 {
 	h := fnv.New32a()
 	h.Write([]byte(s))
@@ -87,7 +89,7 @@ func (c *corpus) document(set, text, order string, weight float32) {
 
 // build makes the corpus from the rows of train and the grammars.
 func build(rows []row, seed uint64) (*corpus, error) {
-	c := &corpus{used: map[string]int{}, r: rand.New(rand.NewPCG(seed, 1))}
+	c := &corpus{used: map[string]int{}, r: random(seed)}
 	var mails []string
 	var turns []string // what customers say
 	var small []string // short ones, likewise

@@ -24,16 +24,8 @@ const Version = "injection-1"
 func main() {
 	out := flag.String("out", filepath.Join("content", "models"), "folder for the model and its card")
 	cv := flag.Bool("cv", false, "leave each set out in turn, for several settings; writes nothing")
-	show := flag.Bool("test", false, "print what the model in -out does to the visible test set; writes nothing")
 	seed := flag.Uint64("seed", 1, "of everything drawn at random")
 	flag.Parse()
-	if *show {
-		if err := showTest(*out); err != nil {
-			fmt.Fprintln(os.Stderr, "guardmodel:", err)
-			os.Exit(1)
-		}
-		return
-	}
 	if err := run(*out, *cv, *seed); err != nil {
 		fmt.Fprintln(os.Stderr, "guardmodel:", err)
 		os.Exit(1)
