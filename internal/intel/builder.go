@@ -12,9 +12,14 @@ import (
 // The zero value is ready; it is used by one goroutine. Of two entries for one
 // entity the one of higher confidence stays, among equals the one of lower id.
 type Builder struct {
+	// Merge, when not nil, chooses the id of an entity that was added several
+	// times, in the order of their ids, which it may reorder but not keep. It is
+	// set before anything is added.
+	Merge   func(ids []uint64) uint64
 	payload []payload // of everything but v4
 	v4      []pair
 	v6      map[netip.Prefix]uint32
+	again   map[netip.Prefix][]uint64 // ids of those in v6 that were added several times
 	exact   map[model.EntityType]*builder
 	refused int
 }
@@ -61,9 +66,44 @@ func (b *Builder) AddPrefix(pfx netip.Prefix, id uint64, confidence float32) {
 		if b.v6 == nil {
 			b.v6 = map[netip.Prefix]uint32{}
 		}
-		if at, ok := b.v6[pfx.Masked()]; !ok || better(payload{id, confidence}, b.payload[at]) {
-			b.v6[pfx.Masked()] = b.pay(id, confidence)
+		pfx = pfx.Masked()
+		at, ok := b.v6[pfx]
+		if ok && b.Merge != nil {
+			b.repeat(pfx, b.payload[at].id, id)
 		}
+		if !ok || better(payload{id, confidence}, b.payload[at]) {
+			b.v6[pfx] = b.pay(id, confidence)
+		}
+	}
+}
+
+func (b *Builder) repeat(pfx netip.Prefix, first, id uint64) {
+	if b.again == nil {
+		b.again = map[netip.Prefix][]uint64{}
+	}
+	if b.again[pfx] == nil {
+		b.again[pfx] = []uint64{first}
+	}
+	b.again[pfx] = append(b.again[pfx], id)
+}
+
+// mergeV4 gives what occurs several times, one behind the other, a merged id.
+func (b *Builder) mergeV4() {
+	var ids []uint64
+	for i := 0; i < len(b.v4); {
+		n := i + 1
+		for n < len(b.v4) && b.v4[n].key == b.v4[i].key {
+			n++
+		}
+		if n > i+1 {
+			ids = ids[:0]
+			for _, p := range b.v4[i:n] {
+				ids = append(ids, p.id)
+			}
+			slices.Sort(ids)
+			b.v4[i].id = b.Merge(ids)
+		}
+		i = n
 	}
 }
 
@@ -93,6 +133,9 @@ func (b *Builder) Build() (*Index, error) {
 			}
 			return 1
 		})
+		if b.Merge != nil {
+			b.mergeV4()
+		}
 		b.v4 = slices.CompactFunc(b.v4, func(p, q pair) bool { return p.key == q.key })
 		keys := make([]uint64, len(b.v4)) // the payload of the n-th is the n-th
 		for i := range b.v4 {
@@ -102,10 +145,26 @@ func (b *Builder) Build() (*Index, error) {
 		b.v4 = nil
 		x.v4 = newRanges(keys)
 	}
+	if b.Merge != nil {
+		for pfx, ids := range b.again {
+			slices.Sort(ids)
+			b.payload[b.v6[pfx]].id = b.Merge(ids)
+		}
+	}
 	for pfx, at := range b.v6 {
 		x.prefixes.Insert(pfx, keep(at))
 	}
 	for t, list := range b.exact {
+		if b.Merge != nil {
+			list.merge = func(at []uint32) {
+				ids := make([]uint64, len(at))
+				for i, p := range at {
+					ids[i] = b.payload[p].id
+				}
+				slices.Sort(ids)
+				b.payload[at[0]].id = b.Merge(ids)
+			}
+		}
 		set, err := list.build(t == model.TypeSHA256, func(p, q uint32) bool { return better(b.payload[p], b.payload[q]) })
 		if err != nil {
 			return nil, fmt.Errorf("build %s index: %w", t, err)

@@ -29,8 +29,9 @@ type exactSet struct {
 }
 
 type builder struct {
-	keys []string
-	at   []uint32
+	keys  []string
+	at    []uint32
+	merge func(at []uint32) // of equal keys, the one that stays first; nil: nothing to do
 }
 
 func (b *builder) add(key string, at uint32) {
@@ -65,6 +66,7 @@ func (b *builder) build(digest bool, better func(a, b uint32) bool) (*exactSet, 
 		}
 		return 1
 	})
+	b.mergeEqual(order)
 	order = slices.CompactFunc(order, func(i, j uint32) bool { return b.keys[i] == b.keys[j] })
 	total := 0
 	for _, i := range order {
@@ -86,6 +88,25 @@ func (b *builder) build(digest bool, better func(a, b uint32) bool) (*exactSet, 
 	// The filter wants distinct hashes, and sorts what it is given.
 	s.filter, err = xorfilter.PopulateBinaryFuse8(slices.Compact(slices.Clone(s.hashes)))
 	return s, err
+}
+
+// mergeEqual hands the payloads of equal keys, one behind the other, to merge.
+func (b *builder) mergeEqual(order []uint32) {
+	if b.merge == nil {
+		return
+	}
+	var at []uint32
+	for i := 0; i < len(order); {
+		at = append(at[:0], b.at[order[i]])
+		n := i + 1
+		for ; n < len(order) && b.keys[order[n]] == b.keys[order[i]]; n++ {
+			at = append(at, b.at[order[n]])
+		}
+		if len(at) > 1 {
+			b.merge(at)
+		}
+		i = n
+	}
 }
 
 // find returns the payload of a key.

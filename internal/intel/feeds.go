@@ -1,25 +1,13 @@
 package intel
 
 import (
-	"errors"
-	"fmt"
 	"math"
 	"net/netip"
 	"slices"
 	"time"
 
-	"bartizan/internal/ioc"
 	"bartizan/internal/model"
 )
-
-// Feed is a list of indicators that others publish, and how far it is believed.
-type Feed struct {
-	Name string
-	// Confidence is for entries that say none, and the most that any entry
-	// gets, 0 to 1: how often what the list names is hostile.
-	Confidence float64
-	List       *ioc.List
-}
 
 // Provenance is one list's word on an indicator.
 type Provenance struct {
@@ -42,81 +30,53 @@ type Hit struct {
 type Feeds struct {
 	index   *Index
 	allow   *Index
-	names   []string
-	entries []feedEntry
+	lists   []feedList
+	rows    []feedRow
+	details []feedDetail
 	kinds   map[model.EntityType]bool
 	ports   bool // some address is listed for one port
 }
 
-// feedEntry is an entry of a list; those about one entity form a chain.
-type feedEntry struct {
-	note       string
-	until      int64 // Unix seconds; 0: for ever
-	next       int32 // place of another entry about the same, plus 1
-	line       int32
+// feedList is what is known of all entries of a list.
+type feedList struct {
+	name       string
 	confidence uint16 // of 10,000
-	feed       uint16
+	begin      uint32 // its first row
+	count      int    // distinct indicators
+}
+
+// feedRow is an entry of a list; those about one entity form a chain. Most say
+// nothing but what they name, and a row is all that is kept of them.
+type feedRow struct {
+	line   int32
+	detail uint32 // place in details
+	next   uint32 // place of another row about the same, plus 1
+}
+
+// feedDetail is what an entry says of its own.
+type feedDetail struct {
+	note       string
+	until      int64  // Unix seconds; 0: for ever
+	confidence uint16 // of 10,000, plus 1; 0: not said
 	port       uint16 // of an address listed for one port; 0: all
 }
 
-// NewFeeds builds the look-up of lists. What an allow-list names is never hit:
-// an address in one of its prefixes, a domain below one of its domains, a URL at
-// one of its hosts. User agents are skipped, because they name nobody.
-func NewFeeds(feeds []Feed, allow []*ioc.List) (*Feeds, error) {
-	if len(feeds) > 1<<16-1 {
-		return nil, errors.New("build intelligence: too many lists")
-	}
-	f := &Feeds{kinds: map[model.EntityType]bool{}}
-	head := map[model.Entity]int32{}
-	for k, feed := range feeds {
-		if !(feed.Confidence > 0 && feed.Confidence <= 1) {
-			return nil, fmt.Errorf("build intelligence: list %s: confidence %v must be above 0 and at most 1", feed.Name, feed.Confidence)
-		}
-		f.names = append(f.names, feed.Name)
-		for i := range feed.List.Indicators {
-			n := &feed.List.Indicators[i]
-			e, err := entityOf(n)
-			if err != nil {
-				continue
-			}
-			x := feedEntry{note: n.Note, line: int32(n.Line), feed: uint16(k), port: n.Port, confidence: tenThousandths(feed.Confidence), next: head[e]}
-			if n.Confidence > 0 {
-				x.confidence = tenThousandths(min(n.Confidence, feed.Confidence))
-			}
-			if !n.Until.IsZero() {
-				x.until = max(n.Until.Unix(), 1)
-			}
-			f.entries = append(f.entries, x)
-			head[e] = int32(len(f.entries))
-			f.kinds[e.Type()] = true
-			f.ports = f.ports || n.Port != 0
-		}
-	}
-	var b Builder
-	for e, at := range head {
-		b.Add(IndexEntry{Entity: e, ID: uint64(at - 1), Confidence: 1})
-	}
-	var err error
-	if f.index, err = b.Build(); err != nil {
-		return nil, err
-	}
-	for _, l := range allow {
-		for i := range l.Indicators {
-			if e, err := entityOf(&l.Indicators[i]); err == nil {
-				b.Add(IndexEntry{Entity: e, Confidence: 1})
-			}
-		}
-	}
-	if f.allow, err = b.Build(); err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
-func entityOf(n *ioc.Indicator) (model.Entity, error) { return model.ParseEntity(n.Type, n.Value) }
-
 // Len is the number of distinct indicators.
 func (f *Feeds) Len() int { return f.index.Len() }
+
+// Indicators is the number of distinct ones of a list, by the order of Begin.
+func (f *Feeds) Indicators(list int) int { return f.lists[list].count }
+
+// list tells which one a row is of.
+func (f *Feeds) list(row uint32) int {
+	n, _ := slices.BinarySearchFunc(f.lists, row, func(l feedList, row uint32) int {
+		if l.begin <= row {
+			return -1
+		}
+		return 1
+	})
+	return n - 1
+}
 
 // Has reports whether there is any indicator of a type.
 func (f *Feeds) Has(t model.EntityType) bool { return f.kinds[t] }
@@ -189,12 +149,17 @@ func (f *Feeds) hit(m Match, port uint16, at time.Time) (Hit, bool) {
 	h := Hit{Entity: m.Entity}
 	now := at.Unix()
 	doubt := 1.0
-	for k := int32(m.ID) + 1; k > 0; k = f.entries[k-1].next {
-		x := &f.entries[k-1]
+	for k := uint32(m.ID) + 1; k > 0; k = f.rows[k-1].next {
+		row := &f.rows[k-1]
+		x := &f.details[row.detail]
 		if x.until != 0 && x.until <= now || x.port != 0 && x.port != port {
 			continue
 		}
-		p := Provenance{Feed: f.names[x.feed], Line: int(x.line), Note: x.note, Confidence: float64(x.confidence) / 10_000}
+		from := &f.lists[f.list(k-1)]
+		p := Provenance{Feed: from.name, Line: int(row.line), Note: x.note, Confidence: float64(from.confidence) / 10_000}
+		if x.confidence > 0 {
+			p.Confidence = float64(x.confidence-1) / 10_000
+		}
 		if x.until != 0 {
 			p.Until = time.Unix(x.until, 0).UTC()
 		}

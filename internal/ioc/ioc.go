@@ -4,6 +4,7 @@
 package ioc
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -59,79 +60,185 @@ type List struct {
 	Problems   []Problem
 	Unusable   int // how many problems there were
 
-	seen  map[Indicator]int // place in Indicators, plus 1
-	terms Terms             // of the entry under way
+	take  func(*Entry) error
+	taken bool  // there was an entry
+	terms Terms // of the entry under way
+}
+
+// Entry is an indicator as Scan hands it out, valid until the function returns.
+type Entry struct {
+	Type   model.EntityType
+	Prefix netip.Prefix // of an address or a prefix, as model.CanonicalPrefix makes it
+	Entity model.Entity // of every other type but TypeUserAgent
+	Agent  string       // of TypeUserAgent
+	Port   uint16       // of an address listed for one port only; 0: all
+	Line   int
+	Note   string
+	Terms
+}
+
+// Value is the canonical text.
+func (e *Entry) Value() string {
+	switch e.Type {
+	case model.TypeIP:
+		return model.PrefixEntity(e.Prefix).Value()
+	case TypeUserAgent:
+		return e.Agent
+	}
+	return e.Entity.Value()
 }
 
 // Read reads a list and finds out its format. The error says that it cannot be read at all.
 func Read(r io.Reader) (*List, error) {
-	raw, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
+	var all []Indicator
+	seen := map[Indicator]int{} // place in all, plus 1
+	l, err := Scan(r, func(e *Entry) error {
+		n := Indicator{Type: e.Type, Value: e.Value(), Port: e.Port}
+		if at := seen[n]; at > 0 {
+			all[at-1].widen(e.Terms)
+			return nil
+		}
+		if len(all) >= MaxIndicators {
+			return fmt.Errorf("line %d: more than %d indicators", e.Line, MaxIndicators)
+		}
+		seen[n] = len(all) + 1
+		n.Line, n.Note, n.Terms = e.Line, e.Note, e.Terms
+		all = append(all, n)
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read indicators: %w", err)
+		return nil, err
 	}
-	if len(raw) > MaxBytes {
-		return nil, fmt.Errorf("read indicators: more than %d MiB", MaxBytes>>20)
-	}
-	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
-	l := &List{seen: map[Indicator]int{}}
-	body := bytes.TrimLeft(raw, " \t\r\n")
-	switch {
-	case len(body) == 0:
-		return nil, errors.New("read indicators: the list is empty")
-	case body[0] == '{' || body[0] == '[':
-		err = l.readJSON(raw)
-	case bytes.IndexByte(raw, 0) >= 0:
-		err = errors.New("this is no text: give STIX or MISP JSON, CSV, or one indicator per line")
-	default:
-		err = l.readLines(raw)
-	}
-	if err != nil {
+	l.Indicators = all
+	return l, nil
+}
+
+// Scan is Read without the memory for a list: it hands out what the list says
+// as it comes, again when it says it again, and returns the rest of it. Text
+// and CSV are read in pieces, JSON as a whole. After an error, of take too, what
+// was handed out is half a list.
+func Scan(r io.Reader, take func(*Entry) error) (*List, error) {
+	l := &List{take: take}
+	if err := l.read(&capped{r: r, left: MaxBytes}); err != nil {
 		return nil, fmt.Errorf("read indicators: %w", err)
 	}
 	return l, nil
 }
 
+// headLen bytes must be enough to see what a list is.
+const headLen = 256 << 10
+
+var errNoText = errors.New("this is no text: give STIX or MISP JSON, CSV, or one indicator per line")
+
+func (l *List) read(r *capped) error {
+	b := bufio.NewReaderSize(r, headLen)
+	if mark, _ := b.Peek(3); string(mark) == "\xef\xbb\xbf" {
+		_, _ = b.Discard(3) // cannot fail: they are there
+	}
+	head, err := b.Peek(headLen)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
+		return err
+	}
+	body := bytes.TrimLeft(head, " \t\r\n")
+	switch {
+	case len(body) == 0:
+		return errors.New("the list is empty")
+	case body[0] == '{' || body[0] == '[':
+		raw, err := io.ReadAll(b)
+		if err != nil {
+			return err
+		}
+		return l.readJSON(raw)
+	case bytes.IndexByte(head, 0) >= 0:
+		return errNoText
+	}
+	r.text = true
+	return l.readLines(b, head)
+}
+
+// capped refuses what is too long, and binary files that are read as text.
+type capped struct {
+	r    io.Reader
+	left int
+	text bool
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if c.left -= n; c.left < 0 {
+		return 0, fmt.Errorf("more than %d MiB", MaxBytes>>20)
+	}
+	if c.text && bytes.IndexByte(p[:n], 0) >= 0 {
+		return 0, errNoText
+	}
+	return n, err
+}
+
 // add takes a value of a known type.
 func (l *List) add(line int, t model.EntityType, value, note string) error {
 	value = Refang(strings.TrimSpace(value))
-	port := uint16(0)
-	switch {
-	case t == model.TypeURL && !strings.Contains(value, "://"):
-		value = "http://" + value // lists leave it out
-	case t == model.TypeIP && strings.Contains(value, ":"):
-		if p, err := netip.ParseAddrPort(value); err == nil {
-			value, port = p.Addr().String(), p.Port()
-		}
-	}
-	n := Indicator{Type: t, Value: value, Port: port}
-	if t == TypeUserAgent {
+	x := Entry{Type: t, Line: line, Note: note}
+	switch t {
+	case TypeUserAgent:
 		if value == "" || len(value) > model.MaxEntity || !utf8.ValidString(value) {
 			l.problem(line, value, "an empty, overlong or undecodable user agent")
 			return nil
 		}
-	} else {
-		e, err := model.ParseEntity(t, value)
-		if err != nil {
-			l.problem(line, value, err.Error())
-			return nil
+		x.Agent = value
+		return l.put(&x)
+	case model.TypeIP:
+		if strings.Contains(value, ":") {
+			if p, err := netip.ParseAddrPort(value); err == nil {
+				value, x.Port = p.Addr().String(), p.Port()
+			}
 		}
-		if p, ok := e.Prefix(); ok && tooWide(p) {
+	case model.TypeURL:
+		if !strings.Contains(value, "://") {
+			value = "http://" + value // lists leave it out
+		}
+	}
+	var err error
+	if x.Entity, err = model.ParseEntity(t, value); err != nil {
+		l.problem(line, value, err.Error())
+		return nil
+	}
+	if p, ok := x.Entity.Prefix(); ok {
+		if x.Entity, x.Prefix = (model.Entity{}), p; tooWide(p) {
 			l.problem(line, value, "a prefix this wide would match nearly everybody")
 			return nil
 		}
-		n.Value = e.Value()
 	}
-	if at := l.seen[n]; at > 0 {
-		l.Indicators[at-1].widen(l.terms)
-		return nil
+	return l.put(&x)
+}
+
+// put hands out an entry.
+func (l *List) put(x *Entry) error {
+	x.Note, x.Terms = cutText(x.Note, 120), l.terms
+	l.taken = true
+	return l.take(x)
+}
+
+// address reads what most lists consist of, an address or a prefix alone, the
+// way add would, without its detours. What it does not read is for add.
+func address(s string) (netip.Prefix, bool) {
+	for i := range len(s) {
+		if c := s[i]; !(c >= '0' && c <= ':' || c == '.' || c == '/' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+			return netip.Prefix{}, false
+		}
 	}
-	if len(l.Indicators) >= MaxIndicators {
-		return fmt.Errorf("line %d: more than %d indicators", line, MaxIndicators)
+	if strings.IndexByte(s, '/') < 0 {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return netip.Prefix{}, false
+		}
+		p := model.CanonicalPrefix(model.ActorPrefix(a))
+		return p, p.IsValid()
 	}
-	l.seen[n] = len(l.Indicators) + 1
-	n.Line, n.Note, n.Terms = line, cutText(note, 120), l.terms
-	l.Indicators = append(l.Indicators, n)
-	return nil
+	p, err := netip.ParsePrefix(s)
+	if err != nil || tooWide(model.CanonicalPrefix(p)) {
+		return netip.Prefix{}, false
+	}
+	return model.CanonicalPrefix(p), true
 }
 
 // widen takes the further terms of an indicator that occurs again: the surest and the longest.
@@ -190,6 +297,9 @@ func (l *List) problem(line int, text, reason string) {
 }
 
 func cutText(s string, max int) string {
+	if s == "" {
+		return ""
+	}
 	s = strings.ToValidUTF8(s, "?")
 	if r := []rune(s); len(r) > max {
 		return string(r[:max-1]) + "…"

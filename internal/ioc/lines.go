@@ -1,6 +1,7 @@
 package ioc
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/csv"
 	"errors"
@@ -12,9 +13,9 @@ import (
 	"bartizan/internal/model"
 )
 
-// readLines reads CSV when its first line looks like it, else one indicator per line.
-func (l *List) readLines(raw []byte) error {
-	first := raw
+// readLines reads CSV when the first line, of which head is the beginning, looks like it, else one indicator per line.
+func (l *List) readLines(r *bufio.Reader, head []byte) error {
+	first := head
 	for len(first) > 0 { // comments before the head
 		line, rest, _ := bytes.Cut(first, []byte("\n"))
 		if t := bytes.TrimSpace(line); len(t) > 0 && t[0] != '#' {
@@ -25,38 +26,58 @@ func (l *List) readLines(raw []byte) error {
 	}
 	for _, comma := range []rune{',', ';', '\t'} {
 		if strings.ContainsRune(string(first), comma) {
-			return l.readCSV(raw, comma)
+			return l.readCSV(r, comma)
 		}
 	}
-	return l.readText(raw)
+	return l.readText(r)
 }
 
 // readText reads one indicator per line, "type:value" or a value whose type is plain; # begins a comment.
-func (l *List) readText(raw []byte) error {
+func (l *List) readText(r *bufio.Reader) error {
 	l.Format = "text"
-	n := 0
-	for line := range bytes.Lines(raw) {
-		n++
-		s := strings.TrimSpace(string(line))
-		if i := strings.Index(s, " #"); i >= 0 {
-			s = strings.TrimSpace(s[:i])
+	for n := 1; ; n++ {
+		line, err := r.ReadSlice('\n')
+		cut := errors.Is(err, bufio.ErrBufferFull)
+		if err != nil && !cut && !errors.Is(err, io.EOF) {
+			return err
 		}
-		if s == "" || s[0] == '#' {
-			continue
+		if err := l.text(n, line); err != nil {
+			return err
 		}
-		if len(s) > maxLine {
-			l.problem(n, s[:maxLine], "the line is too long")
-			continue
+		for cut { // the rest of a line that is longer than the buffer
+			_, err = r.ReadSlice('\n')
+			cut = errors.Is(err, bufio.ErrBufferFull)
 		}
-		if err := l.untyped(n, s, ""); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return nil
+}
+
+// text reads a line.
+func (l *List) text(n int, line []byte) error {
+	line = bytes.TrimSpace(line)
+	if i := bytes.Index(line, []byte(" #")); i >= 0 {
+		line = bytes.TrimSpace(line[:i])
+	}
+	switch {
+	case len(line) == 0 || line[0] == '#':
+		return nil
+	case len(line) > maxLine:
+		l.problem(n, string(line[:maxLine]), "the line is too long")
+		return nil
+	}
+	return l.untyped(n, string(line), "")
 }
 
 // untyped adds a value that may have its type in front.
 func (l *List) untyped(line int, s, note string) error {
+	if p, ok := address(s); ok {
+		return l.put(&Entry{Type: model.TypeIP, Prefix: p, Line: line, Note: note})
+	}
 	if name, value, ok := strings.Cut(s, ":"); ok && !strings.HasPrefix(value, "//") {
 		if t, ok := typeNamed(name); ok {
 			return l.add(line, t, value, note)
@@ -79,9 +100,9 @@ var (
 	noteColumns  = []string{"note", "comment", "description", "threat", "malware", "tags", "signature"}
 )
 
-func (l *List) readCSV(raw []byte, comma rune) error {
+func (l *List) readCSV(in io.Reader, comma rune) error {
 	l.Format = "csv"
-	r := csv.NewReader(bytes.NewReader(raw))
+	r := csv.NewReader(in)
 	r.Comma, r.Comment, r.FieldsPerRecord, r.LazyQuotes, r.TrimLeadingSpace, r.ReuseRecord = comma, '#', -1, true, true, true
 	value, kind, note, sure, until := 0, -1, -1, -1, -1
 	fixed := model.EntityType("") // the whole column is of this type

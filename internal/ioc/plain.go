@@ -76,7 +76,7 @@ func (l *List) plain(raw []byte, lines *lineIndex) error {
 			return err
 		}
 	}
-	if len(l.Indicators) == 0 {
+	if !l.taken {
 		return errors.New("this JSON is neither a STIX bundle (objects), a MISP event (Event, response), nor a list of values or of objects with type and value")
 	}
 	return nil

@@ -38,7 +38,7 @@ type FeedReport struct {
 
 // LoadFeeds reads lists. A name may end in @0.6, how far the list is believed.
 func LoadFeeds(names, allow []string) (*intel.Feeds, []FeedReport, error) {
-	var feeds []intel.Feed
+	var build intel.FeedsBuilder
 	var reports []FeedReport
 	for _, name := range names {
 		trust := defaultTrust
@@ -50,21 +50,23 @@ func LoadFeeds(names, allow []string) (*intel.Feeds, []FeedReport, error) {
 				name, trust = name[:i], v
 			}
 		}
-		l, err := readList(name)
+		err := build.Begin(filepath.Base(name), trust)
 		if err != nil {
 			return nil, nil, fmt.Errorf("--intel: %w", err)
 		}
-		feeds = append(feeds, intel.Feed{Name: filepath.Base(name), Confidence: trust, List: l})
-		r := FeedReport{Name: name, Format: l.Format, Indicators: len(l.Indicators), Unusable: l.Unusable}
+		l, err := scanList(name, build.Add)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--intel: %w", err)
+		}
+		r := FeedReport{Name: name, Format: l.Format, Unusable: l.Unusable}
 		if len(l.Problems) > 0 {
 			p := l.Problems[0]
 			r.Problem = detect.Clean(fmt.Sprintf("line %d: %s: %s", p.Line, p.Text, p.Reason), 200)
 		}
 		reports = append(reports, r)
 	}
-	var allowed []*ioc.List
 	for _, name := range allow {
-		l, err := readList(name)
+		l, err := scanList(name, build.Allow)
 		if err != nil {
 			return nil, nil, fmt.Errorf("--allow: %w", err)
 		}
@@ -72,14 +74,19 @@ func LoadFeeds(names, allow []string) (*intel.Feeds, []FeedReport, error) {
 			p := l.Problems[0]
 			return nil, nil, fmt.Errorf("--allow %s: %d entries cannot be used; line %d: %s", name, l.Unusable, p.Line, p.Reason)
 		}
-		allowed = append(allowed, l)
 	}
-	f, err := intel.NewFeeds(feeds, allowed)
-	return f, reports, err
+	f, err := build.Build()
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range reports {
+		reports[i].Indicators = f.Indicators(i)
+	}
+	return f, reports, nil
 }
 
-// readList reads a list from a file, also one compressed with gzip.
-func readList(name string) (*ioc.List, error) {
+// scanList reads a list from a file, also one compressed with gzip.
+func scanList(name string, take func(*ioc.Entry) error) (*ioc.List, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -98,7 +105,7 @@ func readList(name string) (*ioc.List, error) {
 		}
 		r = z
 	}
-	l, err := ioc.Read(r)
+	l, err := ioc.Scan(r, take)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
