@@ -11,6 +11,7 @@ import (
 	"bartizan/content"
 	"bartizan/internal/guard"
 	"bartizan/internal/guard/classify"
+	"bartizan/internal/guard/decode"
 )
 
 // Config of the inspector.
@@ -51,24 +52,36 @@ func (i *inspector) Inspect(t *guard.Text) ([]guard.Finding, error) {
 	defer i.pool.Put(f)
 	best := guard.Finding{Category: guard.Injection}
 	for _, v := range t.Views {
-		s := i.model.Score(v.Text, t.Role, f)
-		p := i.scale(s.P)
-		if p <= best.Score {
-			continue
-		}
-		best.Score = p
-		best.Note = "tries to take over the model"
-		if s.Indirect > s.Direct {
-			best.Note = "an order inside a document"
-		}
-		if len(v.How) > 0 {
-			best.Note += ", read as " + strings.Join(v.How, ", ")
-		}
-		if s.Cut {
-			best.Note += "; only the first 64 KiB were looked at"
+		for from := 0; ; from += classify.MaxText - overlap {
+			to := min(from+classify.MaxText, len(v.Text))
+			i.look(v, v.Text[from:to], t.Role, f, &best)
+			if to == len(v.Text) {
+				break
+			}
 		}
 	}
 	return []guard.Finding{best}, nil
+}
+
+// overlap of the parts in which a long text is looked at, so that no sentence
+// is cut in all of them.
+const overlap = 1 << 10
+
+// look keeps the worst of the parts of all readings.
+func (i *inspector) look(v decode.View, part string, role guard.Role, f *classify.Features, best *guard.Finding) {
+	s := i.model.Score(part, role, f)
+	p := i.scale(s.P)
+	if p <= best.Score {
+		return
+	}
+	best.Score = p
+	best.Note = "tries to take over the model"
+	if s.Indirect > s.Direct {
+		best.Note = "an order inside a document"
+	}
+	if len(v.How) > 0 {
+		best.Note += ", read as " + strings.Join(v.How, ", ")
+	}
 }
 
 // scale moves the configured threshold to guard.FlagScore.
