@@ -339,6 +339,7 @@ func TestPackedFilesAreReadOnce(t *testing.T) {
 	b.start()
 	b.append("d", "five\n")
 	b.await("the fifth", func() bool { return slices.Contains(b.got, "five") })
+	b.end()
 	slices.Sort(b.got)
 	// b is too short to be known again when it is packed: it may come twice, and is never lost.
 	if want := []string{"five", "four", "one", "three", "two"}; !slices.Equal(slices.Compact(b.got), want) {
