@@ -103,13 +103,15 @@ func Detect(ctx context.Context, q Request, found func(Detected) error) (rep Rep
 	for _, name := range files {
 		to.file = name
 		in := q.open(name, format, remote[name])
-		err := in.Run(ctx, func(_ context.Context, b *observe.LogBatch) error {
+		through := newPipe(func(b *observe.LogBatch) error {
 			engine.Process(b, to.take)
 			if match != nil {
 				match.Process(b)
 			}
 			return to.stop
 		})
+		err := in.Run(ctx, through.emit)
+		through.close()
 		engine.Settle(to.take)
 		rep.Inputs++
 		rep.Counts.Add(in.Counts())
