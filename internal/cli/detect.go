@@ -103,7 +103,7 @@ func formatOptions(name string) (conf.Raw, error) {
 
 // collectAt is how much the heap of a run may grow before it is collected, in
 // percent: it holds tables without pointers, large and quickly looked through.
-const collectAt = 30
+const collectAt = 15
 
 func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.Severity) error {
 	if os.Getenv("GOGC") == "" {

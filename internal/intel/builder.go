@@ -115,11 +115,7 @@ func (b *Builder) pay(id uint64, confidence float32) uint32 {
 // Build makes the index and empties the builder.
 func (b *Builder) Build() (*Index, error) {
 	x := &Index{exact: map[model.EntityType]*exactSet{}, refused: b.refused}
-	chosen := make([]payload, 0, len(b.v4)+len(b.payload))
-	keep := func(at uint32) uint32 {
-		chosen = append(chosen, b.payload[at])
-		return uint32(len(chosen) - 1)
-	}
+	keep := func(at uint32) uint32 { return x.keep(b.payload[at]) }
 	if len(b.v4) > 0 {
 		slices.SortFunc(b.v4, func(p, q pair) int {
 			switch {
@@ -138,9 +134,10 @@ func (b *Builder) Build() (*Index, error) {
 		}
 		b.v4 = slices.CompactFunc(b.v4, func(p, q pair) bool { return p.key == q.key })
 		keys := make([]uint64, len(b.v4)) // the payload of the n-th is the n-th
+		x.ids = make([]uint64, 0, len(b.v4)+len(b.payload))
 		for i := range b.v4 {
 			keys[i] = b.v4[i].key
-			chosen = append(chosen, b.v4[i].payload)
+			x.keep(b.v4[i].payload)
 		}
 		b.v4 = nil
 		x.v4 = newRanges(keys)
@@ -175,7 +172,22 @@ func (b *Builder) Build() (*Index, error) {
 		x.exact[t] = set
 	}
 	x.sums = x.exact[model.TypeSHA256]
-	x.payload = slices.Clip(chosen)
+	x.ids, x.sure = slices.Clip(x.ids), slices.Clip(x.sure)
 	*b = Builder{}
 	return x, nil
+}
+
+// keep takes a payload and tells its place.
+func (x *Index) keep(p payload) uint32 {
+	if x.sure == nil && p.confidence != 1 {
+		x.sure = make([]float32, len(x.ids), cap(x.ids))
+		for i := range x.sure {
+			x.sure[i] = 1
+		}
+	}
+	x.ids = append(x.ids, p.id)
+	if x.sure != nil {
+		x.sure = append(x.sure, p.confidence)
+	}
+	return uint32(len(x.ids) - 1)
 }

@@ -31,7 +31,9 @@ type Feeds struct {
 	index   *Index
 	allow   *Index
 	lists   []feedList
-	rows    []feedRow
+	lines   []int32 // of each entry of the lists, called a row; most say nothing but what they name
+	detail  sparse  // place in details of each row
+	next    sparse  // of rows about one entity, which form a chain: another, plus 1
 	details []feedDetail
 	kinds   map[model.EntityType]bool
 	ports   bool // some address is listed for one port
@@ -45,12 +47,25 @@ type feedList struct {
 	count      int    // distinct indicators
 }
 
-// feedRow is an entry of a list; those about one entity form a chain. Most say
-// nothing but what they name, and a row is all that is kept of them.
-type feedRow struct {
-	line   int32
-	detail uint32 // place in details
-	next   uint32 // place of another row about the same, plus 1
+// sparse is a list of numbers that are 0 up to a row, which takes no memory
+// when all are.
+type sparse []uint32
+
+func (s sparse) at(row uint32) uint32 {
+	if int(row) >= len(s) {
+		return 0
+	}
+	return s[row]
+}
+
+func (s *sparse) set(row, v uint32) {
+	if int(row) >= len(*s) {
+		if v == 0 {
+			return
+		}
+		*s = append(*s, make([]uint32, int(row)+1-len(*s))...)
+	}
+	(*s)[row] = v
 }
 
 // feedDetail is what an entry says of its own.
@@ -149,14 +164,13 @@ func (f *Feeds) hit(m Match, port uint16, at time.Time) (Hit, bool) {
 	h := Hit{Entity: m.Entity}
 	now := at.Unix()
 	doubt := 1.0
-	for k := uint32(m.ID) + 1; k > 0; k = f.rows[k-1].next {
-		row := &f.rows[k-1]
-		x := &f.details[row.detail]
+	for k := uint32(m.ID) + 1; k > 0; k = f.next.at(k - 1) {
+		x := &f.details[f.detail.at(k-1)]
 		if x.until != 0 && x.until <= now || x.port != 0 && x.port != port {
 			continue
 		}
 		from := &f.lists[f.list(k-1)]
-		p := Provenance{Feed: from.name, Line: int(row.line), Note: x.note, Confidence: float64(from.confidence) / 10_000}
+		p := Provenance{Feed: from.name, Line: int(f.lines[k-1]), Note: x.note, Confidence: float64(from.confidence) / 10_000}
 		if x.confidence > 0 {
 			p.Confidence = float64(x.confidence-1) / 10_000
 		}

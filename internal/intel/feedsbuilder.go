@@ -28,7 +28,7 @@ func (b *FeedsBuilder) Begin(name string, confidence float64) error {
 		return fmt.Errorf("build intelligence: list %s: confidence %v must be above 0 and at most 1", name, confidence)
 	}
 	b.start()
-	b.feeds.lists = append(b.feeds.lists, feedList{name: name, confidence: tenThousandths(confidence), begin: uint32(len(b.feeds.rows))})
+	b.feeds.lists = append(b.feeds.lists, feedList{name: name, confidence: tenThousandths(confidence), begin: uint32(len(b.feeds.lines))})
 	b.agents = nil
 	return nil
 }
@@ -61,7 +61,7 @@ func (b *FeedsBuilder) Add(e *ioc.Entry) error {
 		}
 		return nil
 	}
-	if n := uint32(len(f.rows)); n-l.begin >= ioc.MaxIndicators || n == math.MaxUint32-1 {
+	if n := uint32(len(f.lines)); n-l.begin >= ioc.MaxIndicators || n == math.MaxUint32-1 {
 		return fmt.Errorf("line %d: more than %d indicators, repeated ones included", e.Line, ioc.MaxIndicators)
 	}
 	d := feedDetail{note: e.Note, port: e.Port}
@@ -71,8 +71,9 @@ func (b *FeedsBuilder) Add(e *ioc.Entry) error {
 	if !e.Until.IsZero() {
 		d.until = max(e.Until.Unix(), 1)
 	}
-	id := uint64(len(f.rows))
-	f.rows = append(f.rows, feedRow{line: int32(e.Line), detail: b.detail(d)})
+	id := uint64(len(f.lines))
+	f.lines = append(f.lines, int32(e.Line))
+	f.detail.set(uint32(id), b.detail(d))
 	f.kinds[e.Type] = true
 	f.ports = f.ports || e.Port != 0
 	l.count++
@@ -114,7 +115,7 @@ func (b *FeedsBuilder) detail(d feedDetail) uint32 {
 // Build makes the look-up and empties the builder.
 func (b *FeedsBuilder) Build() (*Feeds, error) {
 	b.start()
-	b.feeds.rows = slices.Clip(b.feeds.rows)
+	b.feeds.lines = slices.Clip(b.feeds.lines)
 	var err error
 	if b.feeds.index, err = b.named.Build(); err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (b *FeedsBuilder) Build() (*Feeds, error) {
 // returns its head. Of those of one list about one port the first stays.
 func (b *FeedsBuilder) merge(ids []uint64) uint64 {
 	f := &b.feeds
-	port := func(id uint64) uint16 { return f.details[f.rows[id].detail].port }
+	port := func(id uint64) uint16 { return f.details[f.detail.at(uint32(id))].port }
 	slices.SortStableFunc(ids, func(p, q uint64) int {
 		if c := cmp.Compare(f.list(uint32(p)), f.list(uint32(q))); c != 0 {
 			return c
@@ -150,17 +151,18 @@ func (b *FeedsBuilder) merge(ids []uint64) uint64 {
 	}
 	slices.Sort(kept)
 	for i, id := range kept[1:] {
-		f.rows[id].next = uint32(kept[i]) + 1
+		f.next.set(uint32(id), uint32(kept[i])+1)
 	}
 	return kept[len(kept)-1]
 }
 
 // widen takes the further terms of a row that occurs again.
 func (b *FeedsBuilder) widen(row, again uint64) {
-	d, o := b.feeds.details[b.feeds.rows[row].detail], b.feeds.details[b.feeds.rows[again].detail]
+	f := &b.feeds
+	d, o := f.details[f.detail.at(uint32(row))], f.details[f.detail.at(uint32(again))]
 	d.confidence = max(d.confidence, o.confidence)
 	if o.until == 0 || d.until != 0 && o.until > d.until {
 		d.until = o.until
 	}
-	b.feeds.rows[row].detail = b.detail(d)
+	f.detail.set(uint32(row), b.detail(d))
 }

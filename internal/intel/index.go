@@ -34,7 +34,8 @@ type Index struct {
 	prefixes bart.Table[uint32] // IPv6
 	exact    map[model.EntityType]*exactSet
 	sums     *exactSet // those of SHA-256 values
-	payload  []payload
+	ids      []uint64
+	sure     []float32 // confidences; nil when all are 1
 	refused  int
 }
 
@@ -140,8 +141,14 @@ func (x *Index) lookupPrefix(pfx netip.Prefix) (Match, bool) {
 }
 
 func (x *Index) found(pfx netip.Prefix, at uint32) Match {
-	p := x.payload[at]
-	return Match{model.PrefixEntity(pfx), p.id, p.confidence}
+	return Match{model.PrefixEntity(pfx), x.ids[at], x.confidence(at)}
+}
+
+func (x *Index) confidence(at uint32) float32 {
+	if x.sure == nil {
+		return 1
+	}
+	return x.sure[at]
 }
 
 // Find4 finds, for each IPv4 address of a batch, the longest prefix that covers
@@ -254,8 +261,7 @@ func (x *Index) Lookup(e model.Entity) (Match, bool) {
 	if !ok {
 		return Match{}, false
 	}
-	p := x.payload[at]
-	return Match{e, p.id, p.confidence}, true
+	return Match{e, x.ids[at], x.confidence(at)}, true
 }
 
 func (x *Index) match(t model.EntityType, value string, at uint32) (Match, bool) {
@@ -263,8 +269,7 @@ func (x *Index) match(t model.EntityType, value string, at uint32) (Match, bool)
 	if err != nil {
 		return Match{}, false
 	}
-	p := x.payload[at]
-	return Match{e, p.id, p.confidence}, true
+	return Match{e, x.ids[at], x.confidence(at)}, true
 }
 
 // Live is the index in use. The zero value holds an empty one.

@@ -22,8 +22,9 @@ type inPipe struct {
 	err   error
 }
 
-// inFlight batches wait at most.
-const inFlight = 4
+// inFlight batches wait at most; few would make the goroutines wait for each
+// other, many would fall out of the processor's cache.
+const inFlight = 16
 
 // newPipe starts the goroutine, which ends with close.
 func newPipe(process func(*observe.LogBatch) error) *pipe {
