@@ -66,6 +66,33 @@ if [ ! -x "$cache/bin/versitygw" ] || [ "$vgw/go.sum" -nt "$cache/bin/versitygw"
   CGO_ENABLED=0 go build -C "$vgw" -trimpath -ldflags '-s -w' -o "$cache/bin/versitygw" github.com/versity/versitygw/cmd/versitygw
 fi
 
+# A second S3 server, for the long tests only: moto, an emulator of AWS. Debian's packages of its newest suite are pure
+# Python and run with an older python3 when they are unpacked into a folder; only the compiled ones come from the own suite.
+moto=$cache/moto
+if [ -n "${BARTIZAN_MOTO:-}" ] && [ ! -e "$moto/complete" ]; then
+  [ -x /usr/bin/python3 ] && [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || { echo "moto needs Debian and its python3" >&2; exit 1; }
+  refresh
+  echo "unpacking moto"
+  sid=$(mktemp -d)
+  mkdir -p "$sid/lists/partial" "$sid/archives/partial" "$sid/debs"
+  chmod 755 "$sid"
+  chown -R _apt "$sid" 2>/dev/null || true
+  echo 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main' >"$sid/sid.list"
+  only_sid=(-o "Dir::Etc::sourcelist=$sid/sid.list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$sid/lists" -o "Dir::Cache=$sid")
+  (
+    cd "$sid/debs"
+    apt-get download -q python3-{cryptography,cffi-backend,yaml,markupsafe}
+    apt-get "${only_sid[@]}" -q update
+    apt-get "${only_sid[@]}" -q download python3-{moto,antlr4,boto3,botocore,flask,requests,responses,werkzeug,xmltodict,jmespath,s3transfer,dateutil} \
+      python3-{urllib3,jinja2,itsdangerous,click,blinker,six,certifi,idna,charset-normalizer,flask-cors}
+  ) >>"$cache/apt.log" 2>&1 || { tail -5 "$cache/apt.log" >&2; rm -rf "$sid"; exit 1; }
+  rm -rf "$moto"
+  for deb in "$sid"/debs/*.deb; do dpkg-deb -x "$deb" "$moto"; done
+  rm -rf "$sid"
+  PYTHONPATH=$moto/usr/lib/python3/dist-packages /usr/bin/python3 -c 'import moto.server'
+  touch "$moto/complete"
+fi
+
 lost=()
 for t in "${tools[@]}" docker=docker.io redis-server=redis-tools versitygw=versitygw; do command -v "${t%%=*}" >/dev/null || lost+=("${t%%=*}"); done
 if [ ${#lost[@]} -gt 0 ]; then

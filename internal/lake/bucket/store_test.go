@@ -27,6 +27,14 @@ func TestMain(m *testing.M) {
 
 // stores are the implementations; each gets an empty one.
 func stores(t *testing.T, run func(*testing.T, bucket.Store)) {
+	comparing(t, run)
+	if buckettest.MotoAsked() {
+		t.Run("moto", func(t *testing.T) { run(t, buckettest.Moto(t)) })
+	}
+}
+
+// comparing are those that compare what arrives with its sum, which moto 5.2.4 does not do.
+func comparing(t *testing.T, run func(*testing.T, bucket.Store)) {
 	t.Run("folder", func(t *testing.T) {
 		c := bucket.Config{Endpoint: "file://" + t.TempDir()}
 		s, err := c.Open(t.Context())
@@ -124,7 +132,7 @@ func TestStore(t *testing.T) {
 
 // TestStoreSums: what arrives is compared; a wrong sum or length leaves what was there.
 func TestStoreSums(t *testing.T) {
-	stores(t, func(t *testing.T, s bucket.Store) {
+	comparing(t, func(t *testing.T, s bucket.Store) {
 		write(t, s, "x.parquet", "before")
 		if err := s.Write(t.Context(), "x.parquet", strings.NewReader("changed on the way"), 18, sha256.Sum256([]byte("as it was sent out"))); err == nil {
 			t.Fatal("a wrong sum was taken")
