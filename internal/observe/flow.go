@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"net/netip"
 	"time"
+
+	"bartizan/internal/observe/jsonview"
 )
 
 // Addr is an IP address in its 16-byte form (IPv4 as ::ffff:a.b.c.d, RFC 4291
@@ -118,6 +120,8 @@ type LogBatch struct {
 	// Documents are records that rules can look at by field; a record can be
 	// here and in Flows, Events or Queries as well.
 	Documents []Document
+
+	wanted *jsonview.Wanted // fields that were asked for in documents so far
 }
 
 // LogEvent is one record that is not a flow, with its observation. Observation

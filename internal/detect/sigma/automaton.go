@@ -9,6 +9,41 @@ type automaton struct {
 	width int         // classes
 	next  []int32     // state*width+class; negative when the target has outputs
 	out   [][]int32   // state → texts that end there, own and of its suffixes
+	// begin has for each of the first bytes of a text which groups of texts (bits)
+	// have it there; nil when there are so many texts that most bytes begin one.
+	begin *[3][256]uint8
+}
+
+// maxBegin is the number of texts up to which looking for beginnings pays.
+const maxBegin = 64
+
+// beginnings fills begin. Texts are sorted, so that a group's are alike.
+func (a *automaton) beginnings(texts []string) {
+	if len(texts) > maxBegin {
+		return
+	}
+	a.begin = new([3][256]uint8)
+	for i, t := range texts {
+		bit := uint8(1) << (i * 8 / len(texts))
+		for k := range a.begin {
+			if k < len(t) {
+				a.begin[k][t[k]] |= bit
+				continue
+			}
+			for c := range a.begin[k] {
+				a.begin[k][c] |= bit
+			}
+		}
+	}
+}
+
+// from returns the first position at or behind i where a text may begin.
+func (a *automaton) from(v []byte, i int) int {
+	if b := a.begin; b != nil {
+		for ; i+2 < len(v) && b[0][v[i]]&b[1][v[i+1]]&b[2][v[i+2]] == 0; i++ {
+		}
+	}
+	return i
 }
 
 // newAutomaton builds the table. Texts must not be empty.
@@ -35,6 +70,7 @@ func newAutomaton(texts []string) *automaton {
 		a.out[s] = append(a.out[s], int32(id))
 	}
 	a.link()
+	a.beginnings(texts)
 	return a
 }
 
@@ -79,8 +115,11 @@ func (a *automaton) link() {
 // scan calls hit with the id of every text that ends somewhere in v, once per end.
 func (a *automaton) scan(v []byte, hit func(id int32)) {
 	s := int32(0)
-	for _, c := range v {
-		s = a.next[int(s)*a.width+int(a.class[c])]
+	for i := 0; i < len(v); i++ {
+		if s == 0 {
+			i = a.from(v, i)
+		}
+		s = a.next[int(s)*a.width+int(a.class[v[i]])]
 		if s < 0 {
 			s = -s
 			for _, id := range a.out[s] {

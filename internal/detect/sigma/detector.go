@@ -19,7 +19,7 @@ func (e *Engine) NewDetector(l Limits) *Detector { return &Detector{runner: e.Ne
 
 // DetectDocument implements detect.DocumentDetector.
 func (d *Detector) DetectDocument(x *observe.Document, emit detect.Emit) {
-	d.doc.Set(x.JSON(), Logsource{Product: x.Product, Category: x.Category, Service: x.Service})
+	d.doc.Look(x.View(), Logsource{Product: x.Product, Category: x.Category, Service: x.Service})
 	d.hand(d.runner.Process(&d.doc, d.out[:0]), emit)
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"bartizan/internal/observe/jsonview"
+
 	"github.com/valyala/fastjson"
 )
 
@@ -16,34 +18,48 @@ const MaxEvent = 4 << 20
 const maxValues = 4096
 
 // Document is an event in JSON. Values are read where they are; nothing is
-// built. It is used by one goroutine, and reused from event to event.
+// built before an event needs it. It is used by one goroutine, and reused from
+// event to event.
 type Document struct {
-	parser fastjson.Parser
-	root   *fastjson.Value
+	own    jsonview.Doc // of Parse
+	wanted jsonview.Wanted
+	view   *jsonview.Doc   // nil: root is all there is
+	root   *fastjson.Value // nil: not parsed yet
 	source Logsource
 	buf    []byte
 }
 
 // Parse reads one JSON object. The document keeps no reference to text.
 func (d *Document) Parse(text []byte, from Logsource) error {
+	d.view, d.root = nil, nil
 	if len(text) > MaxEvent {
 		return fmt.Errorf("parse event: %d bytes, at most %d", len(text), MaxEvent)
 	}
-	v, err := d.parser.ParseBytes(text)
-	if err != nil {
-		return fmt.Errorf("parse event: not valid JSON")
+	if err := d.own.Read(text, &d.wanted); err != nil {
+		return fmt.Errorf("parse event: %w", err)
 	}
-	if v.Type() != fastjson.TypeObject {
-		return fmt.Errorf("parse event: a JSON %s, want an object", v.Type())
-	}
-	d.Set(v, from)
+	d.Look(&d.own, from)
 	return nil
+}
+
+// Look makes the document one that was read elsewhere. v must stay valid while
+// it is used.
+func (d *Document) Look(v *jsonview.Doc, from Logsource) {
+	d.view, d.root, d.source, d.buf = v, nil, from, d.buf[:0]
 }
 
 // Set makes the document an object that was parsed elsewhere, such as one
 // element of CloudTrail's Records. v must stay valid while it is used.
 func (d *Document) Set(v *fastjson.Value, from Logsource) {
-	d.root, d.source, d.buf = v, from, d.buf[:0]
+	d.view, d.root, d.source, d.buf = nil, v, from, d.buf[:0]
+}
+
+// full is the parsed object.
+func (d *Document) full() *fastjson.Value {
+	if d.root == nil && d.view != nil {
+		d.root = d.view.JSON()
+	}
+	return d.root
 }
 
 // Source implements Event.
@@ -52,15 +68,31 @@ func (d *Document) Source() Logsource { return d.source }
 // Field implements Event. A name with dots is first looked up as it stands,
 // because exporters flatten documents.
 func (d *Document) Field(p Path, dst []Value) []Value {
-	if d.root == nil {
+	if d.view != nil {
+		text, found := d.view.Find(&p)
+		switch found {
+		case jsonview.Absent:
+			return dst
+		case jsonview.Null:
+			return append(dst, Value{Kind: Null})
+		case jsonview.True, jsonview.False:
+			return append(dst, Value{Bool, text})
+		case jsonview.Number:
+			return append(dst, Value{Number, text})
+		case jsonview.String:
+			return append(dst, Value{String, text})
+		}
+	}
+	root := d.full()
+	if root == nil {
 		return dst
 	}
 	if len(p.Parts) > 1 {
-		if v := d.root.Get(p.Name); v != nil {
+		if v := root.Get(p.Name); v != nil {
 			return d.add(v, dst)
 		}
 	}
-	return d.walk(d.root, p.Parts, dst)
+	return d.walk(root, p.Parts, dst)
 }
 
 func (d *Document) walk(v *fastjson.Value, parts []string, dst []Value) []Value {
@@ -133,10 +165,11 @@ func (d *Document) number(v *fastjson.Value) []byte {
 
 // Values implements Event.
 func (d *Document) Values(dst []Value) []Value {
-	if d.root == nil {
+	root := d.full()
+	if root == nil {
 		return dst
 	}
-	return d.leaves(d.root, dst)
+	return d.leaves(root, dst)
 }
 
 func (d *Document) leaves(v *fastjson.Value, dst []Value) []Value {

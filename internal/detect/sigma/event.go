@@ -1,9 +1,12 @@
 package sigma
 
 import (
+	"encoding/binary"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"bartizan/internal/observe/jsonview"
 )
 
 // Logsource says where an event comes from, in the words of the Sigma
@@ -59,13 +62,10 @@ type Event interface {
 
 // Path is a field name taken apart once. Parts are separated by dots; a part
 // "*" stands for every member of an object.
-type Path struct {
-	Name  string
-	Parts []string
-}
+type Path = jsonview.Path
 
 // NewPath takes a field name apart.
-func NewPath(name string) Path { return Path{name, strings.Split(name, ".")} }
+func NewPath(name string) Path { return jsonview.NewPath(name) }
 
 // Pairs is an event of named values that is not a document: what a reader has
 // already taken apart (an access log, an auth log).
@@ -102,7 +102,17 @@ func (p *Pairs) Values(dst []Value) []Value {
 // Unicode simple folding (strings.EqualFold) exactly when their folds are the
 // same bytes. Bytes that are not UTF-8 stay as they are.
 func appendFold(dst, text []byte) []byte {
-	for i := 0; i < len(text); {
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		x := binary.LittleEndian.Uint64(text[i:])
+		if x&highs != 0 {
+			break // not ASCII
+		}
+		// The high bit of a byte: at least 'A', and not above 'Z'.
+		upper := (x + (0x80-'A')*ones) &^ (x + (0x7f-'Z')*ones) & highs
+		dst = binary.LittleEndian.AppendUint64(dst, x|upper>>2) // 0x20 is the case of a letter
+	}
+	for i < len(text) {
 		c := text[i]
 		if c < utf8.RuneSelf {
 			if 'A' <= c && c <= 'Z' {
@@ -122,6 +132,12 @@ func appendFold(dst, text []byte) []byte {
 	}
 	return dst
 }
+
+// Eight bytes at a time.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
 
 // foldRune is the least member of a rune's folding orbit, in lower case when
 // that is an ASCII letter (the Kelvin sign becomes k).

@@ -72,3 +72,28 @@ func FuzzDocument(f *testing.F) {
 		}
 	})
 }
+
+// FuzzFieldsInText: rules say the same of two events whether their fields are
+// found in the text or in the full parse.
+func FuzzFieldsInText(f *testing.F) {
+	rules := fstest.MapFS{}
+	for name, detection := range map[string]string{
+		"a": "{s: {f: x, 'u.type': Root}, condition: s}", "b": "{s: {f|contains: b}, t: {g: null}, condition: s and not t}", "c": "{s: [word], condition: s}",
+		"d": "{s: {u: '*', g|gt: 5}, condition: s}", "e": "{s: {'u.names': [n, m]}, t: {f|fieldref: g}, condition: 1 of them}", "g": "{s: {f|exists: false}, condition: s}",
+	} {
+		rules[name+".yml"] = &fstest.MapFile{Data: []byte("title: t\nid: " + name + "\nlogsource: {product: p}\ndetection: " + detection + "\n")}
+	}
+	engine, report, err := Load(rules, Options{})
+	if err != nil || len(report.Problems) > 0 {
+		f.Fatal(err, report.Problems)
+	}
+	f.Add([]byte(`{"f":"x","u":{"type":"Root","names":["n"]},"g":7}`), []byte(`{"f":"abc","g":"a word","u.type":"Root"}`))
+	f.Add([]byte(`{"f":"\u0078","u":[{"type":"Root"}]}`), []byte(`{"\u0066":"x","f":"y","u":{"type":"Root"},"u":{}}`))
+	f.Add([]byte("{\"f\":\"x\x01\",\"u\":{\"\x02\":1}}"), []byte(`{"f":7.0,"g":7,"u":null}`))
+	f.Fuzz(func(t *testing.T, one, two []byte) {
+		p := newPair(engine)
+		for _, text := range [][]byte{[]byte(`{}`), one, two, one} {
+			p.compare(t, text, Logsource{Product: "p"})
+		}
+	})
+}

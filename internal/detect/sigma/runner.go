@@ -18,6 +18,8 @@ type Runner struct {
 	base     baseKey
 	baseText string
 	raw      []Value // scratch for shapes
+	from     Logsource
+	shapes   []*shape // that events of from can have
 
 	// The event under way. What was asked once is kept until the next: a slot
 	// is valid when its stamp is now's.
@@ -67,6 +69,7 @@ func (e *Engine) NewRunner(l Limits) *Runner {
 		values: make([]fieldValues, len(e.fields)+1),
 		answer: make([]uint32, len(e.atoms)),
 		seen:   make([]uint32, len(e.rules)),
+		raw:    make([]Value, 0, 16),
 	}
 	r.state = newCorrelator(e, l)
 	return r
@@ -129,13 +132,16 @@ func (r *Runner) begin(ev Event) {
 		}
 	}
 	r.event, r.folded, r.tried = ev, r.folded[:0], r.tried[:0]
+	from := ev.Source()
+	if from != r.from || r.shapes == nil {
+		r.from, r.shapes = from, r.engine.taxonomy.from(from)
+	}
 	var s *shape
-	for _, s = range r.engine.taxonomy.shapes {
+	for _, s = range r.shapes {
 		if s.fits(ev, r.raw) {
 			break
 		}
 	}
-	from := ev.Source()
 	if now := (baseKey{s, from}); r.base != now || r.baseText == "" {
 		r.base, r.baseText = now, strings.Join([]string{s.name, from.Product, from.Category, from.Service}, "\x00")
 	}
@@ -249,8 +255,11 @@ func (r *Runner) candidates(b *bucket) {
 func (r *Runner) scan(x *indexed, text []byte) {
 	a := x.part
 	s := int32(0)
-	for _, c := range text {
-		s = a.next[int(s)*a.width+int(a.class[c])]
+	for i := 0; i < len(text); i++ {
+		if s == 0 {
+			i = a.from(text, i)
+		}
+		s = a.next[int(s)*a.width+int(a.class[text[i]])]
 		if s < 0 {
 			s = -s
 			for _, id := range a.out[s] {

@@ -177,10 +177,7 @@ func (s *shape) paths(field string, sources []source) (out []Path) {
 			if root == "" {
 				out = append(out, NewPath(name))
 			} else {
-				p := NewPath(root)
-				p.Name += "." + name
-				p.Parts = append(p.Parts, strings.Split(name, ".")...)
-				out = append(out, p)
+				out = append(out, NewPath(root+"."+name))
 			}
 		}
 	}
@@ -193,9 +190,18 @@ func (s *shape) paths(field string, sources []source) (out []Path) {
 	return out
 }
 
-// fits says whether an event has the shape.
-func (s *shape) fits(e Event, scratch []Value) bool {
-	from := e.Source()
+// from are the shapes that events of an origin can have; the last one always.
+func (t *taxonomy) from(l Logsource) (out []*shape) {
+	for i, s := range t.shapes {
+		if i == len(t.shapes)-1 || s.comesFrom(l) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// comesFrom says whether events of the shape can have an origin.
+func (s *shape) comesFrom(from Logsource) bool {
 	if from.Product != "" && s.source.Product != "" && !strings.EqualFold(from.Product, s.source.Product) {
 		return false
 	}
@@ -205,6 +211,11 @@ func (s *shape) fits(e Event, scratch []Value) bool {
 	if from.Category != "" && s.source.Category != "" && !strings.EqualFold(from.Category, s.source.Category) {
 		return false
 	}
+	return true
+}
+
+// fits says whether an event of a possible origin has the shape.
+func (s *shape) fits(e Event, scratch []Value) bool {
 	for _, p := range s.has {
 		if len(e.Field(p, scratch[:0])) == 0 {
 			return false

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"bartizan/internal/observe"
+	"bartizan/internal/observe/jsonview"
 	"bartizan/internal/source"
 	"bartizan/internal/source/text"
 
@@ -51,7 +52,7 @@ func JSON() Config { return Config{Shape: "json"} }
 
 // New makes the format.
 func New(c Config) (source.Format, error) {
-	shapes := map[string]shape{"cloudtrail": cloudTrail, "winevent": winEvent, "eve": eve, "zeek": zeek, "route53": route53, "json": any1}
+	shapes := map[string]shape{"cloudtrail": cloudTrail(), "winevent": winEvent, "eve": eve, "zeek": zeek, "route53": route53, "json": any1}
 	s, ok := shapes[c.Shape]
 	if !ok {
 		return nil, fmt.Errorf("document format: unknown shape %.40q: one of cloudtrail, winevent, eve, zeek, route53, json", c.Shape)
@@ -114,17 +115,27 @@ func any1(d *observe.Document, b *observe.LogBatch) bool {
 
 // cloudTrail takes records (CloudTrail User Guide, "record contents"), also in
 // the envelope of EventBridge.
-func cloudTrail(d *observe.Document, _ *observe.LogBatch) bool {
-	if d.JSON().Exists("detail-type") {
-		d.Narrow("detail")
-	}
-	v, n := d.JSON(), 0
+func cloudTrail() shape {
+	envelope := jsonview.NewPath("detail-type")
+	var known []jsonview.Path
 	for _, name := range [...]string{"eventName", "eventSource", "eventTime", "eventVersion", "eventType", "awsRegion", "userIdentity"} {
-		if v.Exists(name) {
-			n++
-		}
+		known = append(known, jsonview.NewPath(name))
 	}
-	return n >= 3 && (isText(v, "eventName") || isText(v, "eventSource")) // exports leave fields out
+	return func(d *observe.Document, _ *observe.LogBatch) bool {
+		v := d.View()
+		if there, _ := v.Has(&envelope); there {
+			d.Narrow("detail")
+		}
+		n, named := 0, false // exports leave fields out
+		for i := range known {
+			there, text := v.Has(&known[i])
+			if there {
+				n++
+			}
+			named = named || text && i < 2
+		}
+		return n >= 3 && named
+	}
 }
 
 func isText(v *fastjson.Value, path ...string) bool {
