@@ -213,7 +213,13 @@ func (m *Mirror) Round(ctx context.Context, all bool) error {
 		}
 	}
 	m.count(func(s *Stats) { s.Waiting = int64(len(m.waiting)) })
+	if len(going) > 0 {
+		if err := m.lake.mark(ctx, now); err != nil {
+			return err
+		}
+	}
 	var damaged error
+	broken := 0
 	for _, f := range going {
 		err := m.send(ctx, f)
 		var bad *damagedError
@@ -221,7 +227,14 @@ func (m *Mirror) Round(ctx context.Context, all bool) error {
 		case errors.As(err, &bad) && errors.Is(err, os.ErrNotExist): // aged away since it was listed
 		case errors.As(err, &bad):
 			damaged = errors.Join(damaged, err)
+			broken++
 		case err != nil:
+			return errors.Join(damaged, err)
+		}
+	}
+	// An older file may have arrived although that was not heard: only when none waits it is known what is there.
+	if m.countLost(); len(m.waiting) <= broken && (all || len(going) > 0) {
+		if err := m.lake.store.Remove(ctx, sendingName); err != nil {
 			return errors.Join(damaged, err)
 		}
 	}

@@ -263,6 +263,41 @@ func TestMirrorCrash(t *testing.T) {
 	}
 }
 
+// TestCompactedBeforeTheNodeIsBack: of a node that dies before it has heard that a file arrived, nobody merges the file, so
+// that the node may send it again.
+func TestCompactedBeforeTheNodeIsBack(t *testing.T) {
+	stores(t, func(t *testing.T, s bucket.Store) {
+		dir := t.TempDir()
+		now := time.Now()
+		first := grow(t, dir, 1, 6)
+		if err := bucket.NewMirror(bucket.Options{Dir: dir, Store: s, Keep: time.Hour}).Round(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		rows := first + grow(t, dir, 2, 6)
+		b := &breaking{Store: s, after: true}
+		b.left.Store(2) // the mark, and the first file
+		if err := bucket.NewMirror(bucket.Options{Dir: dir, Store: b}).Round(t.Context(), true); err == nil {
+			t.Fatal("it did not break")
+		}
+		before := bucketOf(t, s)
+		by := bucket.Compaction{Product: "v0-test", Now: now, Temp: t.TempDir(), All: true}
+		if _, err := bucket.NewLake(s).Compact(t.Context(), by); !errors.Is(err, lake.ErrBusy) || !strings.Contains(err.Error(), ".sending") {
+			t.Fatalf("compacted while a file may be sent again: %v", err)
+		}
+		if after := bucketOf(t, s); !slices.Equal(before, after) {
+			t.Fatalf("before %v, after %v", before, after)
+		}
+		if err := bucket.NewMirror(bucket.Options{Dir: dir, Store: s}).Round(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		clean(t, s, rows)
+		if _, err := bucket.NewLake(s).Compact(t.Context(), by); err != nil {
+			t.Fatal(err)
+		}
+		clean(t, s, rows)
+	})
+}
+
 // TestServerKilled kills the server in the middle of an upload. Nothing of it is in the bucket; when the server is back
 // the mirror goes on by itself, and says both.
 func TestServerKilled(t *testing.T) {

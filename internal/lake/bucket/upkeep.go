@@ -153,6 +153,9 @@ func (l *Lake) partition(ctx context.Context, c Compaction, x *leaf, out *lake.C
 	if err != nil || !worthwhile(files, c.All) {
 		return err
 	}
+	if err := l.notSending(ctx); err != nil {
+		return err
+	}
 	root, err := os.MkdirTemp(c.Temp, mergePrefix)
 	if err != nil {
 		return err
@@ -263,6 +266,30 @@ func (l *Lake) finish(ctx context.Context, x *leaf, name string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return l.removeAll(ctx, x.Partition, append(slices.Clone(x.void(r)), name))
+}
+
+// sendingName is an object that is there while a node sends. What is merged meanwhile would be there twice if the node
+// dies before it has written down that it arrived, because it then sends it again.
+const sendingName = ".sending"
+
+// mark says in the bucket that files are on their way.
+func (l *Lake) mark(ctx context.Context, now time.Time) error {
+	text := now.UTC().Format(time.RFC3339)
+	return l.store.Write(ctx, sendingName, strings.NewReader(text), int64(len(text)), sha256.Sum256([]byte(text)))
+}
+
+// notSending is lake.ErrBusy while files are on their way. It is asked after the objects were listed: one that was listed
+// and is not known by its node to have arrived was preceded by the mark.
+func (l *Lake) notSending(ctx context.Context) error {
+	since, err := readAll(ctx, l.store, sendingName, 64)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: a node sends files to %s, or died while it did, since %.64q: let it go on, or start it; if it will never run again, remove the object %s",
+		lake.ErrBusy, l.store, since, sendingName)
 }
 
 // send writes a file of ours, or any other, under its key after it was read through and found whole.
