@@ -1,6 +1,7 @@
 package ioc
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,5 +145,42 @@ func TestTerms(t *testing.T) {
 	l, err = Read(strings.NewReader(`["192.0.2.1", "evil.example", {"domain":"bad.example","ip":"192.0.2.2"}]`))
 	if err != nil || len(l.Indicators) != 4 {
 		t.Errorf("a plain array: %v, %+v", err, l)
+	}
+}
+
+// TestScanText: what is read in pieces says what it said as a whole: a line longer than any buffer is one problem, or what
+// stands before its comment; the lines behind it keep their numbers; a binary file is found out wherever its zeros begin.
+func TestScanText(t *testing.T) {
+	long := strings.Repeat("x", 3*headLen)
+	text := "192.0.2.1 # " + long + "\n" + long + "\n\n  198.51.100.0/24\t\r\n2001:DB8::1\nip:203.0.113.9\n192.0.2.1"
+	type got struct {
+		value string
+		line  int
+	}
+	var all []got
+	l, err := Scan(strings.NewReader(text), func(e *Entry) error {
+		all = append(all, got{e.Value(), e.Line})
+		return nil
+	})
+	want := []got{{"192.0.2.1", 1}, {"198.51.100.0/24", 4}, {"2001:db8::/64", 5}, {"203.0.113.9", 6}, {"192.0.2.1", 7}}
+	if err != nil || !slices.Equal(all, want) || l.Unusable != 1 || l.Problems[0].Line != 2 || l.Format != "text" {
+		t.Errorf("%v, %v, %+v", err, all, l)
+	}
+	for name, in := range map[string]string{"zeros late": strings.Repeat("192.0.2.1\n", headLen) + "\x00", "too long": strings.Repeat(" \n", MaxBytes/2+1)} {
+		if _, err := Read(strings.NewReader(in)); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// TestAddress: the short way reads an address as the long one does.
+func TestAddress(t *testing.T) {
+	for _, s := range []string{"192.0.2.1", "192.0.2.7/24", "::ffff:192.0.2.1", "::ffff:192.0.2.0/120", "2001:db8::1", "2001:db8::1/128", "2001:db8::/32", "10.0.0.0/7", "::/0", "1.2.3", "1.2.3.4:80", "01.2.3.4", "abcdef"} {
+		e, err := model.ParseIP(s)
+		p, ok := e.Prefix()
+		ok = ok && err == nil && !tooWide(p)
+		if got, read := address(s); read != ok || ok && got != p {
+			t.Errorf("%s: %v %v, want %v %v", s, got, read, p, ok)
+		}
 	}
 }
