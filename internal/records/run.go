@@ -208,7 +208,7 @@ func Format(name string, raw conf.Raw) (source.Format, error) {
 // engineOf makes the detectors for flows and logs.
 func engineOf(q Request) (*detect.Records, *sigma.Report, error) {
 	rules := q.Rules
-	var documents []detect.NamedDocument
+	var bySigma *sigma.Detector
 	var loaded *sigma.Report
 	if rules != "" {
 		if dir := os.DirFS(rules); sigma.IsRuleFolder(dir) {
@@ -216,7 +216,7 @@ func engineOf(q Request) (*detect.Records, *sigma.Report, error) {
 			if err != nil {
 				return nil, nil, fmt.Errorf("load Sigma rules of %s: %w", rules, err)
 			}
-			documents = append(documents, detect.NamedDocument{Name: "sigma", Detector: engine.NewDetector(sigma.Limits{})})
+			bySigma = engine.NewDetector(sigma.Limits{})
 			loaded, rules = &report, ""
 		}
 	}
@@ -224,7 +224,10 @@ func engineOf(q Request) (*detect.Records, *sigma.Report, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	all.Documents = documents
+	if bySigma != nil {
+		all.Documents = append(all.Documents, detect.NamedDocument{Name: "sigma", Detector: bySigma})
+		all.Events = append(all.Events, detect.Named{Name: "sigma", Detector: bySigma})
+	}
 	return detect.NewRecords(all), loaded, nil
 }
 

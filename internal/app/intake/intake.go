@@ -147,7 +147,9 @@ func New(ctx context.Context, o Options) (*Intake, error) {
 			return nil, &MistakeError{fmt.Errorf("build detectors of sources: %w", err)}
 		}
 		if rules != nil {
-			all.Documents = append(all.Documents, detect.NamedDocument{Name: "sigma", Detector: rules.NewDetector(sigma.Limits{})})
+			d := rules.NewDetector(sigma.Limits{})
+			all.Documents = append(all.Documents, detect.NamedDocument{Name: "sigma", Detector: d})
+			all.Events = append(all.Events, detect.Named{Name: "sigma", Detector: d})
 		}
 		s.engines[i].records = detect.NewRecords(all)
 	}

@@ -6,11 +6,13 @@ import (
 	"bartizan/internal/observe"
 )
 
-// Detector runs the rules of an Engine over documents of a source. It is a
-// detect.DocumentDetector and a detect.Flusher, used by one goroutine.
+// Detector runs the rules of an Engine over documents and requests of a source.
+// It is a detect.DocumentDetector, a detect.Detector and a detect.Flusher, used
+// by one goroutine.
 type Detector struct {
 	runner *Runner
 	doc    Document
+	pairs  Pairs
 	out    []model.Signal
 }
 
