@@ -44,10 +44,10 @@ func writeForEver(dir, acked string) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 4)
+	failed, seed := make(chan error, 4), uint64(seq) // seq is the last goroutine's alone
 	go func() { failed <- l.Run(context.Background()) }()
 	go func() {
-		s := laketest.New(uint64(seq), start, time.Millisecond)
+		s := laketest.New(seed, start, time.Millisecond)
 		var list []observe.Observation
 		for range time.Tick(time.Millisecond) {
 			list = s.Next(list[:0])

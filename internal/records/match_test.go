@@ -139,7 +139,9 @@ func TestSpoofedNeverBlocks(t *testing.T) {
 		t.Errorf("decided %+v", got)
 	}
 	got := run(false)
-	if !slices.ContainsFunc(got, func(x Decision) bool { return x.Action == model.Block && len(x.Reasons) > 1 && x.Held == "" && x.Reasons[0].File == "f" }) {
+	if !slices.ContainsFunc(got, func(x Decision) bool {
+		return x.Action == model.Block && len(x.Reasons) > 1 && x.Held == "" && x.Reasons[0].File == "f"
+	}) {
 		t.Errorf("decided %+v", got)
 	}
 }
