@@ -109,7 +109,7 @@ func TestGrammarsExpand(t *testing.T) {
 // TestAccuracyGuard writes docs/accuracy.md (make accuracy).
 func TestAccuracyGuard(t *testing.T) {
 	if os.Getenv("BARTIZAN_FULL") == "" {
-		t.Skip("NOT MEASURED: `make accuracy` does")
+		t.Skip("only in the long form: make accuracy measures")
 	}
 	rows, err := readRows("visible-test")
 	if err != nil {
@@ -211,7 +211,7 @@ func accuracyPage(sets, bare map[string]*share, play *share, coded []share, took
 // TestAccuracyTrainingIsReproducible trains again and compares the bytes.
 func TestAccuracyTrainingIsReproducible(t *testing.T) {
 	if os.Getenv("BARTIZAN_FULL") == "" {
-		t.Skip("NOT TRAINED: `make accuracy` does")
+		t.Skip("only in the long form: make accuracy trains again")
 	}
 	rows, err := readRows("train")
 	if err != nil {

@@ -29,7 +29,7 @@ var excused = []*regexp.Regexp{
 	regexp.MustCompile(`race detector`),    // runs again without it (norace_test.go)
 	regexp.MustCompile(`test data not found beside the repository|is not here: |\(set BARTIZAN_SHARED\)`), // third-party data are not part of the repository
 	regexp.MustCompile(`nothing older to compare with`),                                                   // a shallow clone
-	regexp.MustCompile(`only in the long form`),                                                           // make soak
+	regexp.MustCompile(`only in the long form`),                                                           // make soak, make accuracy
 }
 
 // maxLines is how much of one test's output is kept; a dump of all goroutines
