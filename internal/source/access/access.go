@@ -39,15 +39,10 @@ type format struct{ zone *time.Location }
 // Decoder implements source.Format.
 func (f format) Decoder() source.Decoder { return &decoder{zone: f.zone} }
 
-// chunk is how many requests are made at once: they are kept by what was
-// concluded from them, so their memory is not used again.
-const chunk = 64
-
 type decoder struct {
-	zone   *time.Location
-	json   fastjson.Parser
-	reqs   []observe.HTTPRequest
-	fields []observe.Field
+	zone *time.Location
+	json fastjson.Parser
+	reqs text.Requests
 }
 
 // Decode implements source.Decoder.
@@ -76,31 +71,6 @@ func (d *decoder) Decode(line []byte, at uint64, b *observe.LogBatch) error {
 	}
 }
 
-func (d *decoder) request() *observe.HTTPRequest {
-	if len(d.reqs) == cap(d.reqs) {
-		d.reqs = make([]observe.HTTPRequest, 0, chunk)
-	}
-	d.reqs = append(d.reqs, observe.HTTPRequest{})
-	return &d.reqs[len(d.reqs)-1]
-}
-
-// headers keeps up to three headers in one piece of memory.
-func (d *decoder) headers(host, referer, agent string) []observe.Field {
-	if cap(d.fields)-len(d.fields) < 3 {
-		d.fields = make([]observe.Field, 0, 3*chunk)
-	}
-	n := len(d.fields)
-	add := func(name, v string) {
-		if v != "" && v != "-" {
-			d.fields = append(d.fields, observe.Field{Name: name, Value: v[:min(len(v), observe.MaxText)]})
-		}
-	}
-	add("Host", host)
-	add("Referer", referer)
-	add("User-Agent", agent)
-	return d.fields[n:len(d.fields):len(d.fields)]
-}
-
 // combined reads a line of the Common or Combined Log Format.
 func (d *decoder) combined(s string, at uint64, b *observe.LogBatch) bool {
 	open := strings.Index(s, " [")
@@ -127,7 +97,7 @@ func (d *decoder) combined(s string, at uint64, b *observe.LogBatch) bool {
 	if !ok {
 		return false
 	}
-	line, tail, ok := quoted(tail)
+	line, tail, ok := text.Quoted(tail)
 	if !ok {
 		return false
 	}
@@ -139,16 +109,16 @@ func (d *decoder) combined(s string, at uint64, b *observe.LogBatch) bool {
 	_, tail = word(tail) // bytes sent
 	referer, agent := "", ""
 	if q, ok := strings.CutPrefix(tail, `"`); ok {
-		if referer, tail, ok = quoted(q); ok {
+		if referer, tail, ok = text.Quoted(q); ok {
 			if q, ok := strings.CutPrefix(strings.TrimPrefix(tail, " "), `"`); ok {
-				agent, _, _ = quoted(q)
+				agent, _, _ = text.Quoted(q)
 			}
 		}
 	}
-	h := d.request()
+	h := d.reqs.New()
 	requestLine(h, line)
 	h.Status, h.Host = code, host
-	h.Headers = d.headers(host, referer, agent)
+	h.Headers = d.reqs.Headers(host, referer, agent, "")
 	b.Add(at, t, observe.KindHTTP, "http", addr, 0).HTTP = h
 	return true
 }
@@ -167,66 +137,6 @@ func requestLine(h *observe.HTTPRequest, line string) {
 		return
 	}
 	h.Method, h.Target, h.Proto = method, rest[:i], rest[i+1:]
-}
-
-// quoted reads up to the closing quote and undoes the escapes of nginx and
-// Apache (\xHH, \", \\, \n, \t).
-func quoted(s string) (value, rest string, ok bool) {
-	plain := true
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			plain = false
-			i++
-		case '"':
-			if plain {
-				return s[:i], s[i+1:], true
-			}
-			return unescape(s[:i]), s[i+1:], true
-		}
-	}
-	return "", "", false
-}
-
-func unescape(s string) string {
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' || i+1 >= len(s) {
-			b = append(b, s[i])
-			continue
-		}
-		i++
-		switch s[i] {
-		case 'x':
-			if i+2 < len(s) && hex(s[i+1]) < 16 && hex(s[i+2]) < 16 {
-				b = append(b, hex(s[i+1])<<4|hex(s[i+2]))
-				i += 2
-				continue
-			}
-			b = append(b, '\\', 'x')
-		case 'n':
-			b = append(b, '\n')
-		case 'r':
-			b = append(b, '\r')
-		case 't':
-			b = append(b, '\t')
-		case '"', '\\':
-			b = append(b, s[i])
-		default:
-			b = append(b, '\\', s[i])
-		}
-	}
-	return string(b)
-}
-
-func hex(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return c | 0x20 - 'a' + 10
-	}
-	return 16
 }
 
 // word reads the next word and the blank behind it.

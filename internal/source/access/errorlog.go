@@ -42,7 +42,7 @@ func (d *decoder) nginxError(s string, t time.Time, at uint64, b *observe.LogBat
 	if !ok {
 		return nil
 	}
-	user, why, _ := quoted(q)
+	user, why, _ := text.Quoted(q)
 	if !strings.Contains(why, "was not found in") && !strings.Contains(why, "password mismatch") {
 		return nil
 	}

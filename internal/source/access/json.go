@@ -29,14 +29,14 @@ func (d *decoder) object(line []byte, at uint64, b *observe.LogBatch) error {
 	if !ok || e.status < 100 || e.status > 999 || e.time.IsZero() || (e.line == "" && (e.method == "" || e.target == "")) {
 		return source.ErrFormat
 	}
-	h := d.request()
+	h := d.reqs.New()
 	if e.line != "" && e.method == "" {
 		requestLine(h, e.line)
 	} else {
 		h.Method, h.Target, h.Proto = e.method, e.target[:min(len(e.target), observe.MaxText)], e.proto
 	}
 	h.Status, h.Host = e.status, e.host
-	h.Headers = d.headers(e.host, e.referer, e.agent)
+	h.Headers = d.reqs.Headers(e.host, e.referer, e.agent, "")
 	b.Add(at, e.time, observe.KindHTTP, "http", addr, 0).HTTP = h
 	return nil
 }

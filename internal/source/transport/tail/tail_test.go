@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"bartizan/internal/observe"
 	"bartizan/internal/source"
 	"bartizan/internal/source/transport"
+	"bartizan/internal/source/transport/transporttest"
 )
 
 // words is a format whose records are single words after a header line "#words".
@@ -42,34 +42,12 @@ func (d *wordsDecoder) Decode(record []byte, at uint64, b *observe.LogBatch) err
 	return nil
 }
 
-// memory is a Places that outlives a feed.
-type memory struct {
-	mu sync.Mutex
-	m  map[string]transport.Place
-}
-
-func (m *memory) Load(context.Context) ([]transport.Place, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Collect(maps.Values(m.m)), nil
-}
-
-func (m *memory) Save(_ context.Context, p transport.Place) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.m == nil {
-		m.m = map[string]transport.Place{}
-	}
-	m.m[p.Key] = p
-	return nil
-}
-
 // bench follows files in a folder and collects what comes.
 type bench struct {
 	t      *testing.T
 	dir    string
 	conf   Config
-	places memory
+	places transporttest.Places
 	stop   func() error
 
 	mu    sync.Mutex
@@ -81,7 +59,7 @@ type bench struct {
 }
 
 func newBench(t *testing.T, patterns ...string) *bench {
-	b := &bench{t: t, dir: t.TempDir(), news: make(chan struct{}, 1)}
+	b := &bench{t: t, dir: t.TempDir(), places: transporttest.NewPlaces(), news: make(chan struct{}, 1)}
 	b.conf = Default()
 	b.conf.Every, b.conf.Grace = conf.Duration(time.Millisecond), conf.Duration(20*time.Millisecond)
 	for _, p := range patterns {
@@ -111,7 +89,7 @@ func (b *bench) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	in := transport.Intake{
-		Source: "test", Format: "words", Decoder: words{}, Places: &b.places,
+		Source: "test", Format: "words", Decoder: words{}, Places: b.places,
 		Emit: func(_ context.Context, batch *observe.LogBatch) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
