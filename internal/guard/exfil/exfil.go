@@ -46,7 +46,7 @@ var (
 	tag   = regexp.MustCompile(`(?is)<(img|iframe|script|object|embed|link|form|meta|svg|video|audio|base|style)\b([^>]*)>`)
 	src   = regexp.MustCompile(`(?is)\b(?:src|href|data|action|srcset|poster|xlink:href|content)\s*=\s*["']?([^"'\s>]+)`)
 	slot  = regexp.MustCompile(`\{\{?[a-z_ ]{2,40}\}\}?|\[[A-Z_ ]{3,40}\]|<[A-Z_]{3,40}>|\$\{[^}]{1,60}\}|%s\b`)
-	onxxx = regexp.MustCompile(`(?i)\bon(?:error|load|click|mouseover)\s*=|javascript:|data:text/html`)
+	activeHTML = regexp.MustCompile(`(?i)\bon(?:error|load|click|mouseover)\s*=|javascript:|data:text/html`)
 )
 
 // Inspect implements guard.Inspector.
@@ -92,7 +92,7 @@ func (i inspector) html(s string, say func(float64, string)) {
 		for _, a := range src.FindAllStringSubmatch(m[2], 10) {
 			i.address("<"+name+">", a[1], say)
 		}
-		if onxxx.MatchString(m[2]) {
+		if activeHTML.MatchString(m[2]) {
 			say(0.4, "<"+name+"> that runs a script")
 		}
 	}
