@@ -71,6 +71,23 @@ func (r *rsyslogd) write(name, text string) {
 
 func (r *rsyslogd) url() string { return r.transport + "://127.0.0.1:" + r.port }
 
+// bound says whether somebody listens on a UDP port of the loopback. It looks
+// without taking the port, which rsyslogd may be about to do.
+func bound(port string) error {
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	table, err := os.ReadFile("/proc/net/udp")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(table), fmt.Sprintf(" 0100007F:%04X ", n)) {
+		return errors.New("rsyslogd does not listen yet")
+	}
+	return nil
+}
+
 func (r *rsyslogd) Up() {
 	log, err := os.OpenFile(r.file("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -84,12 +101,7 @@ func (r *rsyslogd) Up() {
 	}
 	exporttest.Eventually(r.t, func() error {
 		if r.transport == "udp" {
-			// A port that is taken cannot be listened on: then rsyslogd has it.
-			c, err := net.ListenPacket("udp", "127.0.0.1:"+r.port)
-			if err != nil {
-				return nil
-			}
-			return errors.Join(errors.New("rsyslogd does not listen yet"), c.Close())
+			return bound(r.port)
 		}
 		c, err := net.Dial("tcp", "127.0.0.1:"+r.port)
 		if err != nil {

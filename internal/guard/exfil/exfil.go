@@ -40,12 +40,12 @@ func New(c Config) (guard.Inspector, error) {
 type inspector struct{ conf Config }
 
 var (
-	image = regexp.MustCompile(`!\[[^\]]*\]\(\s*<?([^)\s>]+)`)
-	imref = regexp.MustCompile(`!\[[^\]]*\]\[([^\]]{1,100})\]`)
-	def   = regexp.MustCompile(`(?m)^\s{0,3}\[([^\]]{1,100})\]:\s*<?(\S+)`)
-	tag   = regexp.MustCompile(`(?is)<(img|iframe|script|object|embed|link|form|meta|svg|video|audio|base|style)\b([^>]*)>`)
-	src   = regexp.MustCompile(`(?is)\b(?:src|href|data|action|srcset|poster|xlink:href|content)\s*=\s*["']?([^"'\s>]+)`)
-	slot  = regexp.MustCompile(`\{\{?[a-z_ ]{2,40}\}\}?|\[[A-Z_ ]{3,40}\]|<[A-Z_]{3,40}>|\$\{[^}]{1,60}\}|%s\b`)
+	image      = regexp.MustCompile(`!\[[^\]]*\]\(\s*<?([^)\s>]+)`)
+	imref      = regexp.MustCompile(`!\[[^\]]*\]\[([^\]]{1,100})\]`)
+	def        = regexp.MustCompile(`(?m)^\s{0,3}\[([^\]]{1,100})\]:\s*<?(\S+)`)
+	tag        = regexp.MustCompile(`(?is)<(img|iframe|script|object|embed|link|form|meta|svg|video|audio|base|style)\b([^>]*)>`)
+	src        = regexp.MustCompile(`(?is)\b(?:src|href|data|action|srcset|poster|xlink:href|content)\s*=\s*["']?([^"'\s>]+)`)
+	slot       = regexp.MustCompile(`\{\{?[a-z_ ]{2,40}\}\}?|\[[A-Z_ ]{3,40}\]|<[A-Z_]{3,40}>|\$\{[^}]{1,60}\}|%s\b`)
 	activeHTML = regexp.MustCompile(`(?i)\bon(?:error|load|click|mouseover)\s*=|javascript:|data:text/html`)
 )
 

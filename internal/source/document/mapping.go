@@ -127,7 +127,7 @@ func (m *mapping) read(d *observe.Document, b *observe.LogBatch) bool {
 			o := m.event(d, b, v, observe.KindAuth, "login", src, dst, when)
 			o.Auth = &observe.AuthAttempt{Method: "password", User: text.Cap(m.text(v, mUser)), Accepted: accepted}
 		}
-	case dst.IsValid():
+	case dst.IsValid() && !src.Addr().IsUnspecified() && !dst.Addr().IsUnspecified(): // "::" stands for no address
 		f := observe.Flow{Record: d.Record, Src: observe.AddrOf(src.Addr()), Dst: observe.AddrOf(dst.Addr()), SrcPort: src.Port(), DstPort: dst.Port(), Proto: m.proto(v),
 			Packets: count(m.get(v, mPackets)), Bytes: count(m.get(v, mBytes)), Start: when.Unix(), End: when.Unix()}
 		if end := instant(m.get(v, mEnd)); !end.IsZero() {

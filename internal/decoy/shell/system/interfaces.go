@@ -40,6 +40,9 @@ func cmdIP(c *interp.Call) int {
 	}
 	p := c.Sh.P
 	switch {
+	case what == "": // the beginning of every word
+		fmt.Fprint(c.Err, "Object \"\" is unknown, try \"ip help\".\n")
+		return 255
 	case strings.HasPrefix("address", what), strings.HasPrefix("link", what):
 		c.Print("1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000\n    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00\n")
 		if what[0] == 'a' {
