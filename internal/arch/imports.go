@@ -30,6 +30,7 @@ var order = [][]string{
 	{"internal/inventory"},
 	{"internal/builtin"},
 	{"internal/records"},
+	{"internal/gateway"},
 	{"web"}, // embedded console, no code
 	{"internal/api"},
 	{"internal/drill"},
@@ -49,6 +50,7 @@ var anywhere = []string{"e2e", "bench"}
 // that are shared tools of the kind instead.
 var kinds = []string{"decoy", "source", "detect", "intel", "enforce", "export", "assess", "guard"}
 
+// guard/wire reads model API formats (one folder each) and guard/hold their streams, for the gateway.
 // guard/decode and guard/classify are readings of a text and the classifier's arithmetic, which
 // training and the inspectors share.
 // detect/rule is the engine of content/rules, which several families bring rules for;
@@ -61,7 +63,7 @@ var support = map[string][]string{
 	"enforce": {"verify", "enforcetest"},
 	"export":  {"trust", "exporttest"},
 	"assess":  {"assesstest"},
-	"guard":   {"decode", "classify", "guardtest"},
+	"guard":   {"decode", "classify", "wire", "hold", "guardtest"},
 }
 
 // pkg is what the rules know about a package folder.

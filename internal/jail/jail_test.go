@@ -123,6 +123,9 @@ func TestOtherTableKills(t *testing.T) {
 		t.Skip("only this machine has a second table")
 	}
 	c := start(t, "other-table", Spec{})
+	if err := WriteFrame(c.Conn(), []byte("go"), maxFrame); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Wait(); err == nil || !strings.Contains(err.Error(), "system call filter") {
 		t.Errorf("ended with %v", err)
 	}
