@@ -42,6 +42,7 @@ type dumpedSource struct {
 	Options       any    `yaml:"options"`
 	Format        string `yaml:"format"`
 	FormatOptions any    `yaml:"format_options"`
+	Keep          bool   `yaml:"keep"`
 }
 
 type dumpedDecoys struct {
@@ -114,7 +115,7 @@ func DumpConfig(c Config) ([]byte, error) {
 func dumpSources(from map[string]intake.Config, to map[string]dumpedSource) (err error) {
 	feeds, formats := builtin.Transports(), builtin.Formats()
 	for name, s := range from {
-		d := dumpedSource{From: s.From, Format: s.Format}
+		d := dumpedSource{From: s.From, Format: s.Format, Keep: s.Kept()}
 		if d.Options, err = feeds.Effective(s.From, s.Options); err != nil {
 			return fmt.Errorf("sources.%s: %w", name, err)
 		}

@@ -49,7 +49,7 @@ func (i *Imported) bad(file string, line int64, err error) {
 // neither is reported and left out. Importing a file twice stores its rows twice.
 func (l *Lake) Import(ctx context.Context, name string, r io.Reader, sum *Imported) error {
 	in := bufio.NewReaderSize(r, 1<<16)
-	signals := shelveSignals(l)
+	signals := classOf[ocsf.Signal](l, "signal")
 	var batch []observe.Observation
 	for line := int64(1); ; line++ {
 		text, err := readLine(in)
@@ -96,11 +96,6 @@ func (l *Lake) Import(ctx context.Context, name string, r io.Reader, sum *Import
 		return fmt.Errorf("import %s: %w", name, err)
 	}
 	return nil
-}
-
-func shelveSignals(l *Lake) *class[ocsf.Signal] {
-	c := newClass[ocsf.Signal](l, "signal")
-	return &c
 }
 
 // addSignal is Observations for one signal.

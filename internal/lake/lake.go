@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,6 +79,7 @@ type Lake struct {
 	mu      sync.Mutex // encoding
 	mapper  ocsf.Mapper
 	shelves map[observe.Kind]shelf
+	records records
 	waiting []sealed
 	stats   Stats
 
@@ -106,7 +108,7 @@ func Open(dir string, opt Options) (*Lake, error) {
 	opt.complete(dir)
 	l := &Lake{dir: dir, opt: opt, fast: fastest(), streams: map[string]*filed{}, known: map[string]bool{}, touched: map[Partition]bool{},
 		mapper: ocsf.Mapper{Product: opt.Product, MaxEvidence: opt.MaxEvidence}}
-	l.shelves = l.observations()
+	l.shelves, l.records = l.observations(), l.logs()
 	if err := l.finishStreams(); err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
@@ -135,7 +137,12 @@ func (l *Lake) Observations(list []observe.Observation) {
 		}
 		s.add(&list[i])
 	}
-	for _, s := range l.shelves {
+	l.settle()
+}
+
+// settle encodes what was taken in. The caller holds mu.
+func (l *Lake) settle() {
+	for _, s := range l.holds() {
 		s.push()
 	}
 	for open := l.openSheets(); open > l.opt.Open; open = l.openSheets() {
@@ -144,7 +151,7 @@ func (l *Lake) Observations(list []observe.Observation) {
 }
 
 func (l *Lake) openSheets() (n int) {
-	for _, s := range l.shelves {
+	for _, s := range l.holds() {
 		n += s.open()
 	}
 	return n
@@ -152,8 +159,8 @@ func (l *Lake) openSheets() (n int) {
 
 // sealLargest ends the files of the class that has most of them open.
 func (l *Lake) sealLargest() {
-	var most shelf
-	for _, s := range l.shelves {
+	var most hold
+	for _, s := range l.holds() {
 		if most == nil || s.open() > most.open() {
 			most = s
 		}
@@ -162,15 +169,15 @@ func (l *Lake) sealLargest() {
 }
 
 // queue adds an encoded file to those that wait for the disk and drops the oldest
-// when there are too many. The caller holds mu.
+// when there are too many, those of bulk classes first. The caller holds mu.
 func (l *Lake) queue(s sealed) {
 	l.waiting = append(l.waiting, s)
 	l.stats.Waiting += int64(len(s.data))
 	for l.stats.Waiting > l.opt.Waiting && len(l.waiting) > 1 {
-		l.stats.Waiting -= int64(len(l.waiting[0].data))
-		l.stats.Dropped += int64(l.waiting[0].rows)
-		l.waiting[0] = sealed{}
-		l.waiting = l.waiting[1:]
+		i := max(slices.IndexFunc(l.waiting, func(w sealed) bool { return Bulk(w.part.Class) }), 0)
+		l.stats.Waiting -= int64(len(l.waiting[i].data))
+		l.stats.Dropped += int64(l.waiting[i].rows)
+		l.waiting = slices.Delete(l.waiting, i, i+1)
 	}
 }
 
@@ -178,7 +185,7 @@ func (l *Lake) queue(s sealed) {
 // that cannot be done everything keeps waiting, within Options.Waiting.
 func (l *Lake) Flush() error {
 	l.mu.Lock()
-	for _, s := range l.shelves {
+	for _, s := range l.holds() {
 		s.seal()
 	}
 	l.mu.Unlock()

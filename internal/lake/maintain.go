@@ -20,25 +20,39 @@ import (
 // Retention says what stays. Zero values keep everything.
 type Retention struct {
 	Age   time.Duration // of the event; whole hours go
-	Bytes int64         // of all files together; the oldest hours go first, of all classes alike
+	Bytes int64         // of all files together; the oldest hours go first: of flows and logs (Bulk) while they are more than half of it, then of all classes alike
 }
 
 // Oldest picks of all files of a lake those that have to go, the oldest hours first.
-func (r Retention) Oldest(files []File, now time.Time) []File {
+func (r Retention) Oldest(files []File, now time.Time) (out []File) {
 	files = slices.Clone(files)
 	slices.SortStableFunc(files, func(x, y File) int { return x.Hour.Compare(y.Hour) })
-	var total int64
+	var total, bulk int64
 	for _, f := range files {
 		total += f.Size
-	}
-	for i, f := range files {
-		old := r.Age > 0 && f.Hour.Add(time.Hour).Before(now.Add(-r.Age))
-		if !old && (r.Bytes <= 0 || total <= r.Bytes) {
-			return files[:i]
+		if Bulk(f.Class) {
+			bulk += f.Size
 		}
-		total -= f.Size
 	}
-	return files
+	take := func(goes func(File) bool) {
+		files = slices.DeleteFunc(files, func(f File) bool {
+			if !goes(f) {
+				return false
+			}
+			out, total = append(out, f), total-f.Size
+			if Bulk(f.Class) {
+				bulk -= f.Size
+			}
+			return true
+		})
+	}
+	take(func(f File) bool { return r.Age > 0 && f.Hour.Add(time.Hour).Before(now.Add(-r.Age)) })
+	if r.Bytes > 0 {
+		// What an attacker did must not go because the network is busy.
+		take(func(f File) bool { return total > r.Bytes && bulk > r.Bytes/2 && Bulk(f.Class) })
+		take(func(File) bool { return total > r.Bytes })
+	}
+	return out
 }
 
 // ErrBusy says that another process compacts or ages the same lake.

@@ -30,6 +30,10 @@ func rewriters() map[string]rewriter {
 		"forward":     rewriterOf[ocsf.Forward](),
 		"call":        rewriterOf[ocsf.Call](),
 		"exchange":    rewriterOf[ocsf.Exchange](),
+		"flow":        rewriterOf[ocsf.Flow](),
+		"query":       rewriterOf[ocsf.Query](),
+		"cloudcall":   rewriterOf[ocsf.CloudCall](),
+		"record":      rewriterOf[ocsf.Record](),
 		"signal":      rewriterOf[ocsf.Signal](),
 		"decision":    rewriterOf[ocsf.Decision](),
 		"receipt":     rewriterOf[ocsf.Receipt](),
@@ -43,7 +47,7 @@ func rewriterOf[T any]() rewriter {
 // indicators are the columns that lists of indicators are compared with. Compacted
 // files have Bloom filters for them (10 bits a value, 1 % of false hits), so that a search for one value decodes few row groups.
 func indicators() []string {
-	return []string{"src_endpoint.ip", "unmapped.src_endpoint.ip", "unmapped.address", "unmapped.actor.value", "metadata.correlation_uid", "metadata.uid",
+	return []string{"src_endpoint.ip", "dst_endpoint.ip", "query.hostname", "answers.rdata", "unmapped.src_endpoint.ip", "unmapped.address", "unmapped.actor.value", "metadata.correlation_uid", "metadata.uid",
 		"url.url_string", "url.hostname", "http_request.url.hostname", "http_request.url.path", "http_request.user_agent", "file.hashes.value",
 		"unmapped.evidence.sha256", "unmapped.ja3", "unmapped.hassh", "unmapped.sni", "ja4_fingerprint_list.value", "unmapped.key", "unmapped.password",
 		"unmapped.target", "api.token.uid", "observables.value", "unmapped.decision.target.value", "command_uid"}

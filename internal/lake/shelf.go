@@ -1,6 +1,8 @@
 package lake
 
 import (
+	"time"
+
 	"bartizan/internal/observe"
 	"bartizan/internal/ocsf"
 )
@@ -8,12 +10,12 @@ import (
 // shelf holds the open files of one class of observations.
 type shelf interface {
 	add(*observe.Observation)
-	push() // what add has left over
 	hold
 }
 
 // hold is what has open files.
 type hold interface {
+	push()     // what was added and is not encoded yet
 	open() int // files being encoded
 	seal()     // ends all of them and queues them
 }
@@ -31,6 +33,64 @@ func (l *Lake) observations() map[observe.Kind]shelf {
 		observe.KindCall:        shelve[ocsf.Call](l, "call"),
 		observe.KindExchange:    shelve[ocsf.Exchange](l, "exchange"),
 	}
+}
+
+// records are the classes of what logs say beside observations.
+type records struct {
+	flows   *class[ocsf.Flow]
+	queries *class[ocsf.Query]
+	calls   *class[ocsf.CloudCall]
+	rest    *class[ocsf.Record]
+}
+
+func (l *Lake) logs() records {
+	return records{flows: classOf[ocsf.Flow](l, "flow"), queries: classOf[ocsf.Query](l, "query"), calls: classOf[ocsf.CloudCall](l, "cloudcall"), rest: classOf[ocsf.Record](l, "record")}
+}
+
+// holds is everything that can have open files.
+func (l *Lake) holds() []hold {
+	all := []hold{l.records.flows, l.records.queries, l.records.calls, l.records.rest}
+	for _, s := range l.shelves {
+		all = append(all, s)
+	}
+	return all
+}
+
+// Bulk says whether a class has what exporters and logs say in large numbers. When there is no room, it goes first.
+func Bulk(class string) bool {
+	switch class {
+	case "flow", "query", "cloudcall", "record":
+		return true
+	}
+	return false
+}
+
+// Logs takes in what a source of logs read, except its events, which are observations: they
+// are encoded before it returns, written within Options.Every, and not kept.
+func (l *Lake) Logs(from *ocsf.From, b *observe.LogBatch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	when := func(t time.Time) int64 {
+		t, _ = from.At(t)
+		return hour(ocsf.NanosOf(t))
+	}
+	for i := range b.Flows {
+		f := &b.Flows[i]
+		l.records.flows.next(when(ocsf.Seconds(f.Time()))).FromFlow(&l.mapper, from, f)
+	}
+	for i := range b.Queries {
+		q := &b.Queries[i]
+		l.records.queries.next(when(ocsf.Seconds(q.Time))).FromQuery(&l.mapper, from, q)
+	}
+	for i := range b.Documents {
+		d := b.Documents[i].Kept()
+		if d.Call != nil {
+			l.records.calls.next(when(d.Time)).FromRecord(&l.mapper, from, &d)
+		} else {
+			l.records.rest.next(when(d.Time)).FromRecord(&l.mapper, from, &d)
+		}
+	}
+	l.settle()
 }
 
 // row is a pointer to T that fills itself from an observation.
@@ -113,6 +173,11 @@ func (c *class[T]) fail(rows int, err error) {
 
 func newClass[T any](l *Lake, name string) class[T] {
 	return class[T]{l: l, name: name, sheets: map[int64]*sheet[T]{}}
+}
+
+func classOf[T any](l *Lake, name string) *class[T] {
+	c := newClass[T](l, name)
+	return &c
 }
 
 // kind is a class of observations.

@@ -7,7 +7,7 @@ type Class struct {
 	Name string       // of the partition
 	UID  int32        // OCSF class
 	OCSF string       // OCSF class name, as in the schema's source ("network_activity")
-	Kind observe.Kind // kind of observation; empty for signals, decisions and receipts
+	Kind observe.Kind // kind of observation; empty for what is none
 	New  func() any   // an empty row, as a pointer: schema sample, and what to read into
 }
 
@@ -24,6 +24,10 @@ func Classes() []Class {
 		{"forward", classTunnel, "tunnel_activity", observe.KindForward, func() any { return new(Forward) }},
 		{"call", classAPI, "api_activity", observe.KindCall, func() any { return new(Call) }},
 		{"exchange", classAPI, "api_activity", observe.KindExchange, func() any { return new(Exchange) }},
+		{"flow", classNetwork, "network_activity", "", func() any { return new(Flow) }},
+		{"query", classDNS, "dns_activity", "", func() any { return new(Query) }},
+		{"cloudcall", classAPI, "api_activity", "", func() any { return new(CloudCall) }},
+		{"record", classBase, "base_event", "", func() any { return new(Record) }},
 		{"signal", classDetection, "detection_finding", "", func() any { return new(Signal) }},
 		{"decision", classRemediation, "remediation_activity", "", func() any { return new(Decision) }},
 		{"receipt", classRemediation, "remediation_activity", "", func() any { return new(Receipt) }},

@@ -21,6 +21,13 @@
 //   - exchange: API Activity 6003 with profile ai_operation (ai_model); prompt and
 //     answer are api.request.data and api.response.data (message_context.prompt_text
 //     came with 1.9).
+//   - flow: Network Activity 4001, Traffic, or Refuse when a firewall said no.
+//   - query: DNS Activity 4003, Traffic when the answer was seen, else Query.
+//   - cloudcall: API Activity 6003 with profile cloud, and the record in raw_data.
+//     Read when the log says so, else Other.
+//   - record: Base Event 0 with the record in raw_data: JSON of logs that rules look
+//     at and that has no class of its own. Events of Windows, EVE and Zeek are many
+//     classes of OCSF; which, a search can say later, because nothing of them is lost.
 //   - signal: Detection Finding 2004, Create.
 //   - decision: Remediation Activity 7001, one event per entry of the ledger. The
 //     activity is the D3FEND tactic: Isolate for what keeps somebody out, Detect
@@ -28,7 +35,8 @@
 //   - receipt: Remediation Activity 7001, one enforcer's word; status_id says whether
 //     the device did it.
 //
-// src_endpoint is always the visitor and dst_endpoint always the decoy, so that a
+// src_endpoint is always the visitor and dst_endpoint always the decoy, in logs who
+// sends and who receives, so that a
 // search by address has the same column in all classes of the network. In OCSF's
 // words bytes_out goes from source to destination: it is what the visitor sent.
 //

@@ -24,6 +24,7 @@ type Mapper struct {
 	localText string
 	session   model.ULID
 	sessText  string
+	addrs     []addrText // made when a flow comes
 }
 
 // Event has the attributes that every class has.

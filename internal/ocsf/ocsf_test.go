@@ -97,6 +97,9 @@ func fillKind(t *rapid.T, v reflect.Value) {
 		v.SetInt(rapid.Int64Range(0, 1<<40).Draw(t, "n"))
 	case reflect.Uint64:
 		v.SetUint(rapid.Uint64Range(0, 1<<40).Draw(t, "n"))
+	case reflect.Uint16, reflect.Uint32:
+		v.SetUint(rapid.Uint64Range(0, 1<<16-1).Draw(t, "n"))
+	case reflect.Array:
 	case reflect.Float64:
 		v.SetFloat(rapid.Float64Range(0, 1).Draw(t, "f"))
 	case reflect.Struct:
@@ -181,6 +184,14 @@ func back(t testing.TB, row any) any {
 		_, v, err = r.Entry()
 	case *ocsf.Receipt:
 		v, err = r.Receipt()
+	case *ocsf.Flow:
+		v, err = r.Flow()
+	case *ocsf.Query:
+		v, err = r.AsQuery()
+	case *ocsf.Record:
+		v = r.AsRecord()
+	case *ocsf.CloudCall:
+		v = r.AsRecord()
 	default:
 		t.Fatalf("no way back from %T", row)
 	}
@@ -214,6 +225,53 @@ func draw(t *rapid.T, m *ocsf.Mapper, c ocsf.Class, row any) any {
 		x.Status = rapid.SampledFrom([]model.ReceiptStatus{"delivered", "applied", "refused", "expired", "verified", ""}).Draw(t, "status")
 		r.FromReceipt(m, &x)
 		return x
+	}
+	return drawLog(t, m, row)
+}
+
+// drawLog is draw for the classes of what logs say.
+func drawLog(t *rapid.T, m *ocsf.Mapper, row any) any {
+	from := ocsf.From{Sensor: someText().Draw(t, "sensor"), Format: "auto", Input: someText().Draw(t, "input"), Now: time.Unix(1<<33, 0)}
+	record := func(call bool) observe.LogRecord {
+		var d observe.LogRecord
+		fill(t, reflect.ValueOf(&d).Elem())
+		d.Raw = nil
+		if s := someText().Draw(t, "raw"); s != "" {
+			d.Raw = []byte(s)
+		}
+		d.Call = nil
+		if call {
+			d.Call = new(observe.CloudCall)
+			fill(t, reflect.ValueOf(d.Call).Elem())
+		}
+		return d
+	}
+	addr := func() observe.Addr {
+		return observe.AddrOf(netip.MustParseAddr(rapid.SampledFrom([]string{"192.0.2.7", "2001:db8::1", "::1", "198.51.100.200", "::"}).Draw(t, "addr")))
+	}
+	switch r := row.(type) {
+	case *ocsf.Flow:
+		var f observe.Flow
+		fill(t, reflect.ValueOf(&f).Elem())
+		f.Src, f.Dst, f.Action = addr(), addr(), observe.FlowAction(rapid.IntRange(0, 2).Draw(t, "action"))
+		f.Start, f.End = rapid.Int64Range(0, 1<<33).Draw(t, "start"), rapid.Int64Range(0, 1<<33).Draw(t, "end")
+		r.FromFlow(m, &from, &f)
+		return f
+	case *ocsf.Query:
+		var q observe.Query
+		fill(t, reflect.ValueOf(&q).Elem())
+		q.Client, q.Server, q.Time = addr(), addr(), rapid.Int64Range(0, 1<<33).Draw(t, "time")
+		q.RCode = rapid.SampledFrom([]string{"", "NOERROR", "NXDOMAIN", "REFUSED", "RCODE12"}).Draw(t, "rcode")
+		r.FromQuery(m, &from, &q)
+		return q
+	case *ocsf.Record:
+		d := record(false)
+		r.FromRecord(m, &from, &d)
+		return d
+	case *ocsf.CloudCall:
+		d := record(true)
+		r.FromRecord(m, &from, &d)
+		return d
 	}
 	t.Fatalf("nothing makes a %T", row)
 	return nil
@@ -279,8 +337,17 @@ func TestEmptyAndFull(t *testing.T) {
 			stored(t, row)
 		}
 	}
-	for _, row := range []any{new(ocsf.Signal), new(ocsf.Decision), new(ocsf.Receipt)} {
+	for _, row := range []any{new(ocsf.Signal), new(ocsf.Decision), new(ocsf.Receipt), new(ocsf.Flow), new(ocsf.Query), new(ocsf.Record), new(ocsf.CloudCall)} {
+		var from ocsf.From
 		switch r := row.(type) {
+		case *ocsf.Flow:
+			r.FromFlow(m, &from, &observe.Flow{})
+		case *ocsf.Query:
+			r.FromQuery(m, &from, &observe.Query{})
+		case *ocsf.Record:
+			r.FromRecord(m, &from, &observe.LogRecord{})
+		case *ocsf.CloudCall:
+			r.FromRecord(m, &from, &observe.LogRecord{Call: &observe.CloudCall{}})
 		case *ocsf.Signal:
 			r.FromSignal(m, &model.Signal{})
 		case *ocsf.Decision:
@@ -324,7 +391,7 @@ func TestClassesFitSchema(t *testing.T) {
 			t.Errorf("ClassOf(%q) = %v, %v", c.Name, got.UID, ok)
 		}
 	}
-	if kinds[""] != 3 || len(kinds) != 10 {
+	if kinds[""] != 7 || len(kinds) != 10 {
 		t.Errorf("classes by kind: %v", kinds)
 	}
 }

@@ -27,6 +27,8 @@ import (
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
 	"bartizan/internal/observe"
+	"bartizan/internal/ocsf"
+	"bartizan/internal/safe"
 	"bartizan/internal/source"
 	"bartizan/internal/source/transport"
 
@@ -39,7 +41,11 @@ type Config struct {
 	Options       conf.Raw `yaml:"options"`        // the transport's own
 	Format        string   `yaml:"format"`         // default: auto
 	FormatOptions conf.Raw `yaml:"format_options"` // the format's own
+	Keep          *bool    `yaml:"keep"`           // in the lake what it says, not only what is concluded; default: true
 }
+
+// Kept says whether what the source says is kept.
+func (c *Config) Kept() bool { return c.Keep == nil || *c.Keep }
 
 // Formats makes a format by name, of its options.
 type Formats func(name string, options conf.Raw) (source.Format, error)
@@ -248,8 +254,8 @@ func (s *Intake) take(ctx context.Context, f *feed, b *observe.LogBatch) error {
 	e.records.Process(b, out)
 	e.news = true
 	e.mu.Unlock()
-	if s.opt.Lake != nil && len(b.Events) > 0 {
-		s.file(f.name, b.Events)
+	if s.opt.Lake != nil && f.Kept() {
+		s.file(f, b, now)
 	}
 	return s.opt.Publish(ctx, signals)
 }
@@ -284,17 +290,26 @@ func sameID(source string, record uint64, s *model.Signal) model.ULID {
 }
 
 // file keeps what was logged in the lake.
-func (s *Intake) file(name string, events []observe.LogEvent) {
-	list := make([]observe.Observation, 0, len(events))
-	for i := range events {
-		o := events[i].Observation
+func (s *Intake) file(f *feed, b *observe.LogBatch, now time.Time) {
+	if len(b.Flows)+len(b.Queries)+len(b.Documents) > 0 {
+		s.opt.Lake.Logs(&ocsf.From{Sensor: f.name, Format: f.Format, Input: safe.Clean(b.Input, maxInput), Spoofable: f.forgeable, Now: now}, b)
+	}
+	if len(b.Events) == 0 {
+		return
+	}
+	list := make([]observe.Observation, 0, len(b.Events))
+	for i := range b.Events {
+		o := b.Events[i].Observation
 		if o.Sensor == "" {
-			o.Sensor = name
+			o.Sensor = f.name
 		}
 		list = append(list, o)
 	}
 	s.opt.Lake.Observations(list)
 }
+
+// maxInput is how much is kept of the name of an input.
+const maxInput = 256
 
 // settle lets detectors conclude from what they hold back, some time after the
 // newest records.

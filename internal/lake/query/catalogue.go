@@ -9,7 +9,7 @@ import (
 // all is every view, one line per class of the lake below its columns. A new kind of observation is one more entry here: the
 // name of its class and where each column is found in its rows (OCSF, see package ocsf). Where a lake is older than a
 // column, or has nothing of a class, the column is NULL and the view is empty; the types stay.
-func all() []*view { return slices.Concat(visits(), services(), conclusions()) }
+func all() []*view { return slices.Concat(visits(), services(), logs(), conclusions()) }
 
 // visits are the views of what a visitor does on any decoy.
 func visits() []*view {
@@ -151,6 +151,74 @@ func conclusions() []*view {
 			{"status", "VARCHAR", "{status_code}", "delivered, applied, verified, refused, expired", ""},
 			{"detail", "VARCHAR", "{status_detail}", "", ""},
 		})},
+	}
+}
+
+// twoEnds are the ends of what a log says.
+func twoEnds() []column {
+	return []column{
+		{"src_ip", "VARCHAR", "nullif({src_endpoint.ip}, '::')", "who sent, or asked", model.TypeIP},
+		{"src_port", "INTEGER", "{src_endpoint.port}", "", ""},
+		{"dst_ip", "VARCHAR", "nullif({dst_endpoint.ip}, '::')", "whom", model.TypeIP},
+		{"dst_port", "INTEGER", "{dst_endpoint.port}", "", ""},
+		{"protocol", "INTEGER", "{connection_info.protocol_num}", "IP protocol number: 6 TCP, 17 UDP", ""},
+	}
+}
+
+// logged is the view of a class of what logs say.
+func logged(name, class, doc string, own []column) *view {
+	cols := moment(append(own, []column{
+		{"sensor", "VARCHAR", "{unmapped.sensor}", "the source in the configuration", ""},
+		{"format", "VARCHAR", "{unmapped.format}", "what read it", ""},
+		{"input", "VARCHAR", "{unmapped.input}", "file, object or connection it came from", ""},
+		{"record", "BIGINT", "{unmapped.record}", "index in the input, from 0", ""},
+		{"spoofable", "BOOLEAN", "{unmapped.spoofable}", "nothing proves who sent it", ""},
+		{"arrived", "BOOLEAN", "{unmapped.arrived}", "time is that of its arrival: the record names none that can be believed", ""},
+	}...))
+	return &view{name: name, class: class, doc: doc, columns: cols}
+}
+
+// logs are the views of what logs and exporters say.
+func logs() []*view {
+	whole := []column{
+		{"raw", "VARCHAR", "{raw_data}", "the record as it came: raw->>'$.field'", ""},
+		{"raw_size", "BIGINT", "{raw_data_size}", "of the whole; raw is cut at 256 KiB", ""},
+		{"product", "VARCHAR", "{unmapped.product}", "log source in the words of Sigma", ""},
+		{"category", "VARCHAR", "{unmapped.category}", "", ""},
+		{"service", "VARCHAR", "{unmapped.service}", "", ""},
+	}
+	return []*view{
+		logged("flows", "flow", "Flows, one direction a row, as exporters sum them up", append(twoEnds(), []column{
+			{"bytes", "BIGINT", "{traffic.bytes}", "", ""},
+			{"packets", "BIGINT", "{traffic.packets}", "", ""},
+			{"action", "VARCHAR", "CASE WHEN {activity_id} = 5 THEN 'reject' WHEN {status_id} = 1 THEN 'accept' END", "what the firewall did", ""},
+			{"tcp_flags", "INTEGER", "CASE WHEN {unmapped.flags} THEN {connection_info.tcp_flags} END", "of all packets: 1 FIN, 2 SYN, 4 RST, 8 PSH, 16 ACK", ""},
+			{"start", "TIMESTAMPTZ", "to_timestamp({start_time} / 1000.0)", "", ""},
+			{"end", "TIMESTAMPTZ", "to_timestamp({end_time} / 1000.0)", "", ""},
+		}...)),
+		logged("queries", "query", "Questions to name servers", append(twoEnds(), []column{
+			{"name", "VARCHAR", "{query.hostname}", "as asked, in lower case, without the last dot", model.TypeDomain},
+			{"type", "VARCHAR", "{query.type}", "A, TXT, …", ""},
+			{"answered", "BOOLEAN", "{activity_id} = 6", "the answer was seen", ""},
+			{"rcode", "VARCHAR", "{unmapped.rcode}", "NOERROR, NXDOMAIN, …", ""},
+			{"answers", "VARCHAR[]", "list_transform({answers}, lambda a: a.rdata)", "addresses, names, texts", typeHostPort},
+			{"ttl", "BIGINT", "{unmapped.ttl}", "smallest of the answers', in seconds", ""},
+		}...)),
+		logged("api_calls", "cloudcall", "Calls to a cloud's API, as CloudTrail has them", append([]column{
+			{"id", "VARCHAR", "{metadata.uid}", "eventID", ""},
+			{"operation", "VARCHAR", "{api.operation}", "eventName", ""},
+			{"api", "VARCHAR", "{api.service.name}", "eventSource", ""},
+			{"actor", "VARCHAR", "{actor.user.uid}", "ARN, or what else names the identity", ""},
+			{"key", "VARCHAR", "{api.token.uid}", "access key", model.TypeAccessKey},
+			{"src_ip", "VARCHAR", "{src_endpoint.ip}", "", model.TypeIP},
+			{"caller", "VARCHAR", "{unmapped.source}", "sourceIPAddress, which can be the name of a service", ""},
+			{"user_agent", "VARCHAR", "{http_request.user_agent}", "", typeUserAgent},
+			{"error", "VARCHAR", "{api.response.error}", "errorCode", ""},
+			{"read_only", "BOOLEAN", "{activity_id} = 2", "", ""},
+			{"region", "VARCHAR", "{cloud.region}", "", ""},
+			{"account", "VARCHAR", "{cloud.account.uid}", "", ""},
+		}, whole...)),
+		logged("records", "record", "Other records of logs that rules look at (Windows, Suricata, Zeek, any JSON), whole", whole),
 	}
 }
 

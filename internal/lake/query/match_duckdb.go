@@ -78,9 +78,18 @@ type pair struct {
 	indicator int
 }
 
+// items is the view with one row for each value of the column, which is named item: more than one where it is a list.
+func (c *column) items(v *view) string {
+	value := ident(c.name)
+	if strings.HasSuffix(c.kind, "[]") {
+		value = "unnest(" + value + ")"
+	}
+	return "(SELECT *, " + value + " AS item FROM " + v.name + ")"
+}
+
 func (e *engine) matchValues(ctx context.Context, v *view, c column, m *matcher) (pairs []pair, err error) {
 	var hits []int
-	query := "SELECT DISTINCT " + ident(c.name) + " FROM " + v.name + " WHERE " + ident(c.name) + " IS NOT NULL"
+	query := "SELECT DISTINCT item FROM " + c.items(v) + " WHERE item IS NOT NULL"
 	err = e.each(ctx, query, func(row []driver.Value) error {
 		s, ok := row[0].(string)
 		if !ok {
@@ -135,7 +144,7 @@ func (e *engine) matchRows(ctx context.Context, v *view, c column, pairs []pair)
 	}
 	// max(x, n) and max_by(x, y, n) keep n, not all.
 	query := fmt.Sprintf(`SELECT m.indicator, min(m.value), count(*), min(v.time), max(v.time), max_by(%s, v.time, %d), max_by(%s, v.time, %d)
-		FROM %s v JOIN matched m ON v.%s = m.value GROUP BY m.indicator ORDER BY m.indicator`, session, 4*maxNamed, evidence, 4*maxNamed, v.name, ident(c.name))
+		FROM %s v JOIN matched m ON v.item = m.value GROUP BY m.indicator ORDER BY m.indicator`, session, 4*maxNamed, evidence, 4*maxNamed, c.items(v))
 	err = e.each(ctx, query, func(row []driver.Value) error {
 		n, ok1 := row[0].(int64)
 		value, ok2 := row[1].(string)

@@ -93,6 +93,10 @@ func (d *Doc) JSON() *fastjson.Value {
 	return d.root
 }
 
+// Text is the whole that was read, also when the document was narrowed; valid
+// until the next Read.
+func (d *Doc) Text() []byte { return d.text[:d.n:d.n] }
+
 // Narrow makes the document the object at path inside it; false when there is
 // none.
 func (d *Doc) Narrow(path ...string) bool {

@@ -227,10 +227,13 @@ func compile(files map[string][]byte) (*Schema, error) {
 
 func attrEnum(o *shape, name string) map[string]string { return o.attrs[name].enum }
 
+// generic is the one class whose number is 0.
+const generic = "base_event"
+
 // classes compiles those that events can have: with a number of their own.
 func (c *compiler) classes(s *Schema) error {
 	for name, f := range c.events {
-		if f.UID == 0 {
+		if f.UID == 0 && name != generic {
 			continue
 		}
 		e, err := c.shape("event "+name, c.events)
