@@ -13,7 +13,7 @@ var order = [][]string{
 	{"internal/model"},
 	{"internal/observe"},
 	{"internal/ocsf"},
-	{"internal/conf", "internal/plug", "internal/life", "internal/obs", "internal/safe", "internal/jail", "internal/host", "internal/ioc"},
+	{"internal/conf", "internal/plug", "internal/life", "internal/obs", "internal/safe", "internal/jail", "internal/host", "internal/ioc", "internal/credential", "internal/mcp"},
 	{"content"}, // embedded data, no code
 	{"internal/bus"},
 	{"internal/lake"},

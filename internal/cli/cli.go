@@ -148,13 +148,16 @@ func newRoot(env Env) *cobra.Command {
 	g.remote.register(root)
 	f.StringVar(&g.format, "format", "text", "output: text, json or jsonl")
 	_ = root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json", "jsonl"}, cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if _, sarif := cmd.Annotations[withSARIF]; sarif && g.format == "sarif" {
+			return nil
+		}
 		if !slices.Contains([]string{"text", "json", "jsonl"}, g.format) {
-			return usage(fmt.Errorf("--format %q: use text, json or jsonl", g.format))
+			return usage(fmt.Errorf("--format %q: use text, json or jsonl (scans also sarif)", oneLine(g.format, 30)))
 		}
 		return nil
 	}
-	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), detectCmd(g), guardCmd(g), huntCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
+	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), detectCmd(g), scanCmd(g), guardCmd(g), huntCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
 		evidenceCmd(g), lakeCmd(g), exportCmd(g), replayCmd(g), tokenCmd(g), auditCmd(g), rulesCmd(g), configCmd(g), versionCmd(g))
 	return root
 }

@@ -1,6 +1,11 @@
 package model
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
 
 // AssetRef names an asset without describing it.
 type AssetRef struct {
@@ -47,6 +52,15 @@ func (f *FindingState) UnmarshalText(b []byte) error {
 	return err
 }
 
+// FindingKey is the identity of a finding.
+func FindingKey(rule string, asset AssetRef, subject string) string {
+	h := sha256.New()
+	for _, s := range []string{rule, asset.Kind, asset.Name, subject} {
+		fmt.Fprintf(h, "%d:%s", len(s), s) // with lengths, so that no two lists read the same
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
 // Finding says what is wrong with an asset. Its identity is the hash of rule,
 // asset and subject, so that the same thing seen again updates it.
 type Finding struct {
@@ -57,6 +71,8 @@ type Finding struct {
 	Severity Severity     `json:"severity"`
 	State    FindingState `json:"state"`
 	Title    string       `json:"title"`
+	Where    string       `json:"where,omitempty"`  // file:line, command or address it was seen at
+	Detail   string       `json:"detail,omitempty"` // what was seen; never a secret itself
 	Fix      string       `json:"fix"`
 	Controls []string     `json:"controls,omitempty"`
 	Time     time.Time    `json:"time"`
