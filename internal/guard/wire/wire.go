@@ -4,7 +4,13 @@
 // touching a byte around it. It forwards nothing and judges nothing.
 //
 // What a format does not understand is listed, never skipped: the gateway's
-// policy decides what happens to it.
+// policy decides what happens to it. Its raw text is a part all the same, so that a
+// policy which lets it pass still has it inspected. A body that two parsers could
+// read in different ways is a *Unknown as a whole.
+//
+// Every string that a person or a model may have written is a part; what is left
+// are numbers, words without blanks (ids, enumerations) and base64 of the provider.
+// Tool names come as parts of the kind Label, beside the parts that carry them as Name.
 package wire
 
 import "fmt"
@@ -23,10 +29,13 @@ const (
 	ToolSpec   Kind = "tool_spec"   // description of a tool or of one of its parameters
 	Document   Kind = "document"    // attached or retrieved text
 	Media      Kind = "media"       // image, audio, file: Text is empty
+	Label      Kind = "label"       // name of a tool, a participant, a file, an end user: a text, but no sentence
 )
 
-// Span is a range of bytes of the body: one JSON string literal with its quotes.
-// An empty one cannot be rewritten in place.
+// Span is a range of bytes of the body: one JSON string literal with its quotes, or,
+// where Text is JSON as it stands (arguments that are an object), that value. In a
+// stream it belongs to the event, and RewriteEvent understands it. An empty one
+// cannot be rewritten in place: what is found there can only be blocked.
 type Span struct{ From, To int }
 
 // Part is one piece of a request or an answer.
@@ -86,7 +95,9 @@ type Refuser interface {
 
 // Stream reads one streamed answer. It is not safe for concurrent use.
 type Stream interface {
-	// Split returns the length of the first whole event in data, 0 when more is needed.
+	// Split returns the length of the first whole event in data, 0 when more is needed. data begins
+	// where the last event ended; as long as the answer is 0, the next data is longer and begins with
+	// the same bytes. What is left when the stream ends is no event: it is not to be passed on.
 	Split(data []byte) (int, error)
 	// Event reads one event as Split cut it.
 	Event(raw []byte) (Event, error)

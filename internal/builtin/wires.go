@@ -1,0 +1,14 @@
+package builtin
+
+import (
+	"bartizan/internal/guard/wire"
+	"bartizan/internal/guard/wire/openai"
+	"bartizan/internal/plug"
+)
+
+// Wires are the model API formats that the gateway reads.
+func Wires() plug.Table[wire.Format] {
+	return plug.NewTable("model API format",
+		plug.Of("openai", openai.Default, openai.New),
+	)
+}

@@ -1,0 +1,172 @@
+// Package shape describes bodies of model APIs as data, so that a format is a
+// table and one reader walks them all: what stands where, and what it is. What
+// the table does not name is listed as unknown, and its raw text is a part all
+// the same, so that a policy which lets unknown things pass still has them
+// inspected.
+package shape
+
+import "bartizan/internal/guard/wire"
+
+// Shape says what may stand at one place. It is built once and not changed after.
+type Shape struct {
+	leaf  leaf
+	kind  wire.Kind
+	as    string // name in the channel; "": the key
+	whole bool
+	count func(*wire.Usage) *int64
+
+	fields  map[string]*Shape
+	each    *Shape // under any key
+	item    *Shape // of an array
+	by      string // this key says which of cases it is
+	cases   map[string]*Shape
+	ident   []string // keys whose values tell channels apart
+	label   string   // before an array's index, which then tells channels apart
+	name    string   // key of the tool's name
+	mime    string   // key of the MIME type
+	last    bool     // ends a stream
+	alias   bool     // some_key is someKey
+	must    string   // key without which the body is another's
+	nothing bool     // any value, without text
+}
+
+type leaf uint8
+
+const (
+	none leaf = iota
+	text
+	meta
+	opaque
+	media
+	model
+	user
+	stream
+	limit
+	number
+	raw
+	spec
+	odds
+)
+
+// Text is a string that people or models wrote.
+func Text(k wire.Kind) *Shape { return &Shape{leaf: text, kind: k} }
+
+// Meta is a number, a boolean or a word: no blanks, at most 256 bytes of ASCII.
+// Anything longer is unknown, because it could be prose.
+func Meta() *Shape { return &Shape{leaf: meta} }
+
+// Opaque is base64 of any length that only the provider understands.
+func Opaque() *Shape { return &Shape{leaf: opaque} }
+
+// Media is a data URL, another URL, or base64 beside a MIME type.
+func Media() *Shape { return &Shape{leaf: media, kind: wire.Media} }
+
+// JSON is any value, as one part: a string as what it says, anything else as it stands.
+func JSON(k wire.Kind) *Shape { return &Shape{leaf: raw, kind: k} }
+
+// Spec is a JSON schema: its sentences are parts, its words one part together.
+func Spec() *Shape { return &Shape{leaf: spec, kind: wire.ToolSpec} }
+
+// Odds are log probabilities: the tokens are one part, the alternatives another.
+func Odds() *Shape { return &Shape{leaf: odds, kind: wire.Answer} }
+
+// Model is the model's name, User the end user's.
+func Model() *Shape { return &Shape{leaf: model} }
+
+// User is the name of the end user; it may be any text.
+func User() *Shape { return &Shape{leaf: user, kind: wire.Label} }
+
+// Streams is the switch that asks for a stream.
+func Streams() *Shape { return &Shape{leaf: stream} }
+
+// Limit is the most tokens that are asked for.
+func Limit() *Shape { return &Shape{leaf: limit} }
+
+// Count is a number of the usage.
+func Count(of func(*wire.Usage) *int64) *Shape { return &Shape{leaf: number, count: of} }
+
+// Nothing is a value of any shape in which nobody wrote.
+func Nothing() *Shape { return &Shape{nothing: true} }
+
+// Fields of an object.
+type Fields = map[string]*Shape
+
+// Object has these fields and no others; any may be missing or null.
+func Object(f Fields) *Shape { return &Shape{fields: f} }
+
+// Map has values under any keys.
+func Map(each *Shape) *Shape { return &Shape{each: each} }
+
+// List is an array.
+func List(item *Shape) *Shape { return &Shape{item: item} }
+
+// By is an object that is one of several; "" is the case without the key, "*" any other.
+func By(key string, cases map[string]*Shape) *Shape { return &Shape{by: key, cases: cases} }
+
+// Or takes shapes of different JSON types together: a string or a list, say.
+func Or(shapes ...*Shape) *Shape {
+	out := &Shape{}
+	for _, s := range shapes {
+		if s.leaf != none {
+			out.leaf, out.kind, out.as, out.whole, out.count = s.leaf, s.kind, s.as, s.whole, s.count
+		}
+		if s.item != nil {
+			out.item, out.label = s.item, s.label
+		}
+		if s.fields != nil || s.each != nil || s.by != "" {
+			out.fields, out.each, out.by, out.cases = s.fields, s.each, s.by, s.cases
+			out.ident, out.name, out.mime, out.last, out.alias, out.must = s.ident, s.name, s.mime, s.last, s.alias, s.must
+		}
+	}
+	return out
+}
+
+// With is fields and more fields.
+func With(all ...Fields) Fields {
+	out := Fields{}
+	for _, f := range all {
+		for k, s := range f {
+			out[k] = s
+		}
+	}
+	return out
+}
+
+// As names the text's channel within its object.
+func (s *Shape) As(name string) *Shape { s.as = name; return s }
+
+// Whole says that in a stream the text is all of its channel and continues nothing.
+func (s *Shape) Whole() *Shape { s.whole = true; return s }
+
+// Ident names the keys whose values tell this object's channels from its siblings'.
+func (s *Shape) Ident(keys ...string) *Shape { s.ident = keys; return s }
+
+// Indexed lets the index tell channels apart.
+func (s *Shape) Indexed(label string) *Shape { s.label = label; return s }
+
+// Named says which key has the name of the tool that everything in the object belongs to.
+func (s *Shape) Named(key string) *Shape { s.name = key; return s }
+
+// Typed says which key has the MIME type of the media in the object.
+func (s *Shape) Typed(key string) *Shape { s.mime = key; return s }
+
+// Last says that the event ends the stream.
+func (s *Shape) Last() *Shape { s.last = true; return s }
+
+// Must names a key without which the body is not this shape at all.
+func (s *Shape) Must(key string) *Shape { s.must = key; return s }
+
+// Usage fields.
+func Input(u *wire.Usage) *int64      { return &u.Input }
+func Output(u *wire.Usage) *int64     { return &u.Output }
+func CacheRead(u *wire.Usage) *int64  { return &u.CacheRead }
+func CacheWrite(u *wire.Usage) *int64 { return &u.CacheWrite }
+func Reasoning(u *wire.Usage) *int64  { return &u.Reasoning }
+
+// strange is the kind of what is not understood, by the body's direction.
+func strange(answer bool) wire.Kind {
+	if answer {
+		return wire.Answer
+	}
+	return wire.Prompt
+}
