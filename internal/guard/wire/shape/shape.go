@@ -65,7 +65,10 @@ func Media() *Shape { return &Shape{leaf: media, kind: wire.Media} }
 func JSON(k wire.Kind) *Shape { return &Shape{leaf: raw, kind: k} }
 
 // Spec is a JSON schema: its sentences are parts, its words one part together.
-func Spec() *Shape { return &Shape{leaf: spec, kind: wire.ToolSpec} }
+func Spec() *Shape { return Leaves(wire.ToolSpec) }
+
+// Leaves is any value: its sentences are parts, its words one part together.
+func Leaves(k wire.Kind) *Shape { return &Shape{leaf: spec, kind: k} }
 
 // Odds are log probabilities: the tokens are one part, the alternatives another.
 func Odds() *Shape { return &Shape{leaf: odds, kind: wire.Answer} }
