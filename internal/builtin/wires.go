@@ -2,7 +2,9 @@ package builtin
 
 import (
 	"bartizan/internal/guard/wire"
+	"bartizan/internal/guard/wire/anthropic"
 	"bartizan/internal/guard/wire/openai"
+	"bartizan/internal/guard/wire/responses"
 	"bartizan/internal/plug"
 )
 
@@ -10,5 +12,7 @@ import (
 func Wires() plug.Table[wire.Format] {
 	return plug.NewTable("model API format",
 		plug.Of("openai", openai.Default, openai.New),
+		plug.Of("responses", responses.Default, responses.New),
+		plug.Of("anthropic", anthropic.Default, anthropic.New),
 	)
 }

@@ -6,7 +6,7 @@ import (
 )
 
 func request() *shape.Shape {
-	return shape.Object(shape.With(meta(`frequency_penalty logprobs n parallel_tool_calls presence_penalty prompt_cache_key prompt_cache_retention
+	return shape.Object(shape.With(shape.Metas(`frequency_penalty logprobs n parallel_tool_calls presence_penalty prompt_cache_key prompt_cache_retention
 		reasoning_effort safety_identifier seed service_tier store temperature top_logprobs top_p top_k min_p repetition_penalty verbosity
 		ignore_eos min_tokens skip_special_tokens include_reasoning reasoning_format`), f{
 		"model":                 shape.Model(),
@@ -20,16 +20,16 @@ func request() *shape.Shape {
 		"logit_bias":            shape.Map(shape.Meta()),
 		"metadata":              shape.Map(shape.Text(wire.Document)),
 		"modalities":            shape.List(shape.Meta()),
-		"audio":                 shape.Object(f{"format": shape.Meta(), "voice": shape.Or(shape.Meta(), shape.Object(meta("id")))}),
-		"moderation":            shape.Object(f{"model": shape.Meta(), "policy": shape.Map(shape.Object(meta("mode")))}),
-		"prompt_cache_options":  shape.Object(meta("mode ttl")),
+		"audio":                 shape.Object(f{"format": shape.Meta(), "voice": shape.Or(shape.Meta(), shape.Object(shape.Metas("id")))}),
+		"moderation":            shape.Object(f{"model": shape.Meta(), "policy": shape.Map(shape.Object(shape.Metas("mode")))}),
+		"prompt_cache_options":  shape.Object(shape.Metas("mode ttl")),
 		"prediction":            shape.Object(f{"type": shape.Meta(), "content": content(wire.Prompt, nil)}),
 		"functions":             shape.List(shape.Object(function()).Named("name")),
 		"function_call":         shape.Or(shape.Meta(), named()),
 		"tools":                 shape.List(tool()),
 		"tool_choice":           shape.Or(shape.Meta(), toolChoice()),
 		"response_format":       responseFormat(),
-		"reasoning":             shape.Object(meta("effort summary max_tokens exclude enabled")),
+		"reasoning":             shape.Object(shape.Metas("effort summary max_tokens exclude enabled")),
 		"chat_template_kwargs":  shape.Map(shape.Meta()),
 		"web_search_options": shape.Object(f{"search_context_size": shape.Meta(), "user_location": shape.Object(f{
 			"type":        shape.Meta(),
@@ -47,9 +47,9 @@ func message() *shape.Shape {
 		"system":    said(wire.System),
 		"developer": said(wire.System),
 		"user":      said(wire.Prompt),
-		"tool":      said(wire.ToolResult, meta("tool_call_id")).Named("name"),
+		"tool":      said(wire.ToolResult, shape.Metas("tool_call_id")).Named("name"),
 		"function":  said(wire.ToolResult).Named("name"),
-		"assistant": said(wire.Answer, spoken(), meta("id"), f{"audio": shape.Object(meta("id"))}),
+		"assistant": said(wire.Answer, spoken(), shape.Metas("id"), f{"audio": shape.Object(shape.Metas("id"))}),
 	})
 }
 
@@ -60,7 +60,7 @@ func spoken() f {
 		"refusal":           shape.Text(wire.Answer),
 		"reasoning_content": shape.Text(wire.Reasoning),
 		"reasoning":         shape.Text(wire.Reasoning),
-		"reasoning_details": shape.List(shape.Object(shape.With(meta("type id format index"), f{
+		"reasoning_details": shape.List(shape.Object(shape.With(shape.Metas("type id format index"), f{
 			"text": shape.Text(wire.Reasoning), "summary": shape.Text(wire.Reasoning), "data": shape.Opaque(), "signature": shape.Opaque(),
 		})).Ident("index")),
 		"tool_calls":    shape.List(call()),
@@ -71,7 +71,7 @@ func spoken() f {
 
 // call is a tool call; in a stream the type comes with its first piece only.
 func call() *shape.Shape {
-	return shape.Object(shape.With(meta("id type index"), f{"function": called("arguments"), "custom": called("input")})).Ident("index")
+	return shape.Object(shape.With(shape.Metas("id type index"), f{"function": called("arguments"), "custom": called("input")})).Ident("index")
 }
 
 func called(arguments string) *shape.Shape {
@@ -79,7 +79,7 @@ func called(arguments string) *shape.Shape {
 }
 
 func annotation() *shape.Shape {
-	return shape.Object(f{"type": shape.Meta(), "url_citation": shape.Object(shape.With(meta("start_index end_index"), f{
+	return shape.Object(f{"type": shape.Meta(), "url_citation": shape.Object(shape.With(shape.Metas("start_index end_index"), f{
 		"title": shape.Text(wire.Answer), "url": shape.Text(wire.Answer), "content": shape.Text(wire.Answer),
 	}))})
 }
@@ -87,11 +87,11 @@ func annotation() *shape.Shape {
 // content is a text or a list of parts.
 func content(k wire.Kind, more f) *shape.Shape {
 	return shape.Or(shape.Text(k), shape.List(shape.By("type", shape.With(f{
-		"text": shape.Object(f{"text": shape.Text(k), "prompt_cache_breakpoint": breakpoint(), "cache_control": shape.Object(meta("type ttl"))}),
+		"text": shape.Object(f{"text": shape.Text(k), "prompt_cache_breakpoint": breakpoint(), "cache_control": shape.Object(shape.Metas("type ttl"))}),
 	}, more))))
 }
 
-func breakpoint() *shape.Shape { return shape.Object(meta("mode")) }
+func breakpoint() *shape.Shape { return shape.Object(shape.Metas("mode")) }
 
 func link() *shape.Shape {
 	return shape.Or(shape.Media(), shape.Object(f{"url": shape.Media(), "detail": shape.Meta()}))
@@ -115,7 +115,7 @@ func function() f {
 func tool() *shape.Shape {
 	grammar := shape.Object(f{"definition": shape.Text(wire.ToolSpec), "syntax": shape.Meta()})
 	return shape.By("type", f{
-		"function": shape.Object(f{"function": shape.Object(function()).Named("name"), "cache_control": shape.Object(meta("type ttl"))}),
+		"function": shape.Object(f{"function": shape.Object(function()).Named("name"), "cache_control": shape.Object(shape.Metas("type ttl"))}),
 		"custom": shape.Object(f{"custom": shape.Object(f{
 			"name":        shape.Text(wire.Label),
 			"description": shape.Text(wire.ToolSpec),
@@ -143,12 +143,12 @@ func responseFormat() *shape.Shape {
 }
 
 func answer() *shape.Shape {
-	said := shape.Object(shape.With(meta("role id"), spoken(), f{"audio": audio()}))
+	said := shape.Object(shape.With(shape.Metas("role id"), spoken(), f{"audio": audio()}))
 	return shape.Object(shape.With(head(), f{"choices": shape.List(shape.Object(shape.With(choice(), f{"message": said})).Ident("index"))}))
 }
 
 func chunk() *shape.Shape {
-	said := shape.Object(shape.With(meta("role id"), spoken(), f{"audio": audio()}))
+	said := shape.Object(shape.With(shape.Metas("role id"), spoken(), f{"audio": audio()}))
 	return shape.Object(shape.With(head(), f{"choices": shape.List(shape.Object(shape.With(choice(), f{"delta": said})).Ident("index"))}))
 }
 
@@ -162,7 +162,7 @@ func head() f {
 		"moderation_results": shape.Object(f{"model": shape.Meta(), "results": shape.List(shape.Object(scores()))}),
 		"error":              shape.Object(f{"code": shape.Meta(), "message": shape.Text(wire.Answer)}),
 	})
-	return shape.With(meta("id object created service_tier system_fingerprint obfuscation provider"), f{
+	return shape.With(shape.Metas("id object created service_tier system_fingerprint obfuscation provider"), f{
 		"model":      shape.Model(),
 		"usage":      usage(),
 		"error":      failure(),
@@ -173,5 +173,5 @@ func head() f {
 }
 
 func choice() f {
-	return shape.With(meta("index finish_reason native_finish_reason stop_reason"), f{"logprobs": shape.Odds()})
+	return shape.With(shape.Metas("index finish_reason native_finish_reason stop_reason"), f{"logprobs": shape.Odds()})
 }

@@ -6,8 +6,6 @@
 package openai
 
 import (
-	"strings"
-
 	"bartizan/internal/guard/wire"
 	"bartizan/internal/guard/wire/shape"
 )
@@ -36,17 +34,10 @@ type format struct{ shape.API }
 
 // problem is the error object of the API.
 func problem(kind string, r wire.Refusal) []byte {
-	b := wire.AppendString([]byte(`{"error":{"message":`), said(r))
+	b := wire.AppendString([]byte(`{"error":{"message":`), shape.Said(r))
 	b = wire.AppendString(append(b, `,"type":`...), kind)
 	b = wire.AppendString(append(b, `,"param":null,"code":`...), r.Code)
 	return append(b, "}}"...)
-}
-
-func said(r wire.Refusal) string {
-	if r.ID == "" {
-		return r.Message
-	}
-	return r.Message + " (record " + r.ID + ")"
 }
 
 // Refuse is wire.Refuser's.
@@ -68,26 +59,18 @@ func end(_ *shape.Events, r wire.Refusal) []byte {
 
 type f = shape.Fields
 
-func meta(keys string) f {
-	out := f{}
-	for _, k := range strings.Fields(keys) {
-		out[k] = shape.Meta()
-	}
-	return out
-}
-
 func texts(k wire.Kind) *shape.Shape { return shape.Or(shape.Text(k), shape.List(shape.Text(k))) }
 
 func usage() *shape.Shape {
-	return shape.Object(shape.With(meta("total_tokens num_sources_used cost cost_in_usd_ticks queue_time prompt_time completion_time total_time is_byok"), f{
+	return shape.Object(shape.With(shape.Metas("total_tokens num_sources_used cost cost_in_usd_ticks queue_time prompt_time completion_time total_time is_byok"), f{
 		"prompt_tokens":     shape.Count(shape.Input),
 		"completion_tokens": shape.Count(shape.Output),
-		"prompt_tokens_details": shape.Object(shape.With(meta("audio_tokens text_tokens image_tokens video_tokens"), f{
+		"prompt_tokens_details": shape.Object(shape.With(shape.Metas("audio_tokens text_tokens image_tokens video_tokens"), f{
 			"cached_tokens":         shape.Count(shape.CacheRead),
 			"cache_write_tokens":    shape.Count(shape.CacheWrite),
 			"cache_creation_tokens": shape.Count(shape.CacheWrite),
 		})),
-		"completion_tokens_details": shape.Object(shape.With(meta("audio_tokens accepted_prediction_tokens rejected_prediction_tokens text_tokens image_tokens"), f{
+		"completion_tokens_details": shape.Object(shape.With(shape.Metas("audio_tokens accepted_prediction_tokens rejected_prediction_tokens text_tokens image_tokens"), f{
 			"reasoning_tokens": shape.Count(shape.Reasoning),
 		})),
 		"prompt_cache_hit_tokens":  shape.Count(shape.CacheRead), // DeepSeek
@@ -99,7 +82,7 @@ func usage() *shape.Shape {
 
 // failure is the error of an answer or of an event.
 func failure() *shape.Shape {
-	return shape.Or(shape.Text(wire.Answer), shape.Object(shape.With(meta("type param code status"), f{
+	return shape.Or(shape.Text(wire.Answer), shape.Object(shape.With(shape.Metas("type param code status"), f{
 		"message":  shape.Text(wire.Answer),
 		"metadata": shape.JSON(wire.Answer),
 	})))
@@ -107,7 +90,7 @@ func failure() *shape.Shape {
 
 // scores is what moderation says of a text.
 func scores() f {
-	return shape.With(meta("flagged type model"), f{
+	return shape.With(shape.Metas("flagged type model"), f{
 		"categories":                   shape.Map(shape.Meta()),
 		"category_scores":              shape.Map(shape.Meta()),
 		"category_applied_input_types": shape.Map(shape.List(shape.Meta())),
@@ -115,7 +98,7 @@ func scores() f {
 }
 
 func moderated() *shape.Shape {
-	return shape.Object(shape.With(meta("id type"), f{
+	return shape.Object(shape.With(shape.Metas("id type"), f{
 		"model":   shape.Model(),
 		"results": shape.List(shape.Object(scores())),
 		"error":   failure(),
@@ -133,7 +116,7 @@ func moderations() *shape.Shape {
 }
 
 func embeddings() *shape.Shape {
-	return shape.Object(shape.With(meta("encoding_format dimensions"), f{
+	return shape.Object(shape.With(shape.Metas("encoding_format dimensions"), f{
 		"model": shape.Model(),
 		"user":  shape.User(),
 		"input": tokens(),
@@ -146,16 +129,16 @@ func tokens() *shape.Shape { return texts(wire.Prompt) }
 
 func vectors() *shape.Shape {
 	vector := shape.Or(shape.Opaque(), shape.List(shape.Meta()))
-	return shape.Object(shape.With(meta("object id created"), f{
+	return shape.Object(shape.With(shape.Metas("object id created"), f{
 		"model": shape.Model(),
-		"data":  shape.List(shape.Object(shape.With(meta("object index"), f{"embedding": vector}))),
+		"data":  shape.List(shape.Object(shape.With(shape.Metas("object index"), f{"embedding": vector}))),
 		"usage": usage(),
 		"error": failure(),
 	}))
 }
 
 func legacyRequest() *shape.Shape {
-	return shape.Object(shape.With(meta("best_of echo frequency_penalty logprobs n presence_penalty seed temperature top_p"), f{
+	return shape.Object(shape.With(shape.Metas("best_of echo frequency_penalty logprobs n presence_penalty seed temperature top_p"), f{
 		"model":          shape.Model(),
 		"prompt":         tokens(),
 		"suffix":         shape.Text(wire.Prompt),
@@ -169,11 +152,11 @@ func legacyRequest() *shape.Shape {
 }
 
 func legacyAnswer() *shape.Shape {
-	return shape.Object(shape.With(meta("id object created system_fingerprint service_tier obfuscation"), f{
+	return shape.Object(shape.With(shape.Metas("id object created system_fingerprint service_tier obfuscation"), f{
 		"model": shape.Model(),
 		"usage": usage(),
 		"error": failure(),
-		"choices": shape.List(shape.Object(shape.With(meta("index finish_reason stop_reason"), f{
+		"choices": shape.List(shape.Object(shape.With(shape.Metas("index finish_reason stop_reason"), f{
 			"text":     shape.Text(wire.Answer),
 			"logprobs": shape.Odds(),
 		})).Ident("index")),
@@ -181,5 +164,5 @@ func legacyAnswer() *shape.Shape {
 }
 
 func streamOptions() *shape.Shape {
-	return shape.Object(meta("include_obfuscation include_usage continuous_usage_stats"))
+	return shape.Object(shape.Metas("include_obfuscation include_usage continuous_usage_stats"))
 }

@@ -11,7 +11,7 @@ import (
 // Op is one operation of an API.
 type Op struct {
 	Method string
-	// Path is the end of the request's path. {model} stands for the model's name, which may have slashes.
+	// Path is the end of the request's path. {model} stands for the model's name, which may have slashes, {id} for another's.
 	Path   string
 	Ask    *Shape // of the request; nil: it has no body
 	Tell   *Shape // of the answer
@@ -50,7 +50,11 @@ func (a *API) Find(h wire.Head) (*Op, string, error) {
 
 func (op *Op) match(path string) (model string, ok bool) {
 	before, after, named := strings.Cut(op.Path, "{model}")
+	id := false
 	if !named {
+		before, after, id = strings.Cut(op.Path, "{id}")
+	}
+	if !named && !id {
 		prefix, ok := strings.CutSuffix(path, op.Path)
 		return "", ok && plainPath(prefix)
 	}
@@ -63,7 +67,11 @@ func (op *Op) match(path string) (model string, ok bool) {
 		return "", false
 	}
 	model = rest[i+len(before):]
-	return model, model != "" && !strings.Contains(model, "//") && !strings.Contains("/"+model+"/", "/../") && !strings.ContainsAny(model, "?#;\\")
+	ok = model != "" && !strings.Contains(model, "//") && !strings.Contains("/"+model+"/", "/../") && !strings.ContainsAny(model, "?#;\\")
+	if id {
+		return "", ok && !strings.Contains(model, "/")
+	}
+	return model, ok
 }
 
 // plainPath: what stands before an operation is a base path that every server reads in the same way.

@@ -15,7 +15,7 @@ type Events struct {
 	shape  *Shape
 	end    func(*Events, wire.Refusal) []byte
 	seen   int // bytes of the data that were looked at in vain
-	Began  bool
+	Count  int // events that were read
 }
 
 // Read reads the JSON of one event, which stands at from of the event's bytes.
@@ -32,7 +32,7 @@ func (e *Events) Read(text []byte, from int, name string) (wire.Event, error) {
 	if err != nil {
 		return wire.Event{}, err
 	}
-	e.Began = true
+	e.Count++
 	return wire.Event{Deltas: r.deltas, Usage: m.Usage, Unknown: m.Unknown, Last: r.last}, nil
 }
 

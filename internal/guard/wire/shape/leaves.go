@@ -18,7 +18,7 @@ func (r *Reader) media(n int) {
 		p.Media = kind
 	} else if i := bytes.Index(b[:min(len(b), 32)], []byte("://")); i > 0 {
 		p.Media = string(b)
-	} else if base64 := !bytes.ContainsFunc(b, func(c rune) bool { return c > '~' || !isBase64(byte(c)) }); !base64 {
+	} else if !allBase64(b) {
 		r.unknown(n)
 		return
 	}
@@ -31,6 +31,10 @@ const plainWords = " type properties description required items enum title defau
 
 // spec reads a JSON schema, or what stands in its place.
 func (r *Reader) spec(s *Shape, n int) {
+	if r.tape.Nodes[n].Kind == tape.String && !bytes.HasPrefix(r.tape.Bytes(n), []byte("data:")) {
+		r.emit(wire.Part{Kind: s.kind, Text: r.tape.String(n), Span: r.span(n)}, s.as, s.whole)
+		return
+	}
 	var words []string
 	seen := map[string]bool{}
 	add := func(k int) {
@@ -43,7 +47,16 @@ func (r *Reader) spec(s *Shape, n int) {
 			words = append(words, t)
 		}
 	}
-	r.strings(n, nil, func(k int, _ []byte) { add(k) }, add)
+	r.strings(n, nil, func(k int, under []byte) {
+		b := r.tape.Bytes(k)
+		switch {
+		case bytes.HasPrefix(b, []byte("data:")) && bytes.Contains(b[:min(len(b), 100)], []byte(";base64,")):
+			r.media(k)
+		case (bytes.HasPrefix(under, []byte("encrypted_")) || string(under) == "signature") && allBase64(b):
+		default:
+			add(k)
+		}
+	}, add)
 	if len(words) > 0 {
 		r.emit(wire.Part{Kind: s.kind, Text: strings.Join(words, " ")}, s.as, s.whole)
 	}
@@ -80,7 +93,7 @@ func (r *Reader) strings(n int, under []byte, visit func(n int, under []byte), k
 const oddsKeys = " content refusal token tokens logprob logprobs token_logprobs top_logprobs text_offset bytes "
 
 // odds reads log probabilities, which repeat the text token by token.
-func (r *Reader) odds(n int) {
+func (r *Reader) odds(s *Shape, n int) {
 	var chosen, others strings.Builder
 	r.strings(n, nil, func(k int, under []byte) {
 		if string(under) == "token" || string(under) == "tokens" {
@@ -95,6 +108,6 @@ func (r *Reader) odds(n int) {
 			others.WriteByte(' ')
 		}
 	})
-	r.emit(wire.Part{Kind: wire.Answer, Text: chosen.String()}, "logprobs", false)
-	r.emit(wire.Part{Kind: wire.Answer, Text: others.String()}, "alternatives", false)
+	r.emit(wire.Part{Kind: wire.Answer, Text: chosen.String()}, "logprobs", s.whole)
+	r.emit(wire.Part{Kind: wire.Answer, Text: others.String()}, "alternatives", s.whole)
 }

@@ -5,7 +5,11 @@
 // inspected.
 package shape
 
-import "bartizan/internal/guard/wire"
+import (
+	"strings"
+
+	"bartizan/internal/guard/wire"
+)
 
 // Shape says what may stand at one place. It is built once and not changed after.
 type Shape struct {
@@ -100,6 +104,9 @@ func Object(f Fields) *Shape { return &Shape{fields: f} }
 // Map has values under any keys.
 func Map(each *Shape) *Shape { return &Shape{each: each} }
 
+// Open is an object with these fields and others, whose sentences are parts of the kind k.
+func Open(k wire.Kind, f Fields) *Shape { return &Shape{fields: f, each: Leaves(k)} }
+
 // List is an array.
 func List(item *Shape) *Shape { return &Shape{item: item} }
 
@@ -135,11 +142,34 @@ func With(all ...Fields) Fields {
 	return out
 }
 
+// Metas is fields of numbers, booleans and words; keys are separated by blanks.
+func Metas(keys string) Fields {
+	out := Fields{}
+	for _, k := range strings.Fields(keys) {
+		out[k] = Meta()
+	}
+	return out
+}
+
+// Said is the message of a refusal with its record.
+func Said(r wire.Refusal) string {
+	if r.ID == "" {
+		return r.Message
+	}
+	return r.Message + " (record " + r.ID + ")"
+}
+
 // As names the text's channel within its object.
 func (s *Shape) As(name string) *Shape { s.as = name; return s }
 
 // Whole says that in a stream the text is all of its channel and continues nothing.
-func (s *Shape) Whole() *Shape { s.whole = true; return s }
+func (s *Shape) Whole() *Shape {
+	s.whole = true
+	if s.each != nil {
+		s.each.whole = true
+	}
+	return s
+}
 
 // Ident names the keys whose values tell this object's channels from its siblings'.
 func (s *Shape) Ident(keys ...string) *Shape { s.ident = keys; return s }

@@ -143,7 +143,7 @@ func (r *Reader) value(s *Shape, n int) {
 		r.spec(s, n)
 		return
 	case odds:
-		r.odds(n)
+		r.odds(s, n)
 		return
 	}
 	switch node.Kind {
@@ -181,11 +181,8 @@ func (r *Reader) str(s *Shape, n int) {
 			r.unknown(n)
 		}
 	case opaque:
-		for _, c := range r.tape.Bytes(n) {
-			if !isBase64(c) {
-				r.unknown(n)
-				return
-			}
+		if !allBase64(r.tape.Bytes(n)) {
+			r.unknown(n)
 		}
 	case media:
 		r.media(n)
@@ -274,7 +271,7 @@ func (r *Reader) object(s *Shape, n int) {
 			}
 			r.value(field, k+1)
 		case s.each != nil:
-			if !word(key) {
+			if r.misnamed(s, key); !word(key) {
 				r.strange(k+1, int(r.tape.Nodes[k].From))
 			} else {
 				r.value(s.each, k+1)
@@ -387,6 +384,11 @@ func word(b []byte) bool {
 	return true
 }
 
-func isBase64(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("+/=_-", c) >= 0
+func allBase64(b []byte) bool {
+	for _, c := range b {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("+/=_-", c) >= 0) {
+			return false
+		}
+	}
+	return true
 }
