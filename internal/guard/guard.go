@@ -74,6 +74,9 @@ type Finding struct {
 	Category Category
 	Score    float64 // 0 to 1: from 0.5 on flagged, from BlockScore on blocked
 	Note     string  // in our words
+	Label    string  // what a placeholder calls it, "EMAIL"; ""
+	Spans    []Span  // where it stands, as far as that can be said
+	Deep     bool    // some of it stands in a decoded reading only, where nothing can be masked
 }
 
 // Inspector looks at one text. It is safe for concurrent use, keeps nothing of
@@ -173,6 +176,16 @@ func (e *Engine) Inspect(text string, role Role) (Verdict, error) {
 	}
 	for _, in := range e.inspectors {
 		r := run(in, t)
+		v.Reports = append(v.Reports, r)
+	}
+	e.decide(&v)
+	return v, nil
+}
+
+// decide draws the verdict from the reports.
+func (e *Engine) decide(v *Verdict) {
+	v.Action, v.Score, v.Category = Allow, 0, ""
+	for _, r := range v.Reports {
 		for _, f := range r.Findings {
 			if f.Score > v.Score || v.Category == "" {
 				v.Score, v.Category = f.Score, f.Category
@@ -181,7 +194,6 @@ func (e *Engine) Inspect(text string, role Role) (Verdict, error) {
 		if r.State == Failed && e.failClosed && v.Score < FlagScore {
 			v.Score, v.Category = FlagScore, Shape
 		}
-		v.Reports = append(v.Reports, r)
 	}
 	switch {
 	case v.Score >= BlockScore:
@@ -189,7 +201,6 @@ func (e *Engine) Inspect(text string, role Role) (Verdict, error) {
 	case v.Score >= FlagScore:
 		v.Action = Flag
 	}
-	return v, nil
 }
 
 func run(in Named, t *Text) Report {

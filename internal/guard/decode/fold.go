@@ -170,6 +170,72 @@ func compat(r rune) rune {
 	return accents[r]
 }
 
+// Letter gives one character its plain form whatever stands around it: for
+// comparisons with what is known, where a mistake costs nothing. 0 for what a
+// reader does not see.
+func Letter(r rune) rune {
+	if _, ok := selector(r); ok || zeroWidth(r) || bidi(r) || r >= 0x300 && r <= 0x36f || r == 0x20e3 {
+		return 0
+	}
+	switch {
+	case r >= 0xe0020 && r < 0xe007f: // tags
+		return r - 0xe0000
+	case r >= 0x1f1e6 && r <= 0x1f1ff: // flags
+		return 'a' + r - 0x1f1e6
+	case r >= 0x249c && r <= 0x24b5: // in brackets
+		return 'a' + r - 0x249c
+	case r >= 0x1f110 && r <= 0x1f129:
+		return 'a' + r - 0x1f110
+	case r >= 0x1f150 && r <= 0x1f169:
+		return 'a' + r - 0x1f150
+	case r >= 0x2460 && r <= 0x2468: // digits in circles, brackets, with a stop
+		return '1' + r - 0x2460
+	case r >= 0x2474 && r <= 0x247c:
+		return '1' + r - 0x2474
+	case r >= 0x2488 && r <= 0x2490:
+		return '1' + r - 0x2488
+	case r >= 0x2776 && r <= 0x277e:
+		return '1' + r - 0x2776
+	case r == 0x24ea || r == 0x24ff:
+		return '0'
+	case r >= 0x2080 && r <= 0x2089:
+		return '0' + r - 0x2080
+	case r >= 0x2074 && r <= 0x2079:
+		return '0' + r - 0x2070
+	case r >= 0x660 && r <= 0x669:
+		return '0' + r - 0x660
+	case r >= 0x6f0 && r <= 0x6f9:
+		return '0' + r - 0x6f0
+	case r >= 0x966 && r <= 0x96f:
+		return '0' + r - 0x966
+	}
+	if c := compat(r); c != 0 {
+		return c
+	}
+	if t := twins[r]; t != 0 {
+		return rune(t)
+	}
+	if t := shapes[r]; t != 0 {
+		return t
+	}
+	return r
+}
+
+// shapes are letters that are turned, raised, lowered or written with dots (Braille).
+var shapes = func() map[rune]rune {
+	m := pairs("ɐqɔpǝɟƃɓɥᴉıɾʞןꞁɯuodbɹsʇnʌʍxʎz∀ᗺƆᗡƎℲ⅁HIſʞ˥WNOԀὉᴚS⊥∩ΛMX⅄Z0ƖᄅƐㄣϛ9ㄥ86ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ⁰¹²³ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓßøæœþ",
+		"abcdefgghiijkllmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijklmnoprstuvwxyz0123aehijklmnoprstuvxsoaop")
+	for r := range m {
+		if r < 0x80 {
+			delete(m, r)
+		}
+	}
+	for i, r := range "⠁⠃⠉⠙⠑⠋⠛⠓⠊⠚⠅⠇⠍⠝⠕⠏⠟⠗⠎⠞⠥⠧⠺⠭⠽⠵" {
+		m[r] = rune('a' + i/3)
+	}
+	return m
+}()
+
 // pairs builds a table from "from" and "to" of equal length in characters.
 func pairs(from, to string) map[rune]rune {
 	m := map[rune]rune{}

@@ -1,0 +1,138 @@
+package hold
+
+import (
+	"bartizan/internal/guard"
+	"bartizan/internal/guard/wire"
+)
+
+// Request inspects a request: what is masked is kept in the vault. The error is
+// a *Blocked; the result is there in any case.
+func Request(c Config, body []byte, m *wire.Message) (*Result, error) {
+	return message(c, nil, body, m, true)
+}
+
+// Answer inspects an answer that is not streamed, restores placeholders and
+// masks for good. The error is a *Blocked; the result is there in any case.
+func Answer(c Config, body []byte, m *wire.Message) (*Result, error) {
+	return message(c, nil, body, m, false)
+}
+
+// Rewriting is Request and Answer for a format that is a Rewriter.
+func Rewriting(c Config, by Rewriter, body []byte, m *wire.Message, request bool) (*Result, error) {
+	return message(c, by, body, m, request)
+}
+
+func message(c Config, by any, body []byte, m *wire.Message, request bool) (*Result, error) {
+	r := &Result{Action: Allow, Usage: m.Usage}
+	err := r.unknown(&c.Policy, m.Unknown)
+	var spans []wire.Span
+	var texts []string
+	for _, p := range m.Parts {
+		if err != nil {
+			break
+		}
+		if p.Kind == wire.Media || p.Text == "" {
+			continue
+		}
+		var edits []edit
+		if edits, err = r.part(&c, p, request); err == nil && len(edits) > 0 {
+			spans = append(spans, p.Span)
+			texts = append(texts, apply(p.Text, 0, len(p.Text), edits, p.Kind == wire.ToolCall))
+		}
+	}
+	if err == nil && !request {
+		err = r.together(&c, m.Parts)
+	}
+	if err == nil && len(spans) > 0 {
+		var e error
+		if body, e = rewrite(by, body, spans, texts); e != nil {
+			err = &Blocked{guard.Policy, e.Error()}
+		}
+	}
+	if err != nil {
+		r.Action = Block
+		return r, err
+	}
+	r.Body = body
+	return r, nil
+}
+
+// part inspects one text of a message.
+func (r *Result) part(c *Config, p wire.Part, request bool) (edits []edit, err error) {
+	memory := c.Memory
+	if request {
+		memory = nil // the caller may say what it knows
+	}
+	v, err := c.Engine.InspectIn(memory, p.Text, roleOf(p.Kind))
+	if err != nil {
+		return nil, unseen(err)
+	}
+	if len(r.Verdicts) < maxVerdicts {
+		r.Verdicts = append(r.Verdicts, Looked{p.Where, p.Kind, v})
+	}
+	if !request {
+		edits = c.Vault.edits(p.Text, 0)
+		r.Restored += len(edits)
+	}
+	for _, rep := range v.Reports {
+		if rep.State == guard.Failed && c.Engine.FailClosed() {
+			return nil, &Blocked{guard.Shape, "inspector " + rep.Name + " could not look"}
+		}
+		for _, f := range rep.Findings {
+			a := c.Policy.action(f)
+			r.note(p.Where, p.Kind, f, a)
+			switch a {
+			case Block:
+				return nil, &Blocked{f.Category, f.Note}
+			case Mask, Rewrite:
+				vault := c.Vault
+				if !request {
+					vault = nil
+				}
+				for _, sp := range f.Spans {
+					with, ok := c.Policy.replacement(vault, f, a, p.Text[sp.From:sp.To])
+					if !ok {
+						return nil, &Blocked{f.Category, f.Note + ", and there are too many to replace"}
+					}
+					edits = addEdit(edits, edit{from: sp.From, to: sp.To, text: with})
+					r.Masked++
+				}
+			}
+		}
+	}
+	return edits, nil
+}
+
+// together looks for what is spread over the parts of an answer.
+func (r *Result) together(c *Config, parts []wire.Part) error {
+	n := 0
+	for _, p := range parts {
+		if p.Text != "" {
+			n++
+		}
+	}
+	joined := c.Engine.NewJoined()
+	if n < 2 || joined == nil {
+		return nil
+	}
+	s := &Session{c: *c}
+	var err error
+	for _, p := range parts {
+		found, e := joined.Write(p.Text)
+		if e != nil {
+			return unseen(e)
+		}
+		if err = s.across(found); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		found, e := joined.EndJoined()
+		if e != nil {
+			return unseen(e)
+		}
+		err = s.across(found)
+	}
+	r.Notes = append(r.Notes, s.result.Notes...)
+	return err
+}
