@@ -32,6 +32,12 @@ func sub(dir string) fs.FS {
 	return f
 }
 
+//go:embed prices/models.yaml
+var prices []byte
+
+// Prices is what models cost, with sources and date.
+func Prices() []byte { return prices }
+
 //go:embed models/injection.bin
 var guardModel []byte
 

@@ -18,6 +18,7 @@ import (
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
 	"bartizan/internal/decoy"
+	"bartizan/internal/gateway"
 	"bartizan/internal/lake/bucket"
 	"bartizan/internal/obs"
 )
@@ -39,6 +40,7 @@ type Config struct {
 	API     APIConfig                `yaml:"api"`
 	Sources map[string]intake.Config `yaml:"sources"` // name → flows or logs of real services that are read as they come
 	Sigma   string                   `yaml:"sigma"`   // folder with Sigma rules for what sources bring
+	Gateway gateway.Config           `yaml:"gateway"` // in front of language models; without routes: none
 	Bus     BusConfig                `yaml:"bus"`
 	Lake    LakeConfig               `yaml:"lake"`
 
@@ -149,6 +151,7 @@ func DefaultConfig() Config {
 		Enforce: map[string]conf.Raw{"nft": nil},
 		Metrics: "127.0.0.1:9611",
 		API:     APIConfig{Listen: defaultAPI, TLS: "on"},
+		Gateway: gateway.DefaultConfig(),
 		Bus: BusConfig{
 			SignalBytes: 512 << 20, SignalAge: conf.Duration(30 * day), EvidenceBytes: 1 << 30,
 			EvidenceAge: conf.Duration(30 * day), LedgerAge: conf.Duration(365 * day),
@@ -248,6 +251,7 @@ func (c *Config) check() error {
 	}
 	errs = append(errs, c.checkExport()...)
 	errs = append(errs, c.checkSources()...)
+	errs = append(errs, c.checkGateway()...)
 	return errors.Join(errs...)
 }
 

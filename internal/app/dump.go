@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"bartizan/internal/app/gate"
 	"bartizan/internal/app/intake"
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
@@ -27,6 +28,7 @@ type dumped struct {
 	API     APIConfig               `yaml:"api"`
 	Sources map[string]dumpedSource `yaml:"sources"`
 	Sigma   string                  `yaml:"sigma"`
+	Gateway any                     `yaml:"gateway"`
 	Bus     BusConfig               `yaml:"bus"`
 	Lake    LakeConfig              `yaml:"lake"`
 }
@@ -107,6 +109,10 @@ func DumpConfig(c Config) ([]byte, error) {
 		out.Export[name] = dumpedExport{Kind: x.Kind, Classes: x.Classes, Options: options}
 	}
 	if err := dumpSources(c.Sources, out.Sources); err != nil {
+		return nil, err
+	}
+	var err error
+	if out.Gateway, err = gate.Effective(c.Gateway); err != nil {
 		return nil, err
 	}
 	return conf.Dump(out)

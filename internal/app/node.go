@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"bartizan/internal/api"
+	"bartizan/internal/app/gate"
 	"bartizan/internal/app/hunting"
 	"bartizan/internal/app/intake"
 	"bartizan/internal/bus"
@@ -62,6 +63,7 @@ type Node struct {
 	admin     net.Listener
 	public    net.Listener
 	remote    *remote
+	gateway   *gate.Role // nil: it has no routes
 }
 
 // blobLimits caps the evidence store.
@@ -112,6 +114,9 @@ func New(ctx context.Context, c Config, env Env) (_ *Node, err error) {
 	n.group.OnStop("administration socket", func(context.Context) error { n.admin.Close(); return nil })
 	n.exported = n.metrics.Counter("export_events_total", "events given to a sink: sent, or left out because too large for its receiver", "sink", "class", "outcome")
 	if err := n.openExporters(); err != nil {
+		return nil, err
+	}
+	if err := n.openGateway(ctx, policy); err != nil {
 		return nil, err
 	}
 	n.openPublic()
@@ -222,6 +227,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.sources != nil {
 		n.sources.Start(g)
 	}
+	if n.gateway != nil {
+		n.gateway.Start(g)
+	}
 	g.Go("detectors", n.sensor.tick)
 	g.Go("decoys", n.sensor.run)
 	g.Go("api tokens", n.remote.tokens.Run)
@@ -286,6 +294,9 @@ func (n *Node) greet() {
 			fmt.Fprintf(&b, "  certificate SHA-256 %s", i.Fingerprint)
 		}
 		b.WriteByte('\n')
+	}
+	if n.gateway != nil {
+		n.gateway.Greet(&b)
 	}
 	if n.hub.policy.Mode == decide.ModeObserve {
 		b.WriteString("observing only: decisions are written down and not enforced (policy mode: observe)\n")

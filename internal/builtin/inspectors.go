@@ -2,8 +2,10 @@ package builtin
 
 import (
 	"bartizan/internal/conf"
+	"bartizan/internal/detect/prompt"
 	"bartizan/internal/guard"
 	"bartizan/internal/guard/condition"
+	"bartizan/internal/guard/decode"
 	"bartizan/internal/guard/exfil"
 	"bartizan/internal/guard/hidden"
 	"bartizan/internal/guard/injection"
@@ -32,25 +34,38 @@ func Inspectors() plug.Table[guard.Inspector] {
 	)
 }
 
-// BuildGuard makes the engine with every inspector; options are by name.
-func BuildGuard(options map[string]conf.Raw) (*guard.Engine, error) {
+// BuildInspectors makes every inspector, and what tells how much a text looks like
+// a language; options are by name.
+func BuildInspectors(options map[string]conf.Raw) ([]guard.Named, decode.Likeness, error) {
 	table := Inspectors()
 	for name, raw := range options {
 		if err := table.Check(name, raw); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	var all []guard.Named
 	for _, name := range table.Names() {
 		in, err := table.Build(name, options[name])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all = append(all, guard.Named{Name: name, Inspector: in})
 	}
 	m, err := injection.Load()
 	if err != nil {
+		return nil, nil, err
+	}
+	return all, m.Likeness, nil
+}
+
+// BuildGuard makes the engine with every inspector; options are by name.
+func BuildGuard(options map[string]conf.Raw) (*guard.Engine, error) {
+	all, like, err := BuildInspectors(options)
+	if err != nil {
 		return nil, err
 	}
-	return guard.NewEngine(all, m.Likeness, true), nil
+	return guard.NewEngine(all, like, true), nil
 }
+
+// PromptFingerprint identifies a prompt by its words, as the signals of decoys do.
+func PromptFingerprint(text string) string { return prompt.Fingerprint(text) }

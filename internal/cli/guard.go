@@ -16,9 +16,9 @@ import (
 )
 
 func guardCmd(g *global) *cobra.Command {
-	cmd := &cobra.Command{Use: "guard", Short: "Inspect what is said to and by language models", Args: knownVerb,
+	cmd := &cobra.Command{Use: "guard", Short: "Inspect what is said to and by language models, and stand between", Args: knownVerb,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(guardScoreCmd(g))
+	cmd.AddCommand(guardServeCmd(g), guardScoreCmd(g), guardKeyCmd(g))
 	return cmd
 }
 

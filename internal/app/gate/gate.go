@@ -1,0 +1,239 @@
+// Package gate wires the gateway in front of language models: as a role of a
+// node, and alone. It has no logic of its own.
+package gate
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"bartizan/internal/api/cert"
+	"bartizan/internal/api/limit"
+	"bartizan/internal/builtin"
+	"bartizan/internal/gateway"
+	"bartizan/internal/gateway/budget"
+	"bartizan/internal/gateway/keys"
+	"bartizan/internal/gateway/price"
+	"bartizan/internal/guard/wire"
+	"bartizan/internal/model"
+)
+
+// Dir is the gateway's folder in a data folder.
+func Dir(data string) string { return filepath.Join(data, "gateway") }
+
+// Catalogue is what routes may name.
+func Catalogue() gateway.Catalogue {
+	return gateway.Catalogue{Formats: builtin.Wires().Names(), Inspectors: builtin.Inspectors().Names()}
+}
+
+// Complete fills in what a configuration leaves out and says what is wrong with
+// it: errors by their keys, separated by dots.
+func Complete(c *gateway.Config) map[string]error {
+	bad := c.Complete(Catalogue())
+	table := builtin.Inspectors()
+	for route, r := range c.Routes {
+		for _, name := range slices.Sorted(maps.Keys(r.Options)) {
+			if err := table.Check(name, r.Options[name]); err != nil {
+				bad["routes."+route+".options."+name] = err
+			}
+		}
+	}
+	return bad
+}
+
+// Options are what a gateway runs with.
+type Options struct {
+	Config gateway.Config // completed
+	Data   string         // data folder
+	Log    *slog.Logger
+	Signal func(model.Signal)          // nil: nobody wants to know
+	Record func(*gateway.Record) error // a second place for audit lines; nil: none
+	Denied *gateway.Denied
+}
+
+// Gate is an open gateway.
+type Gate struct {
+	opt      Options
+	gateway  *gateway.Gateway
+	audit    *gateway.Log
+	budget   *budget.Book
+	listener net.Listener
+	secure   *tls.Config // nil: none
+	cert     *cert.Cert
+}
+
+// Open opens the address and everything the gateway needs. The error is the
+// operator's, or the machine's.
+func Open(o Options) (_ *Gate, err error) {
+	g := &Gate{opt: o}
+	c, dir := &o.Config, Dir(o.Data)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the gateway's folder: %w; choose another data folder with --data", err)
+	}
+	book, err := keys.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	at := c.Audit
+	if at == "" {
+		at = filepath.Join(dir, "audit.jsonl")
+	}
+	if g.audit, err = gateway.OpenLog(at, int64(c.AuditBytes)); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.closeFiles())
+		}
+	}()
+	if g.budget, err = budget.Open(dir, c.Budgets, time.Now()); err != nil {
+		return nil, err
+	}
+	prices, err := price.Load(c.Prices)
+	if err != nil {
+		return nil, err
+	}
+	g.gateway, err = gateway.New(gateway.Options{Config: *c, Keys: book, Log: o.Log, Signal: o.Signal, Denied: o.Denied, Budget: g.budget, Prices: prices,
+		Format:     func(name string) (wire.Format, error) { return builtin.Wires().Build(name, nil) },
+		Inspectors: builtin.BuildInspectors, Fingerprint: builtin.PromptFingerprint, Audit: g.write})
+	if err != nil {
+		return nil, err
+	}
+	return g, g.listen(dir)
+}
+
+// write stores an audit line in every place it belongs to.
+func (g *Gate) write(r *gateway.Record) error {
+	if err := g.audit.Write(r); err != nil {
+		return err
+	}
+	if g.opt.Record != nil {
+		return g.opt.Record(r)
+	}
+	return nil
+}
+
+// perAddress is the share of connections that one address may have.
+const perAddress = 4
+
+func (g *Gate) listen(dir string) (err error) {
+	c := &g.opt.Config
+	at, err := netip.ParseAddrPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("gateway.listen: %w", err)
+	}
+	if c.TLS == "on" || c.TLS == "auto" && !at.Addr().Unmap().IsLoopback() {
+		if c.Cert != "" {
+			g.cert, err = cert.Load(c.Cert, c.Key, g.opt.Log)
+		} else {
+			names := slices.Clone(c.Names)
+			if !at.Addr().IsUnspecified() {
+				names = append(names, at.Addr().String())
+			}
+			g.cert, err = cert.Own(dir, names, time.Now(), g.opt.Log)
+		}
+		if err != nil {
+			return err
+		}
+		g.secure = g.cert.TLS()
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for the gateway's clients: %w; choose another address with \"gateway.listen\"", err)
+	}
+	g.listener = limit.Listen(l, c.Connections, max(c.Connections/perAddress, 1), func() {})
+	return nil
+}
+
+// URL is where clients reach the gateway.
+func (g *Gate) URL() string {
+	if g.secure != nil {
+		return "https://" + g.listener.Addr().String()
+	}
+	return "http://" + g.listener.Addr().String()
+}
+
+// Fingerprint of the certificate; "" without one.
+func (g *Gate) Fingerprint() string {
+	if g.cert == nil {
+		return ""
+	}
+	return g.cert.Fingerprint()
+}
+
+// Greet prints what a person at the terminal needs to know.
+func (g *Gate) Greet(w io.Writer) {
+	fmt.Fprintf(w, "gateway on %s, audit log %s\n", g.URL(), g.audit.Path())
+	if f := g.Fingerprint(); f != "" {
+		fmt.Fprintf(w, "  certificate SHA-256 %s\n", f)
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.opt.Config.Routes)) {
+		r := g.opt.Config.Routes[name]
+		fmt.Fprintf(w, "  route %-10s %s%s → %s (%s)", name, g.URL(), strings.TrimSuffix(r.Prefix, "/"), r.Upstream, r.Format)
+		if r.Anonymous {
+			fmt.Fprint(w, "  WARNING: clients need no key")
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// Run serves until ctx ends.
+func (g *Gate) Run(ctx context.Context) error { return g.gateway.Serve(ctx, g.listener, g.secure) }
+
+// Close gives back what Open took; it comes after Run.
+func (g *Gate) Close(context.Context) error {
+	g.listener.Close()
+	return g.closeFiles()
+}
+
+func (g *Gate) closeFiles() error {
+	var err error
+	if g.budget != nil {
+		err = g.budget.Close()
+	}
+	return errors.Join(err, g.audit.Close())
+}
+
+// dumped is a configuration as it is printed: with the options of inspectors
+// decoded over their defaults.
+type dumped struct {
+	gateway.Server `yaml:",inline"`
+	Routes         map[string]dumpedRoute `yaml:"routes"`
+	Budgets        []budget.Limit         `yaml:"budgets"`
+	Prices         []price.Price          `yaml:"prices"`
+}
+
+type dumpedRoute struct {
+	gateway.Service `yaml:",inline"`
+	gateway.Policy  `yaml:",inline"`
+	Options         map[string]any `yaml:"options"`
+}
+
+// Effective is the complete configuration, for printing.
+func Effective(c gateway.Config) (any, error) {
+	out := dumped{Server: c.Server, Budgets: c.Budgets, Prices: c.Prices, Routes: map[string]dumpedRoute{}}
+	table := builtin.Inspectors()
+	for route, r := range c.Routes {
+		d := dumpedRoute{Service: r.Service, Policy: r.Policy, Options: map[string]any{}}
+		for name, raw := range r.Options {
+			options, err := table.Effective(name, raw)
+			if err != nil {
+				return nil, fmt.Errorf("gateway.routes.%s.options.%s: %w", route, name, err)
+			}
+			d.Options[name] = options
+		}
+		out.Routes[route] = d
+	}
+	return out, nil
+}

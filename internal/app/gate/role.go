@@ -1,0 +1,155 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"bartizan/internal/bus"
+	"bartizan/internal/decide"
+	"bartizan/internal/gateway"
+	"bartizan/internal/life"
+	"bartizan/internal/model"
+	"bartizan/internal/obs"
+)
+
+// Node is what a gateway has of the node it is a role of.
+type Node struct {
+	Bus       *bus.Bus
+	Decisions bus.Topic[model.Entry]
+	Ledger    *decide.Ledger // its own fold, empty
+	Publish   func(context.Context, []model.Signal) error
+	Health    *obs.Health
+}
+
+// Topic is the stream of audit lines, for those who watch. The file is what lasts.
+func Topic() bus.Topic[gateway.Record] {
+	return bus.Topic[gateway.Record]{Stream: "GUARD", Subject: "guard", Schema: "guard-exchange", Version: 1,
+		Limits: bus.Limits{MaxBytes: 128 << 20, MaxAge: 7 * 24 * time.Hour, DiscardOld: true}}
+}
+
+// Role is a gateway that is part of a node.
+type Role struct {
+	*Gate
+	node    Node
+	last    uint64 // ledger entry that is folded
+	signals chan model.Signal
+	records chan gateway.Record
+	lost    atomic.Uint64 // signals and lines that nobody took in time
+	lines   *bus.Publisher[gateway.Record]
+}
+
+// queue is how many signals and lines wait for the bus.
+const queue = 1024
+
+// Join opens a gateway as a role of a node: who has been decided about is known
+// before the first client comes.
+func Join(ctx context.Context, o Options, n Node) (_ *Role, err error) {
+	r := &Role{node: n, signals: make(chan model.Signal, queue), records: make(chan gateway.Record, queue)}
+	o.Denied = gateway.NewDenied()
+	o.Signal = func(s model.Signal) { offer(r, r.signals, s) }
+	o.Record = func(x *gateway.Record) error { offer(r, r.records, *x); return nil }
+	if r.lines, err = bus.NewPublisher(ctx, n.Bus, Topic()); err != nil {
+		return nil, fmt.Errorf("open the stream of the gateway: %w", err)
+	}
+	if r.last, err = bus.Read(ctx, n.Bus, n.Decisions, bus.From{}, func(m bus.Message[model.Entry]) error {
+		r.fold(o.Denied, m)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read ledger for the gateway: %w", err)
+	}
+	if r.Gate, err = Open(o); err != nil {
+		return nil, err
+	}
+	n.Health.Set("gateway", obs.StateOK, r.URL())
+	return r, nil
+}
+
+// offer never waits: an exchange is not slowed down by who watches it.
+func offer[T any](r *Role, c chan T, v T) {
+	select {
+	case c <- v:
+	default:
+		if n := r.lost.Add(1); n%queue == 1 {
+			r.node.Health.Set("gateway", obs.StateDegraded, fmt.Sprintf("%d signals or lines were not taken by the bus in time; the audit file has all lines", n))
+		}
+	}
+}
+
+// fold applies one ledger entry to who is refused. What the ledger does not
+// accept is reported by the hub, which folds the same entries.
+func (r *Role) fold(d *gateway.Denied, m bus.Message[model.Entry]) {
+	changed, err := r.node.Ledger.Apply(m.Seq, m.Value)
+	if err != nil {
+		return
+	}
+	for _, id := range changed {
+		x, ok := r.node.Ledger.Get(id)
+		if ok && x.State == model.StateActive && !x.DryRun && x.Action >= model.Throttle {
+			d.Set(id, x.Target, x.Until)
+			continue
+		}
+		d.Delete(id)
+	}
+}
+
+// Start runs the parts of the gateway in a group.
+func (r *Role) Start(g *life.Group) {
+	g.Go("gateway decisions", func(ctx context.Context) error {
+		return bus.Follow(ctx, r.node.Bus, r.node.Decisions, bus.From{Seq: r.last + 1}, func(m bus.Message[model.Entry]) error {
+			r.fold(r.opt.Denied, m)
+			return nil
+		})
+	})
+	g.Go("gateway signals", func(ctx context.Context) error { return drain(ctx, r.signals, r.node.Publish) })
+	g.Go("gateway lines", func(ctx context.Context) error {
+		return drain(ctx, r.records, func(ctx context.Context, some []gateway.Record) error {
+			items := make([]bus.Item[gateway.Record], len(some))
+			for i := range some {
+				items[i] = bus.Item[gateway.Record]{Key: some[i].Route, ID: some[i].ID.String(), Value: some[i]}
+			}
+			if err := r.lines.PublishBatch(ctx, items); err != nil && ctx.Err() == nil {
+				r.node.Health.Set("gateway", obs.StateDegraded, "lines cannot be stored in the stream: "+err.Error())
+			}
+			return nil
+		})
+	})
+	g.Go("gateway", r.Run)
+}
+
+// drain hands on what waits, together, until ctx ends and nothing is left.
+func drain[T any](ctx context.Context, c chan T, hand func(context.Context, []T) error) error {
+	for {
+		var some []T
+		select {
+		case v := <-c:
+			some = append(some, v)
+		case <-ctx.Done():
+		}
+		for len(some) < 256 {
+			select {
+			case v := <-c:
+				some = append(some, v)
+				continue
+			default:
+			}
+			break
+		}
+		ended := ctx.Err() != nil
+		if len(some) > 0 {
+			last, cancel := ctx, context.CancelFunc(func() {})
+			if ended {
+				last, cancel = context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			}
+			err := hand(last, some)
+			cancel()
+			if err != nil && !ended {
+				return err
+			}
+		}
+		if ended && len(some) == 0 {
+			return nil
+		}
+	}
+}

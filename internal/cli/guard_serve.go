@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"bartizan/internal/app/gate"
+	"bartizan/internal/conf"
+	"bartizan/internal/gateway/keys"
+	"bartizan/internal/obs"
+
+	"github.com/spf13/cobra"
+)
+
+func guardServeCmd(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: "Run the gateway in front of language models, without a node", Args: cobra.NoArgs,
+		Long: "Serves the routes of the section \"gateway\" of the configuration until it is told to stop. Every exchange leaves\n" +
+			"a line in gateway/audit.jsonl of the data folder. Clients need keys: \"bartizan guard key create NAME\".\n" +
+			"\"bartizan up\" serves the same routes and joins them with what the node knows.",
+		Example: "  bartizan guard serve --config guard.yaml",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runGuardServe(cmd.Context(), g) },
+	}
+}
+
+func runGuardServe(ctx context.Context, g *global) error {
+	c, err := g.settings()
+	if err != nil {
+		return err
+	}
+	if len(c.Gateway.Routes) == 0 {
+		return usage(errors.New("the configuration has no gateway.routes: docs/guard.md has some to start from, --config names the file"))
+	}
+	if c.Data, err = filepath.Abs(c.Data); err != nil {
+		return usage(err)
+	}
+	level := slog.LevelInfo
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		return usage(fmt.Errorf("log.level: %w", err))
+	}
+	log := obs.NewLogger(g.env.Stderr, obs.Format(c.Log.Format), level)
+	x, err := gate.Open(gate.Options{Config: c.Gateway, Data: c.Data, Log: log})
+	if err != nil {
+		return blind(fmt.Errorf("start gateway: %w", err))
+	}
+	x.Greet(g.env.Stdout)
+	err = x.Run(ctx)
+	if e := x.Close(context.WithoutCancel(ctx)); err == nil {
+		err = e
+	}
+	return blind(err)
+}
+
+func guardKeyCmd(g *global) *cobra.Command {
+	cmd := &cobra.Command{Use: "key", Short: "Make, list and revoke the keys of the gateway's clients", Args: knownVerb,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(guardKeyCreateCmd(g), guardKeyListCmd(g), guardKeyRevokeCmd(g))
+	return cmd
+}
+
+// keyDir is where the gateway's keys are.
+func (g *global) keyDir() (string, error) {
+	c, err := g.settings()
+	return gate.Dir(c.Data), err
+}
+
+func guardKeyCreateCmd(g *global) *cobra.Command {
+	k, life := keys.Key{}, "90d"
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Make a key; its text is printed once and kept nowhere", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := g.keyDir()
+			if err != nil {
+				return err
+			}
+			d, err := conf.ParseDuration(life)
+			if err != nil {
+				return usage(fmt.Errorf("--for: %w", err))
+			}
+			k.Name = args[0]
+			made, text, err := keys.Create(dir, k, d.D(), time.Now())
+			if err != nil {
+				return keyError(err)
+			}
+			out := struct {
+				ID      string    `json:"id"`
+				Name    string    `json:"name"`
+				Key     string    `json:"key"`
+				Expires time.Time `json:"expires"`
+			}{made.ID, made.Name, text, made.Expires}
+			return show(g, out, func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, text)
+				return err
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&life, "for", life, "how long it is valid")
+	f.StringVar(&k.User, "user", "", "whom budgets of users count it under")
+	f.StringSliceVar(&k.Routes, "route", nil, "routes it may use (default: all)")
+	f.StringSliceVar(&k.Models, "model", nil, "models it may ask for, * at the end stands for anything (default: all)")
+	f.BoolVar(&k.Canary, "canary", false, "bait: to be laid out where only a thief finds it; using it is an alarm")
+	return cmd
+}
+
+// keyError tells what the caller did wrong from what the machine did.
+func keyError(err error) error {
+	if errors.Is(err, keys.ErrInput) {
+		return usage(err)
+	}
+	return blind(err)
+}
+
+func guardKeyListCmd(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the keys, the newest first", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := g.keyDir()
+			if err != nil {
+				return err
+			}
+			all, err := keys.List(dir)
+			if err != nil {
+				return blind(err)
+			}
+			now := time.Now()
+			return showAll(g, all, func(w io.Writer) error {
+				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(t, "ID\tNAME\tUSER\tSTATE\tEXPIRES\tROUTES")
+				for i := range all {
+					k := &all[i]
+					fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Name, k.User, k.State(now), k.Expires.Format(time.DateOnly), strings.Join(k.Routes, ","))
+				}
+				return t.Flush()
+			})
+		},
+	}
+}
+
+func guardKeyRevokeCmd(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke ID|NAME", Short: "End a key: it is refused within a second", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := g.keyDir()
+			if err != nil {
+				return err
+			}
+			k, err := keys.Revoke(dir, args[0], time.Now())
+			if err != nil {
+				return keyError(err)
+			}
+			k.Hash = ""
+			return show(g, k, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "revoked %s (%s)\n", k.ID, k.Name)
+				return err
+			})
+		},
+	}
+}

@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"bartizan/internal/guard"
+	"bartizan/internal/guard/wire"
+	"bartizan/internal/model"
+	"bartizan/internal/safe"
+)
+
+// Outcome is how an exchange ended.
+type Outcome string
+
+// Outcomes.
+const (
+	Forwarded Outcome = "forwarded" // the answer went to the client, as it was or rewritten
+	Refused   Outcome = "refused"   // by us; Code says why
+	Failed    Outcome = "failed"    // the upstream did not do its part
+	Abandoned Outcome = "abandoned" // the client went away
+)
+
+// Record is one audit line: what was asked for, what each inspector did or that
+// it did not run, and what became of it. It holds no text of the exchange.
+type Record struct {
+	ID          model.ULID     `json:"id"`
+	Time        time.Time      `json:"time"`
+	Took        float64        `json:"took_ms"`
+	Route       string         `json:"route,omitempty"`
+	Peer        string         `json:"peer"` // address of the client
+	Key         string         `json:"key,omitempty"`
+	KeyName     string         `json:"key_name,omitempty"`
+	User        string         `json:"user,omitempty"` // of the key, or as the request names its end user
+	Method      string         `json:"method"`
+	Path        string         `json:"path"` // without query
+	Model       string         `json:"model,omitempty"`
+	Stream      bool           `json:"stream,omitempty"`
+	Outcome     Outcome        `json:"outcome"`
+	Status      int            `json:"status"` // given to the client
+	Code        string         `json:"code,omitempty"`
+	Action      Action         `json:"action"`
+	Category    guard.Category `json:"category,omitempty"`
+	Reason      string         `json:"reason,omitempty"`
+	Decision    model.ULID     `json:"decision,omitzero"` // for which the client was refused
+	Upstream    int            `json:"upstream_status,omitempty"`
+	Request     int            `json:"request_bytes"`
+	Answer      int64          `json:"answer_bytes"`
+	Usage       *wire.Usage    `json:"usage,omitempty"` // as the provider counted; missing: it did not say
+	Dollars     *float64       `json:"dollars,omitempty"`
+	Unpriced    bool           `json:"cost_unknown,omitempty"` // the price or the usage is not known: not the same as nothing
+	Inspections []Inspection   `json:"inspections,omitempty"`
+	More        int            `json:"more_inspections,omitempty"` // that found nothing and are not listed
+	Media       int            `json:"media,omitempty"`            // pieces nobody looked into
+	Unknown     []string       `json:"unknown,omitempty"`          // what was not understood, and so not looked at
+}
+
+// Log is a file of audit lines. Each is written before its exchange's end is
+// told to the client, and survives the end of the process.
+type Log struct {
+	path  string
+	limit int64
+
+	mu   sync.Mutex
+	file *os.File
+	size int64
+	buf  []byte
+}
+
+// OpenLog opens or makes the file. When it has reached limit bytes it is renamed
+// to "<path>.1", in place of the one before.
+func OpenLog(path string, limit int64) (*Log, error) {
+	l := &Log{path: path, limit: limit}
+	return l, l.open()
+}
+
+func (l *Log) open() (err error) {
+	if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
+		return fmt.Errorf("open audit log: %w", err)
+	}
+	if l.file, err = os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600); err != nil {
+		return fmt.Errorf("open audit log: %w", err)
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		return fmt.Errorf("open audit log: %w", err)
+	}
+	l.size = info.Size()
+	if l.size > 0 { // a line that a crash cut off gets its end
+		var last [1]byte
+		if _, err := l.file.ReadAt(last[:], l.size-1); err == nil && last[0] != '\n' {
+			n, err := l.file.WriteString("\n")
+			l.size += int64(n)
+			return err
+		}
+	}
+	return nil
+}
+
+// Path is where the lines are.
+func (l *Log) Path() string { return l.path }
+
+// Write appends one line.
+func (l *Log) Write(r *Record) error {
+	line, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("write audit line: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return fmt.Errorf("write audit line: %s is closed", l.path)
+	}
+	if l.size >= l.limit {
+		if err := l.rotate(); err != nil {
+			return err
+		}
+	}
+	l.buf = append(append(l.buf[:0], line...), '\n')
+	n, err := l.file.Write(l.buf)
+	l.size += int64(n)
+	if err != nil {
+		return fmt.Errorf("write audit line to %s: %w", l.path, err)
+	}
+	return nil
+}
+
+func (l *Log) rotate() error {
+	if err := l.file.Close(); err != nil {
+		return fmt.Errorf("close audit log: %w", err)
+	}
+	l.file = nil
+	if err := os.Rename(l.path, l.path+".1"); err != nil {
+		return fmt.Errorf("put the full audit log aside: %w", err)
+	}
+	return l.open()
+}
+
+// Close writes what the system still holds to the disk.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil
+	}
+	f := l.file
+	l.file = nil
+	if err := f.Sync(); err != nil {
+		f.Close()
+		return fmt.Errorf("close audit log: %w", err)
+	}
+	return f.Close()
+}
+
+func clean(s string, n int) string { return safe.Clean(s, n) }

@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"bartizan/internal/conf"
+	"bartizan/internal/gateway/budget"
+	"bartizan/internal/gateway/keys"
+	"bartizan/internal/gateway/price"
+	"bartizan/internal/guard"
+	"bartizan/internal/guard/decode"
+	"bartizan/internal/guard/wire"
+	"bartizan/internal/model"
+)
+
+// Options are what a gateway is made of.
+type Options struct {
+	Config Config // completed
+	// Format makes the format of an API by name.
+	Format func(name string) (wire.Format, error)
+	// Inspectors makes all inspectors with their options, and what the guard's engine needs besides.
+	Inspectors func(options map[string]conf.Raw) ([]guard.Named, decode.Likeness, error)
+	Keys       *keys.Book
+	// Audit stores one line; when it fails nothing more is served. It may be called concurrently.
+	Audit func(*Record) error
+	// Signal takes what was concluded; it does not wait. Nil: nobody wants to know.
+	Signal func(model.Signal)
+	// Fingerprint identifies a prompt by its words: 16 hex digits. Nil: none.
+	Fingerprint func(prompt string) string
+	Denied      *Denied      // nil: nobody is
+	Budget      *budget.Book // nil: nothing is limited
+	Prices      *price.Table
+	Log         *slog.Logger
+}
+
+// Gateway serves the routes. Use New; it may be used concurrently.
+type Gateway struct {
+	opt    Options
+	routes []*route // longest prefix first
+	broken atomic.Pointer[error]
+	busy   atomic.Int64
+}
+
+// route is one upstream with everything that was made of its configuration.
+type route struct {
+	Route
+	name     string
+	format   wire.Format
+	upstream *url.URL
+	header   string
+	value    string // of header; the credential
+	client   http.RoundTripper
+	sides    map[string]*side // by direction
+	verdicts *verdicts
+}
+
+// New makes a gateway; the error is the operator's.
+func New(o Options) (*Gateway, error) {
+	g := &Gateway{opt: o}
+	for _, name := range sorted(o.Config.Routes) {
+		r, err := newRoute(name, o.Config.Routes[name], o)
+		if err != nil {
+			return nil, fmt.Errorf("routes.%s: %w", name, err)
+		}
+		g.routes = append(g.routes, r)
+	}
+	slices.SortStableFunc(g.routes, func(a, b *route) int { return len(b.Prefix) - len(a.Prefix) })
+	return g, nil
+}
+
+func newRoute(name string, c Route, o Options) (r *route, err error) {
+	r = &route{Route: c, name: name, sides: map[string]*side{}, verdicts: newVerdicts()}
+	if r.format, err = o.Format(c.Format); err != nil {
+		return nil, err
+	}
+	if r.upstream, err = url.Parse(c.Upstream); err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
+	r.header, r.value = credential(c)
+	all, like, err := o.Inspectors(c.Options)
+	if err != nil {
+		return nil, fmt.Errorf("options: %w", err)
+	}
+	for key, d := range r.directions() {
+		r.sides[key] = newSide(key, *d, all, like)
+	}
+	dialer := &net.Dialer{Timeout: c.Timeouts.Connect.D(), KeepAlive: 30 * time.Second}
+	r.client = &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: c.Timeouts.Connect.D(), ResponseHeaderTimeout: c.Timeouts.First.D(), IdleConnTimeout: 90 * time.Second,
+		MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
+		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}, // one exchange per connection: HTTP/1.1
+	}
+	return r, nil
+}
+
+// credential is the header a provider wants its key in.
+func credential(c Route) (header, value string) {
+	if !c.Credential.IsSet() {
+		return "", ""
+	}
+	header, value = http.CanonicalHeaderKey(c.Header), c.Credential.Reveal()
+	if header == "" {
+		switch c.Format {
+		case "anthropic":
+			header = "X-Api-Key"
+		case "gemini":
+			header = "X-Goog-Api-Key"
+		default:
+			header = "Authorization"
+		}
+	}
+	if header == "Authorization" && !strings.Contains(value, " ") {
+		value = "Bearer " + value
+	}
+	return header, value
+}
+
+// Bounds of the server that nobody needs to choose.
+const (
+	maxHeader = 64 << 10
+	headTime  = 10 * time.Second
+	idleTime  = 3 * time.Minute
+	drainTime = 10 * time.Second
+)
+
+// Serve answers on a listener until ctx ends; exchanges that are under way then
+// have a while to end. secure is nil without TLS.
+func (g *Gateway) Serve(ctx context.Context, l net.Listener, secure *tls.Config) error {
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
+	s := &http.Server{Handler: g, ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(g.opt.Log.Handler(), slog.LevelDebug)}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve the gateway on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := s.Shutdown(wait); err != nil {
+		_ = s.Close() // those that are left see their connection end
+	}
+	if err := <-ended; err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the gateway: %w", err)
+	}
+	for _, r := range g.routes {
+		if t, ok := r.client.(*http.Transport); ok {
+			t.CloseIdleConnections()
+		}
+	}
+	return nil
+}
+
+// find is the route of a path, and the path without its prefix.
+func (g *Gateway) find(path string) (*route, string) {
+	for _, r := range g.routes {
+		if r.Prefix == "/" {
+			return r, path
+		}
+		if rest, ok := strings.CutPrefix(path, r.Prefix); ok && strings.HasPrefix(rest, "/") {
+			return r, rest
+		}
+	}
+	return nil, ""
+}
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
