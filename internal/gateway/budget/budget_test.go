@@ -221,16 +221,16 @@ func FuzzReplay(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "budget.jsonl"), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		b, err := Open(dir, []Limit{{By: "key", Per: hour, Tokens: 10}}, start())
+		b, err := Open(dir, []Limit{{By: "key", Per: hour, Tokens: 10}}, time.Now())
 		if err != nil {
 			return
 		}
-		first := b.List(start())
+		first := b.List(time.Now())
 		b.Close()
-		if b, err = Open(dir, []Limit{{By: "key", Per: hour, Tokens: 10}}, start()); err != nil {
+		if b, err = Open(dir, []Limit{{By: "key", Per: hour, Tokens: 10}}, time.Now()); err != nil {
 			t.Fatalf("what was written anew cannot be read: %v", err)
 		}
-		if again := b.List(start()); len(again) != len(first) {
+		if again := b.List(time.Now()); len(again) != len(first) {
 			t.Errorf("%+v, then %+v", first, again)
 		}
 		b.Close()
