@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,8 +72,16 @@ func Open(dir string, limits []Limit, now time.Time) (*Book, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open budgets: %w", err)
 	}
-	if err := b.replay(); err != nil {
-		return nil, err
+	f, err := os.Open(b.path)
+	switch {
+	case err == nil:
+		err = b.replay(f)
+		f.Close()
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read budgets: %w", err)
 	}
 	for id, h := range b.open { // nothing runs any more
 		b.charge(&h.who, Spend{}, h.at, 0, -1)
@@ -84,16 +93,9 @@ func Open(dir string, limits []Limit, now time.Time) (*Book, error) {
 	return b, b.rewrite(now)
 }
 
-func (b *Book) replay() error {
-	f, err := os.Open(b.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read budgets: %w", err)
-	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
+// replay folds what a journal says.
+func (b *Book) replay(r io.Reader) error {
+	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 0, 4096), maxLine)
 	bad := 0
 	for s.Scan() {
@@ -105,10 +107,10 @@ func (b *Book) replay() error {
 		b.apply(e)
 	}
 	if err := s.Err(); err != nil {
-		return fmt.Errorf("read budgets from %s: %w", b.path, err)
+		return fmt.Errorf("%s: %w", b.path, err)
 	}
 	if bad > 1 {
-		return fmt.Errorf("read budgets: %d lines of %s are damaged; repair them, or remove the file to begin anew", bad, b.path)
+		return fmt.Errorf("%d lines of %s are damaged; repair them, or remove the file to begin anew", bad, b.path)
 	}
 	return nil
 }
