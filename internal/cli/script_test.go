@@ -35,6 +35,7 @@ import (
 // the decoys' process that a node starts from itself.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
+		"fakemodel": fakeModel,
 		"bartizan": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -82,7 +83,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"makelake": makeLake, "treesum": treeSum,
-			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "damage": damage, "events": events,
+			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "damage": damage, "events": events, "say": say,
 		},
 	})
 }

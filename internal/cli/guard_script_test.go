@@ -1,0 +1,82 @@
+package cli_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// fakeModel is the program of that name: a server that answers as OpenAI's chat API
+// does, with what the last message says after "repeat: ", else with a greeting. It
+// stands where the provider is, and no further than what the scripts need.
+func fakeModel() {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var q struct {
+			Model    string `json:"model"`
+			Stream   bool   `json:"stream"`
+			Messages []struct {
+				Content string `json:"content"`
+			} `json:"messages"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || r.Header.Get("Authorization") != "Bearer sk-provider" {
+			http.Error(w, `{"error":{"message":"wrong key or body","type":"invalid_request_error","code":null,"param":null}}`, http.StatusUnauthorized)
+			return
+		}
+		said := "hello from the model"
+		if n := len(q.Messages); n > 0 {
+			if _, rest, ok := strings.Cut(q.Messages[n-1].Content, "repeat: "); ok {
+				said = rest
+			}
+		}
+		if !q.Stream {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":%q,"choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13}}`, q.Model, said)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		for word := range strings.SplitAfterSeq(said, " ") {
+			fmt.Fprintf(w, "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":%q,\"choices\":[{\"index\":0,\"delta\":{\"content\":%q},\"finish_reason\":null}]}\n\n", q.Model, word)
+		}
+		fmt.Fprintf(w, "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":%q,\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n", q.Model)
+	})
+	s := &http.Server{Addr: "127.0.0.1:" + os.Args[1], Handler: handler, ReadHeaderTimeout: time.Minute}
+	if err := s.ListenAndServe(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// say PORT PATH KEY BODY posts a body as a client of the gateway does, once it can be
+// reached, and puts status and answer into the variables STATUS and ANSWER.
+func say(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: say PORT PATH KEY BODY")
+	}
+	poll(ts, "an answer of "+args[0], func() error {
+		req, err := http.NewRequest(http.MethodPost, "http://127.0.0.1:"+args[0]+args[1], bytes.NewReader([]byte(args[3])))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+args[2])
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		ts.Setenv("STATUS", fmt.Sprint(resp.StatusCode))
+		ts.Setenv("ANSWER", string(text))
+		if resp.StatusCode == http.StatusBadGateway {
+			return fmt.Errorf("%s", text) // the model is not up yet
+		}
+		return err
+	})
+}
