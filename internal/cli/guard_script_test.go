@@ -16,7 +16,7 @@ import (
 // fakeModel is the program of that name: a server that answers as OpenAI's chat API
 // does, with what the last message says after "repeat: ", else with a greeting. It
 // stands where the provider is, and no further than what the scripts need.
-func fakeModel() {
+func fakeModel() int {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var q struct {
 			Model    string `json:"model"`
@@ -47,10 +47,8 @@ func fakeModel() {
 		fmt.Fprintf(w, "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":%q,\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n", q.Model)
 	})
 	s := &http.Server{Addr: "127.0.0.1:" + os.Args[1], Handler: handler, ReadHeaderTimeout: time.Minute}
-	if err := s.ListenAndServe(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, s.ListenAndServe())
+	return 1
 }
 
 // say PORT PATH KEY BODY posts a body as a client of the gateway does, once it can be

@@ -35,7 +35,7 @@ import (
 // the decoys' process that a node starts from itself.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"fakemodel": fakeModel,
+		"fakemodel": func() { os.Exit(fakeModel()) },
 		"bartizan": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
