@@ -85,6 +85,7 @@ func fakeNode() Node {
 		Evidence: func(context.Context, string) ([]byte, error) { return []byte{0, 1, 2}, nil },
 		Signals:  func(context.Context, SignalQuery) ([]Stored[model.Signal], error) { return nil, nil },
 		Hunt:     func(context.Context, HuntRequest) (HuntAnswer, error) { return HuntAnswer{}, nil },
+		HuntList: func(context.Context, HuntListRequest) (HuntListAnswer, error) { return HuntListAnswer{}, nil },
 		Record:   func(context.Context, AuditRecord) error { return nil },
 		Audit:    func(context.Context, AuditQuery) ([]Stored[AuditRecord], error) { return nil, nil },
 		Replay:   func(context.Context, ReplayRequest) (Replay, error) { return Replay{}, nil },

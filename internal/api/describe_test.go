@@ -31,7 +31,7 @@ func TestDocument(t *testing.T) {
 		t.Error("docs/openapi.yaml is not what the code serves: go test ./internal/api -run TestDocument -update")
 	}
 	for _, op := range []string{"getStatus", "listDecisions", "getDecision", "changeDecision", "verifyDecision", "replayPolicy", "listIndicators", "listSignals",
-		"explain", "getEvidence", "exportEvents", "hunt", "streamEvents", "listAudit", "listTokens", "createToken", "revokeToken"} {
+		"explain", "getEvidence", "exportEvents", "hunt", "huntIndicators", "streamEvents", "listAudit", "listTokens", "createToken", "revokeToken"} {
 		if !strings.Contains(string(got), "operationId: "+op+"\n") {
 			t.Errorf("no operation %s", op)
 		}

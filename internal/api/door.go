@@ -207,18 +207,30 @@ func (s *Server) tooMany(w http.ResponseWriter, r *http.Request, which string, w
 // whole reads the body before anything is done with it: a slow sender is cut
 // off, a large one is refused, and then the deadline goes, because net/http
 // would take its passing for the end of the caller and cancel what it asked for.
-func whole(next http.Handler) http.Handler {
+func (s *Server) whole(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		most := int64(maxRequest)
+		if r.URL.Path == huntListPath {
+			select {
+			case s.lists <- struct{}{}:
+				defer func() { <-s.lists }()
+				most = maxListRequest
+			default:
+				w.Header().Set("Retry-After", "5")
+				problem(w, r, http.StatusServiceUnavailable, "other lists are being looked for; ask again when that is done")
+				return
+			}
+		}
 		rc := http.NewResponseController(w)
 		if err := rc.SetReadDeadline(time.Now().Add(bodyTime)); err != nil {
 			problem(w, r, http.StatusInternalServerError, "set a deadline: "+err.Error())
 			return
 		}
-		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 		var large *http.MaxBytesError
 		switch {
 		case errors.As(err, &large):
-			problem(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxRequest))
+			problem(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", most))
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			problem(w, r, http.StatusRequestTimeout, fmt.Sprintf("the body took longer than %v", bodyTime))

@@ -118,7 +118,7 @@ func (s *Server) huntOperation(api huma.API) {
 			return nil, &StatementProblem{ErrorModel: huma.ErrorModel{Status: http.StatusBadRequest, Title: http.StatusText(http.StatusBadRequest), Detail: safe.Clean(wrong.Text, 1000)},
 				Refused: wrong.Refused, Line: wrong.Line, Column: wrong.Column, Near: safe.Clean(wrong.Near, 200)}
 		case errors.Is(err, ErrBusy):
-			return nil, huma.ErrorWithHeaders(huma.NewError(http.StatusServiceUnavailable, err.Error()), http.Header{"Retry-After": {"5"}})
+			return nil, busy(err)
 		case err != nil:
 			return nil, s.fail(ctx, err)
 		}

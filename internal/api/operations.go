@@ -190,6 +190,7 @@ func (s *Server) knowledgeOperations(api huma.API) {
 		return &out[Why]{w}, nil
 	})
 	s.huntOperation(api)
+	s.huntListOperation(api)
 	s.evidenceOperation(api)
 	s.exportOperation(api)
 }

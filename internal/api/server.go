@@ -67,6 +67,7 @@ type Server struct {
 	handler http.Handler
 
 	addresses, callers, failures *limit.Limiter
+	lists                        chan struct{} // places of bodies as large as a list
 	sessions                     sessions
 	streams                      streams
 }
@@ -76,6 +77,7 @@ func NewServer(o Options) *Server {
 	s := &Server{
 		node: o.Node, tokens: o.Tokens, log: o.Log, names: map[string]bool{"localhost": true}, metrics: newMetrics(o.Metrics),
 		addresses: limit.New(addressRate, addressBurst), callers: limit.New(tokenRate, tokenBurst), failures: limit.New(failureRate, failureBurst),
+		lists: make(chan struct{}, maxListsAtOnce),
 	}
 	for _, n := range o.Names {
 		s.names[n] = true
@@ -91,7 +93,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 			problem(w, r, http.StatusNotFound, "nothing is here; GET /openapi.json describes what is")
 		})
-		s.handler = whole(mux)
+		s.handler = s.whole(mux)
 	})
 	return s.handler
 }

@@ -25,8 +25,9 @@ type Node struct {
 	Evidence  func(ctx context.Context, sha256 string) ([]byte, error)
 	Signals   func(context.Context, SignalQuery) ([]Stored[model.Signal], error)
 	Replay    func(context.Context, ReplayRequest) (Replay, error)
-	// Hunt asks the evidence lake.
-	Hunt func(context.Context, HuntRequest) (HuntAnswer, error)
+	// Hunt asks the evidence lake, HuntList where indicators were seen.
+	Hunt     func(context.Context, HuntRequest) (HuntAnswer, error)
+	HuntList func(context.Context, HuntListRequest) (HuntListAnswer, error)
 	// Export gives every event of the streams that the query selects to emit.
 	Export func(ctx context.Context, q ExportQuery, emit func(ExportedEvent) error) error
 	// Verified writes down that somebody saw a decision's effect from outside.

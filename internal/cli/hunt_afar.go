@@ -3,17 +3,21 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"bartizan/internal/api"
+	"bartizan/internal/ioc"
 	"bartizan/internal/lake/query"
+	"bartizan/internal/model"
 
 	"github.com/spf13/cobra"
 )
 
 // huntAfar lets the node at --server look in its own lake.
 func (g *global) huntAfar(cmd *cobra.Command, f *huntFlags, args []string) error {
-	for _, only := range []string{"ioc", "lake", "memory", "cache"} {
+	for _, only := range []string{"lake", "memory", "cache"} {
 		if cmd.Flags().Changed(only) {
 			return usage(fmt.Errorf("--%s: not with --server; run the hunt on the node's host, or on a copy of its lake", only))
 		}
@@ -21,6 +25,9 @@ func (g *global) huntAfar(cmd *cobra.Command, f *huntFlags, args []string) error
 	rng, err := huntRange(f, time.Now())
 	if err != nil {
 		return usage(err)
+	}
+	if f.ioc != "" {
+		return g.huntListAfar(cmd, f, rng)
 	}
 	local, err := huntRequest(f, args)
 	if err != nil {
@@ -56,4 +63,51 @@ func (g *global) huntAfar(cmd *cobra.Command, f *huntFlags, args []string) error
 		res.NotLooked = append(res.NotLooked, query.Skipped(s))
 	}
 	return g.huntAnswer(res)
+}
+
+// huntListAfar lets the node look for a list.
+func (g *global) huntListAfar(cmd *cobra.Command, f *huntFlags, rng query.Range) error {
+	in, err := g.openIOC(f.ioc)
+	if err != nil {
+		return usage(err)
+	}
+	defer in.Close()
+	text, err := io.ReadAll(io.LimitReader(in, api.HuntListBytes+1))
+	if err == nil && len(text) > api.HuntListBytes {
+		err = fmt.Errorf("longer than %d MiB: split it, or run the hunt on the node's host", api.HuntListBytes>>20)
+	}
+	if err != nil {
+		return usage(fmt.Errorf("%s: %w", oneLine(f.ioc, 200), err))
+	}
+	q := api.HuntListRequest{List: strings.ToValidUTF8(string(text), "\uFFFD"), Since: rng.Since, Until: rng.Until}
+	if cmd.Flags().Changed("timeout") {
+		q.Seconds = max(1, int(f.timeout.Seconds()))
+	}
+	c, err := g.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	a, err := c.HuntList(cmd.Context(), q)
+	switch {
+	case errors.Is(err, api.ErrInput), errors.Is(err, api.ErrNotFound):
+		return usage(err)
+	case err != nil:
+		return blind(err)
+	}
+	r := iocReport{Format: a.Format, Indicators: a.Indicators, Found: []sighting{}, Unusable: a.Unusable, Problems: []ioc.Problem{}, NotLooked: []query.Skipped{}, Files: a.Files, Truncated: a.Truncated}
+	for _, p := range a.Problems {
+		r.Problems = append(r.Problems, ioc.Problem(p))
+	}
+	for _, s := range a.NotLooked {
+		r.NotLooked = append(r.NotLooked, query.Skipped(s))
+	}
+	for i, s := range a.Found {
+		found := sighting{Indicator: ioc.Indicator{Type: model.EntityType(s.Type), Value: s.Value, Line: s.Line, Note: s.Note}}
+		for _, m := range s.Where {
+			found.Where = append(found.Where, query.Match{Indicator: i, View: m.View, Column: m.Column, Value: m.Value, Count: m.Count, First: m.First, Last: m.Last, Sessions: m.Sessions, Evidence: m.Evidence})
+		}
+		r.Found = append(r.Found, found)
+	}
+	return g.iocAnswer(f.ioc, &r)
 }

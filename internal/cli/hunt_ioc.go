@@ -28,6 +28,7 @@ type iocReport struct {
 	Problems   []ioc.Problem   `json:"problems"`
 	NotLooked  []query.Skipped `json:"not_looked_at"`
 	Files      int             `json:"files"`
+	Truncated  bool            `json:"truncated,omitempty"` // of a node elsewhere: there are more matches
 }
 
 func (g *global) huntIOC(cmd *cobra.Command, engine *query.Engine, f *huntFlags, rng query.Range, limits query.Limits) error {
@@ -57,34 +58,49 @@ func (g *global) huntIOC(cmd *cobra.Command, engine *query.Engine, f *huntFlags,
 		}
 		r.Found[i].Where = append(r.Found[i].Where, m)
 	}
+	return g.iocAnswer(f.ioc, &r)
+}
+
+// iocAnswer prints what was found of a list and picks the exit code.
+func (g *global) iocAnswer(path string, r *iocReport) (err error) {
 	if g.format == "jsonl" {
 		err = showAll(g, r.Found, nil)
 	} else {
-		err = show(g, r, func(w io.Writer) error { return printIOC(w, &r) })
+		err = show(g, r, func(w io.Writer) error { return printIOC(w, r) })
 	}
 	if err != nil {
 		return err
 	}
-	g.sayProblems(f.ioc, &r)
-	if len(r.NotLooked) > 0 {
-		return g.huntIncomplete(r.NotLooked, false, 0)
-	}
-	if len(r.Found) > 0 {
+	g.sayProblems(path, r)
+	switch {
+	case r.Truncated:
+		fmt.Fprintf(g.env.Stderr, "cut: there are more matches; look for a part of the list, or for a shorter time\n")
+		fallthrough
+	case len(r.NotLooked) > 0:
+		if err := g.huntIncomplete(r.NotLooked, false, 0); err != nil {
+			return err
+		}
+		return &exitError{code: ExitBlind}
+	case len(r.Found) > 0:
 		return &exitError{code: ExitFinding}
 	}
 	return nil
 }
 
-func (g *global) readIOC(path string) (*ioc.List, error) {
-	in := g.env.Stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
+// openIOC opens a list; - is standard input.
+func (g *global) openIOC(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		return io.NopCloser(g.env.Stdin), nil
 	}
+	return os.Open(path)
+}
+
+func (g *global) readIOC(path string) (*ioc.List, error) {
+	in, err := g.openIOC(path)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
 	list, err := ioc.Read(in)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", oneLine(path, 200), err)

@@ -34,16 +34,11 @@ const patience = 3 * time.Second
 
 // Hunt answers one question at a time. Its errors wrap those that package api names.
 func (d *Desk) Hunt(ctx context.Context, q api.HuntRequest) (api.HuntAnswer, error) {
-	wait := time.NewTimer(patience)
-	defer wait.Stop()
-	select {
-	case d.place <- struct{}{}:
-		defer func() { <-d.place }()
-	case <-wait.C:
-		return api.HuntAnswer{}, fmt.Errorf("%w: another hunt is running; ask again when it is done", api.ErrBusy)
-	case <-ctx.Done():
-		return api.HuntAnswer{}, ctx.Err()
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return api.HuntAnswer{}, err
 	}
+	defer leave()
 	engine, err := d.engine(ctx)
 	if err != nil {
 		return api.HuntAnswer{}, err
@@ -57,14 +52,33 @@ func (d *Desk) Hunt(ctx context.Context, q api.HuntRequest) (api.HuntAnswer, err
 	if err != nil {
 		return api.HuntAnswer{}, inWords(err)
 	}
-	a := api.HuntAnswer{Columns: make([]api.HuntColumn, len(res.Columns)), Rows: res.Rows, Truncated: res.Truncated, Files: res.Files, NotLooked: make([]api.HuntSkipped, len(res.NotLooked))}
+	a := api.HuntAnswer{Columns: make([]api.HuntColumn, len(res.Columns)), Rows: res.Rows, Truncated: res.Truncated, Files: res.Files, NotLooked: skipped(res.NotLooked)}
 	for i, c := range res.Columns {
 		a.Columns[i] = api.HuntColumn(c)
 	}
-	for i, s := range res.NotLooked {
-		a.NotLooked[i] = api.HuntSkipped(s)
-	}
 	return a, nil
+}
+
+func skipped(list []query.Skipped) []api.HuntSkipped {
+	out := make([]api.HuntSkipped, len(list))
+	for i, s := range list {
+		out[i] = api.HuntSkipped(s)
+	}
+	return out
+}
+
+// enter waits for the place of the one who is answered.
+func (d *Desk) enter(ctx context.Context) (leave func(), err error) {
+	wait := time.NewTimer(patience)
+	defer wait.Stop()
+	select {
+	case d.place <- struct{}{}:
+		return func() { <-d.place }, nil
+	case <-wait.C:
+		return nil, fmt.Errorf("%w: another hunt is running; ask again when it is done", api.ErrBusy)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (d *Desk) engine(ctx context.Context) (*query.Engine, error) {
