@@ -3,6 +3,8 @@ package builtin
 import (
 	"bartizan/internal/guard/wire"
 	"bartizan/internal/guard/wire/anthropic"
+	"bartizan/internal/guard/wire/gemini"
+	"bartizan/internal/guard/wire/ollama"
 	"bartizan/internal/guard/wire/openai"
 	"bartizan/internal/guard/wire/responses"
 	"bartizan/internal/plug"
@@ -13,6 +15,8 @@ func Wires() plug.Table[wire.Format] {
 	return plug.NewTable("model API format",
 		plug.Of("openai", openai.Default, openai.New),
 		plug.Of("responses", responses.Default, responses.New),
+		plug.Of("ollama", ollama.Default, ollama.New),
+		plug.Of("gemini", gemini.Default, gemini.New),
 		plug.Of("anthropic", anthropic.Default, anthropic.New),
 	)
 }

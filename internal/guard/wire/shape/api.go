@@ -17,7 +17,7 @@ type Op struct {
 	Tell   *Shape // of the answer
 	Events *Shape // of the stream's events; nil: there are none
 	Frame  Frame  // of the stream, by the answer's content type; nil: SSE and nothing else
-	Stream bool   // the answer is always a stream
+	Stream bool   // the answer is a stream, unless the request says no
 }
 
 // Frame makes the reader of a stream's framing; nil when the content type is another's.
@@ -79,7 +79,7 @@ func plainPath(p string) bool {
 	if p == "" {
 		return true
 	}
-	if p[0] != '/' || strings.Contains(p, "//") || strings.Contains(p+"/", "/../") || strings.Contains(p+"/", "/./") {
+	if p[0] != '/' || p[len(p)-1] == '/' || strings.Contains(p, "//") || strings.Contains(p+"/", "/../") || strings.Contains(p+"/", "/./") {
 		return false
 	}
 	for _, c := range []byte(p) {
@@ -105,15 +105,11 @@ func (a *API) Request(h wire.Head, body []byte) (*wire.Message, error) {
 	if !a.Lax && !isJSON(h.ContentType) {
 		return nil, &wire.Unknown{What: fmt.Sprintf("content type %.100q of a request, want application/json", h.ContentType)}
 	}
-	m, err := a.read(op.Ask, body, false)
-	if err != nil {
-		return nil, err
-	}
-	if name != "" {
+	m, err := a.read(op.Ask, body, false, op.Stream)
+	if err == nil && name != "" {
 		m.Model = name
 	}
-	m.Stream = m.Stream || op.Stream
-	return m, nil
+	return m, err
 }
 
 // Answer is wire.Format's.
@@ -128,18 +124,19 @@ func (a *API) Answer(h wire.Head, body []byte) (*wire.Message, error) {
 	if !isJSON(h.ContentType) {
 		return nil, &wire.Unknown{What: fmt.Sprintf("content type %.100q of an answer, want application/json", h.ContentType)}
 	}
-	m, err := a.read(op.Tell, body, true)
+	m, err := a.read(op.Tell, body, true, false)
 	if err == nil && m.Model == "" {
 		m.Model = name
 	}
 	return m, err
 }
 
-func (a *API) read(s *Shape, body []byte, answer bool) (*wire.Message, error) {
+func (a *API) read(s *Shape, body []byte, answer, asks bool) (*wire.Message, error) {
 	r, _ := a.pool.Get().(*Reader)
 	if r == nil {
 		r = &Reader{}
 	}
+	r.asks = asks
 	m, err := r.Body(s, body, answer)
 	if cap(r.tape.Nodes) < 1<<16 { // one large body is no reason to keep its memory
 		a.pool.Put(r)

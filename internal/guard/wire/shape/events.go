@@ -14,15 +14,16 @@ type Events struct {
 	Reader Reader
 	shape  *Shape
 	end    func(*Events, wire.Refusal) []byte
-	seen   int // bytes of the data that were looked at in vain
-	Count  int // events that were read
+	seen   int  // bytes of the data that were looked at in vain
+	Count  int  // events that were read
+	Items  bool // a JSON array frames them
 }
 
 // Read reads the JSON of one event, which stands at from of the event's bytes.
 // name is the type that the framing gives the event, "" where it gives none.
 func (e *Events) Read(text []byte, from int, name string) (wire.Event, error) {
 	r := &e.Reader
-	r.answer, r.streams, r.shift = true, true, from
+	r.answer, r.streams, r.shift, r.event = true, true, from, e.Count
 	if name != "" {
 		if err := e.named(text, name); err != nil {
 			return wire.Event{}, err

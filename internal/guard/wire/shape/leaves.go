@@ -42,7 +42,7 @@ func (r *Reader) spec(s *Shape, n int) {
 		switch {
 		case len(t) > 64 || !word([]byte(t)):
 			r.emit(wire.Part{Kind: s.kind, Text: t, Span: r.span(k)}, s.as, s.whole)
-		case !seen[t] && !strings.Contains(plainWords, " "+t+" "):
+		case !seen[t] && !strings.Contains(plainWords, " "+strings.ToLower(t)+" "):
 			seen[t] = true
 			words = append(words, t)
 		}
@@ -81,7 +81,7 @@ func (r *Reader) strings(n int, under []byte, visit func(n int, under []byte), k
 			name := r.tape.Bytes(k)
 			r.where = appendKey(r.where, name)
 			key(k)
-			if string(under) == "top_logprobs" {
+			if string(under) == "top_logprobs" || string(under) == "topCandidates" {
 				name = under
 			}
 			r.strings(k+1, name, visit, key)
@@ -90,7 +90,7 @@ func (r *Reader) strings(n int, under []byte, visit func(n int, under []byte), k
 	}
 }
 
-const oddsKeys = " content refusal token tokens logprob logprobs token_logprobs top_logprobs text_offset bytes "
+const oddsKeys = " chosenCandidates topCandidates candidates tokenId logProbability logProbabilitySum content refusal token tokens logprob logprobs token_logprobs top_logprobs text_offset bytes "
 
 // odds reads log probabilities, which repeat the text token by token.
 func (r *Reader) odds(s *Shape, n int) {

@@ -25,6 +25,8 @@ type Shape struct {
 	by      string // this key says which of cases it is
 	cases   map[string]*Shape
 	ident   []string // keys whose values tell channels apart
+	zero    bool     // a missing one of them is 0
+	fresh   bool     // channels of its own in each event
 	label   string   // before an array's index, which then tells channels apart
 	name    string   // key of the tool's name
 	mime    string   // key of the MIME type
@@ -50,6 +52,7 @@ const (
 	raw
 	spec
 	odds
+	done
 )
 
 // Text is a string that people or models wrote.
@@ -86,6 +89,9 @@ func User() *Shape { return &Shape{leaf: user, kind: wire.Label} }
 // Streams is the switch that asks for a stream.
 func Streams() *Shape { return &Shape{leaf: stream} }
 
+// Done is the switch that is true in the last event.
+func Done() *Shape { return &Shape{leaf: done} }
+
 // Limit is the most tokens that are asked for.
 func Limit() *Shape { return &Shape{leaf: limit} }
 
@@ -110,7 +116,8 @@ func Open(k wire.Kind, f Fields) *Shape { return &Shape{fields: f, each: Leaves(
 // List is an array.
 func List(item *Shape) *Shape { return &Shape{item: item} }
 
-// By is an object that is one of several; "" is the case without the key, "*" any other.
+// By is an object that is one of several; "" is the case without the key, "*" any
+// other word; "true" and "false" are also those of a boolean.
 func By(key string, cases map[string]*Shape) *Shape { return &Shape{by: key, cases: cases} }
 
 // Or takes shapes of different JSON types together: a string or a list, say.
@@ -125,7 +132,8 @@ func Or(shapes ...*Shape) *Shape {
 		}
 		if s.fields != nil || s.each != nil || s.by != "" {
 			out.fields, out.each, out.by, out.cases = s.fields, s.each, s.by, s.cases
-			out.ident, out.name, out.mime, out.last, out.alias, out.must = s.ident, s.name, s.mime, s.last, s.alias, s.must
+			out.ident, out.zero, out.fresh, out.name, out.mime = s.ident, s.zero, s.fresh, s.name, s.mime
+			out.last, out.alias, out.must = s.last, s.alias, s.must
 		}
 	}
 	return out
@@ -173,6 +181,50 @@ func (s *Shape) Whole() *Shape {
 
 // Ident names the keys whose values tell this object's channels from its siblings'.
 func (s *Shape) Ident(keys ...string) *Shape { s.ident = keys; return s }
+
+// OrZero says that APIs leave out the Ident keys where they are 0.
+func (s *Shape) OrZero() *Shape { s.zero = true; return s }
+
+// Fresh says that in a stream every such object is a whole: it has channels of its own.
+func (s *Shape) Fresh() *Shape { s.fresh = true; return s }
+
+// Snake lets keys be written some_key instead of someKey, here and in all shapes
+// below, as protocol buffers do, but not both in one object.
+func (s *Shape) Snake() *Shape { s.snake(map[*Shape]bool{}); return s }
+
+func (s *Shape) snake(seen map[*Shape]bool) {
+	if s == nil || seen[s] {
+		return
+	}
+	seen[s] = true
+	if s.fields != nil {
+		s.alias = true
+		both := With(s.fields)
+		for k, f := range s.fields {
+			both[snake(k)] = f
+			f.snake(seen)
+		}
+		s.fields = both
+	}
+	for _, c := range s.cases {
+		c.snake(seen)
+	}
+	s.each.snake(seen)
+	s.item.snake(seen)
+}
+
+// snake is someKey as some_key.
+func snake(k string) string {
+	var b strings.Builder
+	for _, c := range k {
+		if c >= 'A' && c <= 'Z' {
+			b.WriteByte('_')
+			c += 'a' - 'A'
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
 
 // Indexed lets the index tell channels apart.
 func (s *Shape) Indexed(label string) *Shape { s.label = label; return s }

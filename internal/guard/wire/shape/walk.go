@@ -26,6 +26,8 @@ type Reader struct {
 	answer  bool
 	streams bool // parts are deltas
 	shift   int  // of the tape's text in the event
+	event   int  // how many there were before
+	asks    bool // a request that does not say so asks for a stream
 	deltas  []wire.Delta
 	last    bool
 	names   map[string]string // channel → tool, of what was named earlier in the stream
@@ -39,12 +41,12 @@ type Reader struct {
 
 // Body reads a whole body. The error is a *wire.Unknown.
 func (r *Reader) Body(s *Shape, body []byte, answer bool) (*wire.Message, error) {
-	r.answer, r.streams, r.shift = answer, false, 0
+	r.answer, r.streams, r.shift, r.event = answer, false, 0, 0
 	return r.read(s, body)
 }
 
 func (r *Reader) read(s *Shape, body []byte) (*wire.Message, error) {
-	r.msg = &wire.Message{}
+	r.msg = &wire.Message{Stream: r.asks}
 	r.deltas, r.last, r.err = nil, false, nil
 	r.where, r.channel, r.name, r.mime = r.where[:0], r.channel[:0], "", ""
 	if err := r.tape.Read(body); err != nil {
@@ -208,6 +210,8 @@ func (r *Reader) scalar(s *Shape, n int) {
 	case s.leaf == meta:
 	case s.leaf == stream && node.Kind != tape.Number:
 		r.msg.Stream = node.Kind == tape.True
+	case s.leaf == done && node.Kind != tape.Number:
+		r.last = r.last || node.Kind == tape.True
 	case s.leaf == limit && whole:
 		r.msg.MaxTokens = max(v, 0)
 	case s.leaf == number && whole:
@@ -291,7 +295,11 @@ func (r *Reader) choose(s *Shape, n int) *Shape {
 	if v < 0 || r.tape.Nodes[v].Kind == tape.Null {
 		return s.cases[""]
 	}
-	if r.tape.Nodes[v].Kind != tape.String {
+	switch r.tape.Nodes[v].Kind {
+	case tape.True, tape.False:
+		return s.cases[string(r.tape.Raw(v))]
+	case tape.String:
+	default:
 		return nil
 	}
 	key := r.tape.Bytes(v)
@@ -308,16 +316,26 @@ func (r *Reader) choose(s *Shape, n int) *Shape {
 func (r *Reader) context(s *Shape, n int) {
 	if s.mime != "" {
 		r.mime = ""
-		if v := r.tape.Get(n, s.mime); v >= 0 && r.tape.Nodes[v].Kind == tape.String {
+		v := r.tape.Get(n, s.mime)
+		if v < 0 && s.alias {
+			v = r.tape.Get(n, snake(s.mime))
+		}
+		if v >= 0 && r.tape.Nodes[v].Kind == tape.String {
 			r.mime = r.tape.String(v)
 		}
 	}
 	if r.streams {
 		for _, key := range s.ident {
+			id := []byte("0")
 			if v := r.tape.Get(n, key); v >= 0 {
-				id := bytes.Trim(r.tape.Raw(v), `"`)
-				r.channel = append(append(append(append(r.channel, key...), ' '), id[:min(len(id), maxWord)]...), '/')
+				id = bytes.Trim(r.tape.Raw(v), `"`)
+			} else if !s.zero {
+				continue
 			}
+			r.channel = append(append(append(append(r.channel, key...), ' '), id[:min(len(id), maxWord)]...), '/')
+		}
+		if s.fresh {
+			r.channel = append(strconv.AppendInt(append(append(r.channel, r.pointer()...), " event "...), int64(r.event), 10), '/')
 		}
 	}
 	if s.name == "" {
