@@ -3,6 +3,7 @@ package builtin
 import (
 	"bartizan/internal/guard/wire"
 	"bartizan/internal/guard/wire/anthropic"
+	"bartizan/internal/guard/wire/bedrock"
 	"bartizan/internal/guard/wire/gemini"
 	"bartizan/internal/guard/wire/ollama"
 	"bartizan/internal/guard/wire/openai"
@@ -17,6 +18,7 @@ func Wires() plug.Table[wire.Format] {
 		plug.Of("responses", responses.Default, responses.New),
 		plug.Of("ollama", ollama.Default, ollama.New),
 		plug.Of("gemini", gemini.Default, gemini.New),
+		plug.Of("bedrock", bedrock.Default, bedrock.New),
 		plug.Of("anthropic", anthropic.Default, anthropic.New),
 	)
 }

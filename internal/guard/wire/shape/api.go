@@ -2,6 +2,7 @@ package shape
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 
@@ -63,11 +64,14 @@ func (op *Op) match(path string) (model string, ok bool) {
 		return "", false
 	}
 	i := strings.Index(rest, before)
-	if i < 0 || !plainPath(rest[:i]) || !word([]byte(rest[i+len(before):])) {
+	if i < 0 || !plainPath(rest[:i]) {
 		return "", false
 	}
-	model = rest[i+len(before):]
-	ok = model != "" && !strings.Contains(model, "//") && !strings.Contains("/"+model+"/", "/../") && !strings.ContainsAny(model, "?#;\\")
+	model, err := url.PathUnescape(rest[i+len(before):])
+	if err != nil || !word([]byte(model)) {
+		return "", false
+	}
+	ok = model != "" && !strings.Contains(model, "//") && !strings.Contains("/"+model+"/", "/../") && !strings.ContainsAny(model, "?#;%\\")
 	if id {
 		return "", ok && !strings.Contains(model, "/")
 	}
@@ -151,12 +155,12 @@ func (a *API) Stream(h wire.Head) (wire.Stream, error) {
 		return nil, err
 	}
 	media := mediaType(h.ContentType)
-	if op.Events != nil {
+	if op.Events != nil || op.Frame != nil {
 		frame := op.Frame
 		if frame == nil {
 			frame = SSE
 		}
-		if s := frame(&Events{shape: op.Events, end: a.End, Op: op}, media); s != nil {
+		if s := frame(&Events{shape: op.Events, end: a.End}, media); s != nil {
 			return s, nil
 		}
 	}

@@ -10,8 +10,7 @@ import (
 
 // Events reads the events of one stream; a framing cuts them.
 type Events struct {
-	Op     *Op
-	Reader Reader
+	reader Reader
 	shape  *Shape
 	end    func(*Events, wire.Refusal) []byte
 	seen   int  // bytes of the data that were looked at in vain
@@ -22,14 +21,19 @@ type Events struct {
 // Read reads the JSON of one event, which stands at from of the event's bytes.
 // name is the type that the framing gives the event, "" where it gives none.
 func (e *Events) Read(text []byte, from int, name string) (wire.Event, error) {
-	r := &e.Reader
-	r.answer, r.streams, r.shift, r.event = true, true, from, e.Count
 	if name != "" {
 		if err := e.named(text, name); err != nil {
 			return wire.Event{}, err
 		}
 	}
-	m, err := r.read(e.shape, text)
+	return e.ReadAs(e.shape, text, from)
+}
+
+// ReadAs reads an event whose shape the framing chose.
+func (e *Events) ReadAs(s *Shape, text []byte, from int) (wire.Event, error) {
+	r := &e.reader
+	r.answer, r.streams, r.shift, r.event = true, true, from, e.Count
+	m, err := r.read(s, text)
 	if err != nil {
 		return wire.Event{}, err
 	}
@@ -39,7 +43,7 @@ func (e *Events) Read(text []byte, from int, name string) (wire.Event, error) {
 
 // named: clients dispatch on the frame's name of the event or on the body's, so both must be the same.
 func (e *Events) named(text []byte, name string) error {
-	t := &e.Reader.tape
+	t := &e.reader.tape
 	if err := t.Read(text); err != nil {
 		return &wire.Unknown{What: err.Error()}
 	}

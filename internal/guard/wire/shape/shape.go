@@ -120,6 +120,13 @@ func List(item *Shape) *Shape { return &Shape{item: item} }
 // other word; "true" and "false" are also those of a boolean.
 func By(key string, cases map[string]*Shape) *Shape { return &Shape{by: key, cases: cases} }
 
+// Else is a By shape whose objects without the key are another's.
+func Else(by, other *Shape) *Shape {
+	out := *by
+	out.cases = With(by.cases, Fields{"": other})
+	return &out
+}
+
 // Or takes shapes of different JSON types together: a string or a list, say.
 func Or(shapes ...*Shape) *Shape {
 	out := &Shape{}
