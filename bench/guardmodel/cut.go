@@ -7,115 +7,169 @@ import (
 	"strings"
 
 	"bartizan/internal/guard/classify"
+	"bartizan/internal/guard/decode"
 )
 
-// scored is a row with the raw scores of a model that had not seen it.
+// scored is a row with what a model that had not seen it says of each of its
+// readings: with its role, and without.
 type scored struct {
 	row
-	classify.Margins
+	by [2][]classify.Margins
 }
 
-// crossScores scores every row with the part that was trained without it.
-func crossScores(rows []row, parts []*classify.Model) []scored {
+// highest score of a head over the readings of a kind, or of all kinds (-1).
+func (s *scored) highest(asked int, h classify.Head, kind int) float64 {
+	best := math.Inf(-1)
+	for _, m := range s.by[asked] {
+		if m.Asked[h] && (kind < 0 || int(m.Kind) == kind) {
+			best = max(best, m.Raw[h])
+		}
+	}
+	return best
+}
+
+// flagged at the cuts of a model.
+func (s *scored) flagged(m *classify.Model, asked int) bool {
+	for _, v := range s.by[asked] {
+		for h := range m.Heads {
+			if v.Asked[h] && v.Raw[h] > float64(m.Heads[h].Cut[v.Kind]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// crossScores scores the rows that are wanted with the part that was trained
+// without what of returns.
+func crossScores(rows []row, parts []*classify.Model, like decode.Likeness, of func(*row) (id string, want bool)) []scored {
 	var f classify.Features
-	out := make([]scored, 0, len(rows))
-	for _, r := range rows {
-		s := scored{row: r}
-		s.Margins = parts[foldOf(r.Text)].Margins(r.Text, r.role(), &f)
+	var out []scored
+	for i := range rows {
+		r := &rows[i]
+		id, want := of(r)
+		if !want {
+			continue
+		}
+		s := scored{row: *r}
+		views, _ := decode.Views(r.Text, like)
+		for _, v := range views {
+			s.by[0] = append(s.by[0], parts[foldOf(id)].Margins(v.Text, r.role(), &f))
+			s.by[1] = append(s.by[1], parts[foldOf(id)].Margins(v.Text, classify.Unknown, &f))
+		}
 		out = append(out, s)
 	}
 	return out
 }
 
-// most is the largest share of a benign set that may be flagged at the
-// thresholds, and overall the largest share of all benign rows.
+// Shares of the benign rows that may be flagged at the thresholds: of all, of
+// any large set by the first head, and of a kind of document by the second.
 const (
-	mostOfSet = 0.002
 	overall   = 0.01
+	mostOfSet = 0.01
+	enough    = 100 // rows of a set; fewer cannot tell a per cent
+	least     = 25  // rows of a kind
 )
 
-// thresholds sets the cuts from the benign rows. Of the first head one for all
-// kinds: no more than overall of all rows, and no more than mostOfSet of those
-// of any set. Of the second one for each kind that has at least
-// least rows,
-// and one for the others, the highest of those.
-func thresholds(m *classify.Model, all []scored) string {
-	const enough, least = 100, 25
-	var b strings.Builder
-	bySet, byKind := map[string][]float64{}, make([][]float64, classify.Kinds)
-	var benign, few []float64
-	for _, s := range all {
-		if s.attack() {
-			continue
-		}
-		bySet[s.set()] = append(bySet[s.set()], s.Raw[classify.Direct])
-		benign = append(benign, s.Raw[classify.Direct])
-		if s.role() == classify.Document {
-			x := math.Inf(-1)
-			if s.Asked[classify.Indirect] {
-				x = s.Raw[classify.Indirect]
-			}
-			byKind[s.Kind] = append(byKind[s.Kind], x)
-		}
-	}
-	cut := quantile(benign, overall)
-	fmt.Fprintf(&b, "direct: 1%% of all %d benign rows: %.2f\n", len(benign), cut)
-	for _, set := range sortedKeys(bySet) {
-		q := quantile(bySet[set], mostOfSet)
-		fmt.Fprintf(&b, "  %-24s n=%d 1%%: %.2f 5%%: %.2f\n", set, len(bySet[set]), q, quantile(bySet[set], 0.05))
-		if len(bySet[set]) >= enough { // fewer rows cannot tell one per cent
-			cut = max(cut, q)
-		}
-	}
+// thresholds sets the cuts from the benign rows.
+func thresholds(b *strings.Builder, m *classify.Model, benign []scored) {
+	cut := directCut(b, benign)
 	for k := range m.Heads[classify.Direct].Cut {
 		m.Heads[classify.Direct].Cut[k] = float32(cut)
 	}
-	for _, x := range byKind {
-		if len(x) < least {
-			few = append(few, x...)
+	for asked, h := range [...]classify.Head{classify.Indirect, classify.Mixed} {
+		fmt.Fprintf(b, "%s\n", [...]string{"indirect, with the role", "mixed, without a role"}[asked])
+		indirectCuts(b, m, benign, asked, h)
+	}
+}
+
+// directCut is one for all kinds.
+func directCut(b *strings.Builder, all []scored) float64 {
+	bySet := map[string][]float64{}
+	var benign []float64
+	for i := range all {
+		if s := &all[i]; !s.attack() {
+			x := s.highest(0, classify.Direct, -1)
+			bySet[s.set()] = append(bySet[s.set()], x)
+			benign = append(benign, x)
 		}
 	}
+	cut := quantile(benign, overall)
+	fmt.Fprintf(b, "direct: 1%% of all %d benign rows: %.2f\n", len(benign), cut)
+	for _, set := range sortedKeys(bySet) {
+		x := bySet[set]
+		q := quantile(x, mostOfSet)
+		fmt.Fprintf(b, "  %-24s n=%-4d 0.5%%: %5.2f 1%%: %5.2f 2%%: %5.2f 5%%: %5.2f\n", set, len(x), q, quantile(x, 0.01), quantile(x, 0.02), quantile(x, 0.05))
+		if len(x) >= enough {
+			cut = max(cut, q)
+		}
+	}
+	fmt.Fprintf(b, "  cut %.2f\n", cut)
+	return cut
+}
+
+// indirectCuts sets one for each kind that has enough rows, and the highest of
+// those for the others.
+func indirectCuts(b *strings.Builder, m *classify.Model, all []scored, asked int, h classify.Head) {
+	cuts := &m.Heads[h].Cut
+	n := make([]int, classify.Kinds)
 	highest := math.Inf(-1)
-	for _, x := range byKind {
-		if len(x) >= least {
-			highest = max(highest, quantile(x, overall))
+	for k := range classify.Kinds {
+		var x []float64
+		for i := range all {
+			if s := &all[i]; !s.attack() {
+				if v := s.highest(asked, h, k); !math.IsInf(v, -1) {
+					x = append(x, v)
+				}
+			}
+		}
+		n[k] = len(x)
+		q := quantile(x, overall)
+		fmt.Fprintf(b, "  kind %d n=%-4d 1%%: %5.2f 2%%: %5.2f 5%%: %5.2f 10%%: %5.2f\n", k, len(x), q, quantile(x, 0.02), quantile(x, 0.05), quantile(x, 0.1))
+		if n[k] >= least {
+			cuts[k] = float32(q)
+			highest = max(highest, q)
 		}
 	}
-	for k, x := range byKind {
-		q := max(highest, quantile(few, overall))
-		if len(x) >= least {
-			q = quantile(x, overall)
+	for k := range cuts {
+		if n[k] < least {
+			cuts[k] = float32(highest)
 		}
-		m.Heads[classify.Indirect].Cut[k] = float32(q)
-		fmt.Fprintf(&b, "indirect: kind %d, %d rows, cut %.2f (1%%: %.2f, 5%%: %.2f)\n", k, len(x), q, quantile(x, overall), quantile(x, 0.05))
 	}
-	fmt.Fprintf(&b, "direct cut %.2f\n", cut)
-	b.WriteString(recalls(m, all))
-	return b.String()
 }
 
 // recalls lists the share of each set that is flagged at the cuts.
-func recalls(m *classify.Model, all []scored) string {
-	type cell struct{ n, hit int }
+func recalls(b *strings.Builder, m *classify.Model, all []scored) {
+	type cell struct {
+		n   int
+		hit [2]int
+	}
 	by := map[string]*cell{}
-	for _, s := range all {
-		k := s.Label + " " + s.set()
+	add := func(k string, hit [2]bool) {
 		if by[k] == nil {
 			by[k] = &cell{}
 		}
 		by[k].n++
-		for h := range m.Heads {
-			if s.Asked[h] && s.Raw[h] > float64(m.Heads[h].Cut[s.Kind]) {
-				by[k].hit++
-				break
+		for i, h := range hit {
+			if h {
+				by[k].hit[i]++
 			}
 		}
 	}
-	var b strings.Builder
-	for _, k := range sortedKeys(by) {
-		fmt.Fprintf(&b, "  %-36s %5d of %5d flagged, %.3f\n", k, by[k].hit, by[k].n, float64(by[k].hit)/float64(by[k].n))
+	for i := range all {
+		s := &all[i]
+		hit := [2]bool{s.flagged(m, 0), s.flagged(m, 1)}
+		add(s.Label+" "+s.set(), hit)
+		if !s.attack() {
+			add("benign, all", hit)
+		} else if strings.HasPrefix(s.set(), "BIPIA") {
+			add("goal "+s.category(), hit)
+		}
 	}
-	return b.String()
+	for _, k := range sortedKeys(by) {
+		n := float64(by[k].n)
+		fmt.Fprintf(b, "  %-42s n=%-5d flagged %.3f, without a role %.3f\n", k, by[k].n, float64(by[k].hit[0])/n, float64(by[k].hit[1])/n)
+	}
 }
 
 // quantile is the value above which share of x lies, interpolated between the

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
 
 	"bartizan/internal/guard/classify"
 )
@@ -95,44 +98,70 @@ func (r row) shareAlike() bool {
 	return false
 }
 
+// order is a text that BIPIA puts into documents.
+type order struct{ set, category, text string }
+
+// category of a BIPIA row: what its order wants.
+func (r row) category() string {
+	if p := strings.Split(r.Family, "/"); len(p) > 1 {
+		return p[1]
+	}
+	return r.Family
+}
+
+// squeeze leaves letters and digits, so that a text that was wrapped or cut
+// differently is found again.
+func squeeze(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, s)
+}
+
 // orders returns the texts that BIPIA (MIT) puts into its contexts, without
-// the contexts, of which tables and code are CC-BY-SA.
-func orders(rows []row) map[string][]string {
-	context := map[string]bool{}
+// the contexts, of which tables and code are CC-BY-SA. Each order is used in
+// several contexts; a line that is in one of them is none.
+func orders(rows []row) []order {
+	var b strings.Builder
 	for _, r := range rows {
-		if strings.Contains(r.Source, "contexts") {
-			for line := range strings.SplitSeq(r.Text, "\n") {
-				context[strings.TrimSpace(line)] = true
-			}
+		if strings.HasPrefix(r.set(), "BIPIA") && !r.attack() {
+			b.WriteString(squeeze(r.Text))
+			b.WriteByte(' ')
 		}
 	}
-	seen := map[string]map[string]int{}
+	contexts := b.String()
+	seen := map[order]int{}
+	shared := map[string]map[string]bool{} // of a line: the sets it occurs in
 	for _, r := range rows {
 		if !strings.HasPrefix(r.Source, "BIPIA") || !r.attack() {
 			continue
 		}
-		set := r.set()
-		if seen[set] == nil {
-			seen[set] = map[string]int{}
-		}
 		for line := range strings.SplitSeq(r.Text, "\n") {
 			t := strings.TrimSpace(line)
-			if t == "" || context[t] || strings.HasPrefix(t, "|") || len(t) > 300 {
+			if len(t) < 12 || strings.HasPrefix(t, "|") || len(t) > 300 {
 				continue
 			}
-			if set == "BIPIA code" && !(strings.HasSuffix(t, ":") && strings.Count(t, " ") >= 4) {
+			if r.set() == "BIPIA code" && (!strings.HasSuffix(t, ":") || strings.Count(t, " ") < 4 || strings.ContainsAny(t, "()=")) {
 				continue // the order, not the code after it
 			}
-			seen[set][t]++
-		}
-	}
-	out := map[string][]string{}
-	for set, lines := range seen {
-		for t, n := range lines {
-			if n >= 2 { // once only: a piece of a context that was cut differently
-				out[set] = append(out[set], t)
+			if shared[t] == nil {
+				shared[t] = map[string]bool{}
 			}
+			shared[t][r.set()] = true
+			seen[order{r.set(), r.category(), t}]++
 		}
 	}
+	var out []order
+	for o, n := range seen {
+		// E-mails and tables get the same orders, and no mail stands in a table.
+		if n >= 2 && !strings.Contains(contexts, squeeze(o.text)) && (o.set == "BIPIA code" || len(shared[o.text]) > 1) {
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b order) int {
+		return cmp.Or(cmp.Compare(a.set, b.set), cmp.Compare(a.category, b.category), cmp.Compare(a.text, b.text))
+	})
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"unicode/utf8"
 )
 
 //go:embed grammar/*.txt
@@ -135,9 +136,10 @@ func (g *grammar) draw(f family, n int, r *rand.Rand) (out []string) {
 			s := g.expand(t, r, 0)
 			if strings.TrimSpace(s) != "" && !seen[s] {
 				seen[s] = true
-				s = strings.ReplaceAll(s, "  ", " ")
+				s = strings.ReplaceAll(strings.ReplaceAll(s, "  ", " "), `\n`, "\n")
 				if t[0] != ' ' {
-					s = strings.ToUpper(s[:1]) + s[1:]
+					_, n := utf8.DecodeRuneInString(s)
+					s = strings.ToUpper(s[:n]) + s[n:]
 				}
 				out = append(out, s)
 			}

@@ -16,6 +16,7 @@ type sample struct {
 	weight float32
 	set    string // the data set, for leaving sets out
 	fold   uint8  // 0 to folds-1, by text
+	group  uint8  // the same, by what it is left out with
 	part   bool   // a window of a longer text, whose label may not hold for it
 }
 
@@ -26,33 +27,28 @@ type settings struct {
 	Epochs int
 }
 
+// cell of a feature: what is learnt, and the weight that this amounts to.
+type cell struct{ z, n, w float32 }
+
 // learner is FTRL-proximal logistic regression (McMahan et al., KDD 2013).
 type learner struct {
 	settings
-	z, n  []float64
+	cells []cell
 	bias  float64
 	biasN float64
 }
 
 func newLearner(s settings) *learner {
-	return &learner{settings: s, z: make([]float64, 1<<classify.Bits), n: make([]float64, 1<<classify.Bits)}
-}
-
-func (l *learner) weight(i uint32) float64 {
-	z := l.z[i]
-	if math.Abs(z) <= l.L1 {
-		return 0
-	}
-	return -(z - math.Copysign(l.L1, z)) / ((1+math.Sqrt(l.n[i]))/l.Rate + l.L2)
+	return &learner{settings: s, cells: make([]cell, 1<<classify.Bits)}
 }
 
 func (l *learner) margin(s *sample) float64 {
 	sum, strong := 0.0, 0.0
 	for _, i := range s.list {
-		sum += l.weight(i)
+		sum += float64(l.cells[i].w)
 	}
 	for _, i := range s.strong {
-		strong += l.weight(i)
+		strong += float64(l.cells[i].w)
 	}
 	return l.bias + sum/math.Sqrt(float64(len(s.list))+1) + classify.StrongWeight*strong
 }
@@ -71,13 +67,25 @@ func (l *learner) step(s *sample, weight float64) {
 }
 
 func (l *learner) update(list []uint32, g float64) {
+	g32, rate, l1, l2 := float32(g), float32(l.Rate), float32(l.L1), float32(l.L2)
 	for _, i := range list {
-		w := l.weight(i)
-		sigma := (math.Sqrt(l.n[i]+g*g) - math.Sqrt(l.n[i])) / l.Rate
-		l.z[i] += g - sigma*w
-		l.n[i] += g * g
+		c := &l.cells[i]
+		n := c.n + g32*g32
+		root := sqrt32(n)
+		c.z += g32 - (root-sqrt32(c.n))/rate*c.w
+		c.n = n
+		switch {
+		case c.z > l1:
+			c.w = -(c.z - l1) / ((1+root)/rate + l2)
+		case c.z < -l1:
+			c.w = -(c.z + l1) / ((1+root)/rate + l2)
+		default:
+			c.w = 0
+		}
 	}
 }
+
+func sqrt32(x float32) float32 { return float32(math.Sqrt(float64(x))) }
 
 // balance gives each set the square root of its share, and both labels the
 // same total: a large set of easy texts must not outvote a small one.
@@ -130,7 +138,7 @@ func train(all []sample, keep func(*sample) bool, s settings, seed uint64) *lear
 	first := run(append([]int(nil), order...), max(1, s.Epochs/2))
 	left := order[:0]
 	for _, i := range order {
-		if all[i].attack && all[i].part && first.margin(&all[i]) < -0.5 {
+		if all[i].attack && all[i].part && first.margin(&all[i]) < 0.5 {
 			continue
 		}
 		left = append(left, i)
@@ -143,7 +151,7 @@ func (l *learner) freeze() classify.Linear {
 	w := make([]float64, 1<<classify.Bits)
 	var sizes []float64
 	for i := range w {
-		w[i] = l.weight(uint32(i))
+		w[i] = float64(l.cells[i].w)
 		if w[i] != 0 {
 			sizes = append(sizes, math.Abs(w[i]))
 		}

@@ -2,7 +2,7 @@
 // seed, one thread, the same bytes every time. It reads the public sets of
 // data/prompts (BARTIZAN_SHARED) and the grammars beside it, and writes the
 // model, its card and nothing else. With -cv it prints what each choice of
-// settings does to sets that were left out of training.
+// settings does to goals and families of attacks that were left out of training.
 package main
 
 import (
@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"bartizan/internal/guard/classify"
 	"bartizan/internal/safe"
@@ -19,11 +21,11 @@ import (
 var chosen = settings{L1: 0.05, L2: 1, Rate: 0.3, Epochs: 6}
 
 // Version of the model; raise it with every change of its bytes.
-const Version = "injection-1"
+const Version = "injection-2"
 
 func main() {
 	out := flag.String("out", filepath.Join("content", "models"), "folder for the model and its card")
-	cv := flag.Bool("cv", false, "leave each set out in turn, for several settings; writes nothing")
+	cv := flag.Bool("cv", false, "leave goals and families of attacks out, for several settings; writes nothing")
 	seed := flag.Uint64("seed", 1, "of everything drawn at random")
 	flag.Parse()
 	if err := run(*out, *cv, *seed); err != nil {
@@ -42,7 +44,8 @@ func run(out string, cv bool, seed uint64) error {
 		return err
 	}
 	if cv {
-		return leaveOut(c, seed)
+		leaveOut(c, rows, seed)
+		return nil
 	}
 	m, report := fit(c, rows, chosen, seed)
 	fmt.Print(report)
@@ -52,21 +55,33 @@ func run(out string, cv bool, seed uint64) error {
 	return safe.AtomicWrite(filepath.Join(out, "injection.md"), []byte(card(c, m, report)), 0o644)
 }
 
-// fit trains both heads on everything and sets their thresholds from models
-// that had not seen the text they score.
+// fit trains the heads on everything and sets their thresholds from models
+// that had not seen the benign text they score. What the report says of attacks
+// comes from models that had not seen any of their group.
 func fit(c *corpus, rows []row, s settings, seed uint64) (*classify.Model, string) {
 	m := &classify.Model{Version: Version, Triples: triples(c.texts)}
 	for h := range m.Heads {
 		m.Heads[h] = train(c.heads[h], func(*sample) bool { return true }, s, seed).freeze()
 	}
-	parts := make([]*classify.Model, folds)
-	for k := range parts {
-		parts[k] = &classify.Model{}
-		for h := range m.Heads {
-			parts[k].Heads[h] = train(c.heads[h], func(x *sample) bool { return int(x.fold) != k }, s, seed).freeze()
+	var b strings.Builder
+	benign := crossScores(rows, parts(c, s, seed, byText), m.Likeness, func(r *row) (string, bool) { return r.Text, !r.attack() })
+	thresholds(&b, m, benign)
+	attacks := crossScores(append(slices.Clone(rows), c.probes...), parts(c, s, seed, byGroup), m.Likeness, func(r *row) (string, bool) { return r.group(), r.attack() })
+	recalls(&b, m, append(benign, attacks...))
+	return m, b.String()
+}
+
+func byText(x *sample) uint8  { return x.fold }
+func byGroup(x *sample) uint8 { return x.group }
+
+// parts are models that were trained without a fold each.
+func parts(c *corpus, s settings, seed uint64, fold func(*sample) uint8) []*classify.Model {
+	out := make([]*classify.Model, folds)
+	for k := range out {
+		out[k] = &classify.Model{}
+		for h := range out[k].Heads {
+			out[k].Heads[h] = train(c.heads[h], func(x *sample) bool { return int(fold(x)) != k }, s, seed).freeze()
 		}
 	}
-	scored := crossScores(rows, parts)
-	report := thresholds(m, scored)
-	return m, report
+	return out
 }

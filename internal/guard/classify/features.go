@@ -1,13 +1,16 @@
 // Package classify is the injection classifier's arithmetic: how a text becomes
-// features, two linear models over them, and the file they are kept in. Training
+// features, linear models over them, and the file they are kept in. Training
 // (bench/guardmodel) and the inspector (guard/injection) share it, so that
 // they cannot count differently. It uses no cgo and allocates little.
 //
-// There are two questions. "Direct": does a text try to take the model over
+// There are three questions. "Direct": does a text try to take the model over
 // (override, extraction, jailbreak)? It is asked of every text, in windows.
 // "Indirect": is one sentence of a document an order to the model that reads
 // it? It is asked of documents only, sentence by sentence, because what is an
-// attack inside an e-mail is an ordinary request when a user says it.
+// attack inside an e-mail is an ordinary request when a user says it. "Mixed"
+// is the same question about a text whose author is not known and that looks
+// like a document: it may be one, or a person's request with something pasted
+// below it.
 package classify
 
 import (
@@ -21,13 +24,14 @@ const Bits = 18
 
 const mask = 1<<Bits - 1
 
-// Head is one of the two questions.
+// Head is one of the questions.
 type Head int
 
 // The heads.
 const (
 	Direct Head = iota
 	Indirect
+	Mixed
 	heads
 )
 

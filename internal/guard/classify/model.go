@@ -39,7 +39,7 @@ type Linear struct {
 	W      []int8         // 1<<Bits
 }
 
-// Model is both heads and the table of letter triples.
+// Model is the heads and the table of letter triples.
 type Model struct {
 	Version string // a name, at most 60 bytes
 	Heads   [heads]Linear
@@ -49,10 +49,10 @@ type Model struct {
 // Score of a text.
 type Score struct {
 	P        float64 // 0 to 1; from 0.5 on it is flagged
-	Direct   float64 // the same for each head; 0 when it was not asked
-	Indirect float64
-	From, To int  // the bytes that decided, in the text that was scored
-	Cut      bool // the text was longer than MaxText: the rest was not looked at
+	Direct   float64 // the same for each question; 0 when it was not asked
+	Indirect float64 // of Indirect or Mixed
+	From, To int     // the bytes that decided, in the text that was scored
+	Cut      bool    // the text was longer than MaxText: the rest was not looked at
 }
 
 // raw is the margin of a list of features.
@@ -109,24 +109,21 @@ func (m *Model) Margins(text string, role Role, f *Features) (s Margins) {
 	if role == User || role == Unknown && kind != Mail && kind != Table && kind != Markup && kind != Code {
 		return s
 	}
-	s.Raw[Indirect] = math.Inf(-1)
+	h := Indirect
+	if role == Unknown {
+		h = Mixed
+	}
+	s.Raw[h] = math.Inf(-1)
 	sentences := Sentences(t, kind)
 	cost := sentenceCost * math.Log2(float64(max(1, len(sentences))))
-	if role == Unknown && kind == Code {
-		cost += UnknownCode // a user's question about code is not an order in a document
-	}
 	for _, g := range sentences {
 		f.IndirectFeatures(t[g.From:g.To], g.Place)
-		if x := m.Heads[Indirect].raw(f) - cost; x > s.Raw[Indirect] {
-			s.Raw[Indirect], s.At[Indirect], s.Asked[Indirect] = x, g.Segment, true
+		if x := m.Heads[h].raw(f) - cost; x > s.Raw[h] {
+			s.Raw[h], s.At[h], s.Asked[h] = x, g.Segment, true
 		}
 	}
 	return s
 }
-
-// UnknownCode is how much surer the indirect head must be about code whose
-// author is not known.
-const UnknownCode = 1.5
 
 // Score judges one reading of a text.
 func (m *Model) Score(text string, role Role, f *Features) Score {
@@ -137,10 +134,13 @@ func (m *Model) Score(text string, role Role, f *Features) Score {
 	}
 	out.Direct = m.Heads[Direct].p(s.Raw[Direct], s.Kind)
 	out.P, out.From, out.To = out.Direct, s.At[Direct].From, s.At[Direct].To
-	if s.Asked[Indirect] {
-		out.Indirect = m.Heads[Indirect].p(s.Raw[Indirect], s.Kind)
+	for _, h := range [...]Head{Indirect, Mixed} {
+		if !s.Asked[h] {
+			continue
+		}
+		out.Indirect = m.Heads[h].p(s.Raw[h], s.Kind)
 		if out.Indirect > out.P {
-			out.P, out.From, out.To = out.Indirect, s.At[Indirect].From, s.At[Indirect].To
+			out.P, out.From, out.To = out.Indirect, s.At[h].From, s.At[h].To
 		}
 	}
 	return out
@@ -175,7 +175,7 @@ func (m *Model) Likeness(text string) float64 {
 }
 
 const (
-	magic      = "BZGUARD1"
+	magic      = "BZGUARD2"
 	maxVersion = 60
 )
 

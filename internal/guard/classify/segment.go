@@ -45,7 +45,7 @@ func Segments(s string) []Segment {
 				put(i + 3)
 				i += 2
 			}
-		case i-from >= maxSentence && utf8.RuneStart(c):
+		case i-from >= maxSentence && utf8.RuneStart(c) && s[from] != '|': // a row of a table stays one
 			put(i)
 		}
 	}
