@@ -110,7 +110,7 @@ type Event struct {
 	Deltas  []Delta
 	Usage   *Usage
 	Unknown []string // pointers of what was not understood
-	Last    bool
+	Last    bool     // the answer is complete; a few events may follow (usage, an end mark)
 }
 
 // Delta is a piece of text that continues its channel.

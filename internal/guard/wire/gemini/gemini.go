@@ -169,10 +169,11 @@ func answer() *shape.Shape {
 		"modelVersion":   shape.Model(),
 		"modelStatus":    shape.Leaves(wire.Answer),
 		"usageMetadata":  shape.Object(count),
-		"promptFeedback": shape.Object(fields{"blockReason": shape.Meta(), "blockReasonMessage": shape.Text(wire.Answer), "safetyRatings": ratings}),
+		"promptFeedback": shape.Object(fields{"blockReason": shape.Meta().Last(), "blockReasonMessage": shape.Text(wire.Answer), "safetyRatings": ratings}),
 		"error":          failure(),
-		"candidates": shape.List(shape.Object(shape.With(shape.Metas("index finishReason tokenCount avgLogprobs continuationToken"), fields{
+		"candidates": shape.List(shape.Object(shape.With(shape.Metas("index tokenCount avgLogprobs continuationToken"), fields{
 			"content":            shape.Object(fields{"role": shape.Meta(), "parts": parts(wire.Answer)}),
+			"finishReason":       shape.Meta().Last(), // no event closes the stream
 			"finishMessage":      shape.Text(wire.Answer),
 			"safetyRatings":      ratings,
 			"citationMetadata":   shape.Leaves(wire.Answer),
@@ -184,7 +185,7 @@ func answer() *shape.Shape {
 }
 
 func failure() *shape.Shape {
-	return shape.Object(fields{"code": shape.Meta(), "status": shape.Meta(), "message": shape.Text(wire.Answer), "details": shape.Leaves(wire.Answer)})
+	return shape.Object(fields{"code": shape.Meta(), "status": shape.Meta(), "message": shape.Text(wire.Answer), "details": shape.Leaves(wire.Answer)}).Last()
 }
 
 func counted() *shape.Shape {

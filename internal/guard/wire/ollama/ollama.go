@@ -117,7 +117,7 @@ func told() fields {
 		"prompt_eval_count": shape.Count(shape.Input),
 		"eval_count":        shape.Count(shape.Output),
 		"logprobs":          shape.Odds(),
-		"error":             shape.Text(wire.Answer),
+		"error":             shape.Text(wire.Answer).Last(),
 	})
 }
 

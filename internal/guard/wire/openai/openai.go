@@ -85,7 +85,7 @@ func failure() *shape.Shape {
 	return shape.Or(shape.Text(wire.Answer), shape.Object(shape.With(shape.Metas("type param code status"), f{
 		"message":  shape.Text(wire.Answer),
 		"metadata": shape.JSON(wire.Answer),
-	})))
+	}))).Last()
 }
 
 // scores is what moderation says of a text.

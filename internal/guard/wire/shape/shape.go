@@ -242,7 +242,7 @@ func (s *Shape) Named(key string) *Shape { s.name = key; return s }
 // Typed says which key has the MIME type of the media in the object.
 func (s *Shape) Typed(key string) *Shape { s.mime = key; return s }
 
-// Last says that the event ends the stream.
+// Last says that the answer is complete with the event in which this stands.
 func (s *Shape) Last() *Shape { s.last = true; return s }
 
 // Must names a key without which the body is not this shape at all.

@@ -134,7 +134,11 @@ func (r *Reader) value(s *Shape, n int) {
 		r.unknown(n)
 		return
 	}
-	if s.nothing || node.Kind == tape.Null {
+	if node.Kind == tape.Null {
+		return
+	}
+	r.last = r.last || s.last
+	if s.nothing {
 		return
 	}
 	switch s.leaf {
