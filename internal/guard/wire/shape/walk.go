@@ -13,8 +13,9 @@ import (
 
 // Limits of what is told about one body.
 const (
-	maxUnknown = 100 // more is no body of the format
-	maxWhere   = 512 // bytes of a pointer
+	maxUnknown = 100     // more is no body of the format
+	maxParts   = 1 << 16 // more cannot be inspected in any time worth waiting
+	maxWhere   = 512     // bytes of a pointer
 	maxWord    = 256
 	maxNames   = 1000 // tools of one stream whose names are remembered
 )
@@ -109,6 +110,10 @@ func (r *Reader) span(n int) wire.Span {
 // emit adds a part. In a stream as is the last piece of its channel.
 func (r *Reader) emit(p wire.Part, as string, whole bool) {
 	p.Where, p.Name = r.pointer(), r.name
+	if len(r.msg.Parts)+len(r.deltas) >= maxParts {
+		r.fail("more than %d pieces of text", maxParts)
+		return
+	}
 	if !r.streams {
 		if p.Text != "" || p.Kind == wire.Media || p.Kind == wire.ToolCall {
 			r.msg.Parts = append(r.msg.Parts, p)
