@@ -8,7 +8,7 @@ import (
 func request() *shape.Shape {
 	return shape.Object(shape.With(shape.Metas(`frequency_penalty logprobs n parallel_tool_calls presence_penalty prompt_cache_key prompt_cache_retention
 		reasoning_effort safety_identifier seed service_tier store temperature top_logprobs top_p top_k min_p repetition_penalty verbosity
-		ignore_eos min_tokens skip_special_tokens include_reasoning reasoning_format`), f{
+		ignore_eos min_tokens skip_special_tokens include_reasoning reasoning_format safe_prompt random_seed prompt_mode route deferred`), f{
 		"model":                 shape.Model(),
 		"messages":              shape.List(message()),
 		"user":                  shape.User(),
@@ -31,6 +31,13 @@ func request() *shape.Shape {
 		"response_format":       responseFormat(),
 		"reasoning":             shape.Object(shape.Metas("effort summary max_tokens exclude enabled")),
 		"chat_template_kwargs":  shape.Map(shape.Meta()),
+		"models":                shape.List(shape.Meta()), // OpenRouter
+		"provider":              shape.Words(wire.Prompt),
+		"transforms":            shape.List(shape.Meta()),
+		"plugins":               shape.Leaves(wire.Prompt),
+		"search_parameters":     shape.Leaves(wire.Prompt), // xAI
+		"data_sources":          shape.Leaves(wire.Prompt), // Azure
+		"guided_json":           shape.Spec(),              // vLLM
 		"web_search_options": shape.Object(f{"search_context_size": shape.Meta(), "user_location": shape.Object(f{
 			"type":        shape.Meta(),
 			"approximate": shape.Map(shape.Text(wire.Prompt)),
@@ -49,7 +56,7 @@ func message() *shape.Shape {
 		"user":      said(wire.Prompt),
 		"tool":      said(wire.ToolResult, shape.Metas("tool_call_id")).Named("name"),
 		"function":  said(wire.ToolResult).Named("name"),
-		"assistant": said(wire.Answer, spoken(), shape.Metas("id"), f{"audio": shape.Object(shape.Metas("id"))}),
+		"assistant": said(wire.Answer, spoken(), shape.Metas("id prefix"), f{"audio": shape.Object(shape.Metas("id"))}),
 	})
 }
 
@@ -63,9 +70,11 @@ func spoken() f {
 		"reasoning_details": shape.List(shape.Object(shape.With(shape.Metas("type id format index"), f{
 			"text": shape.Text(wire.Reasoning), "summary": shape.Text(wire.Reasoning), "data": shape.Opaque(), "signature": shape.Opaque(),
 		})).Ident("index")),
-		"tool_calls":    shape.List(call()),
-		"function_call": called("arguments"),
-		"annotations":   shape.List(annotation()),
+		"tool_calls":               shape.List(call()),
+		"function_call":            called("arguments"),
+		"annotations":              shape.List(annotation()),
+		"provider_specific_fields": shape.Leaves(wire.Answer),   // LiteLLM
+		"context":                  shape.Leaves(wire.Document), // Azure
 	}
 }
 
@@ -86,8 +95,9 @@ func annotation() *shape.Shape {
 
 // content is a text or a list of parts.
 func content(k wire.Kind, more f) *shape.Shape {
-	return shape.Or(shape.Text(k), shape.List(shape.By("type", shape.With(f{
-		"text": shape.Object(f{"text": shape.Text(k), "prompt_cache_breakpoint": breakpoint(), "cache_control": shape.Object(shape.Metas("type ttl"))}),
+	as := map[bool]string{false: "content", true: "reasoning_content"}[k == wire.Reasoning]
+	return shape.Or(shape.Text(k).As(as), shape.List(shape.By("type", shape.With(f{
+		"text": shape.Object(f{"text": shape.Text(k).As(as), "prompt_cache_breakpoint": breakpoint(), "cache_control": shape.Object(shape.Metas("type ttl"))}),
 	}, more))))
 }
 
@@ -99,10 +109,13 @@ func link() *shape.Shape {
 
 func parts(k wire.Kind) f {
 	return f{
-		"refusal":     shape.Object(f{"refusal": shape.Text(k)}),
-		"image_url":   shape.Object(f{"image_url": link(), "prompt_cache_breakpoint": breakpoint()}),
-		"video_url":   shape.Object(f{"video_url": link()}),
-		"input_audio": shape.Object(f{"input_audio": shape.Object(f{"data": shape.Media(), "format": shape.Meta()}).Typed("format"), "prompt_cache_breakpoint": breakpoint()}),
+		"thinking":     shape.Object(f{"thinking": content(wire.Reasoning, nil), "closed": shape.Meta(), "signature": shape.Opaque()}), // Mistral
+		"reference":    shape.Object(f{"reference_ids": shape.Words(k)}),
+		"document_url": shape.Object(f{"document_url": shape.Media(), "document_name": shape.Text(wire.Label)}),
+		"refusal":      shape.Object(f{"refusal": shape.Text(k)}),
+		"image_url":    shape.Object(f{"image_url": link(), "prompt_cache_breakpoint": breakpoint()}),
+		"video_url":    shape.Object(f{"video_url": link()}),
+		"input_audio":  shape.Object(f{"input_audio": shape.Object(f{"data": shape.Media(), "format": shape.Meta()}).Typed("format"), "prompt_cache_breakpoint": breakpoint()}),
 		"file": shape.Object(f{"file": shape.Object(f{"file_data": shape.Media(), "file_id": shape.Meta(), "filename": shape.Text(wire.Label)}),
 			"prompt_cache_breakpoint": breakpoint()}),
 	}
@@ -163,15 +176,23 @@ func head() f {
 		"error":              shape.Object(f{"code": shape.Meta(), "message": shape.Text(wire.Answer)}),
 	})
 	return shape.With(shape.Metas("id object created service_tier system_fingerprint obfuscation provider"), f{
-		"model":      shape.Model(),
-		"usage":      usage(),
-		"error":      failure(),
-		"moderation": shape.Object(f{"input": sides, "output": sides}),
-		"citations":  shape.List(shape.Text(wire.Answer)),
-		"x_groq":     shape.Object(f{"id": shape.Meta(), "usage": usage(), "error": failure(), "seed": shape.Meta()}),
+		"model":                 shape.Model(),
+		"usage":                 usage(),
+		"error":                 failure(),
+		"moderation":            shape.Object(f{"input": sides, "output": sides}),
+		"citations":             shape.List(shape.Text(wire.Answer)),
+		"search_results":        shape.Leaves(wire.Answer), // Perplexity
+		"prompt_filter_results": shape.Words(wire.Answer),  // Azure
+		"kv_transfer_params":    shape.Words(wire.Answer),  // vLLM
+		"prompt_token_ids":      shape.List(shape.Meta()),
+		"p":                     shape.Opaque(), // Mistral's padding
+		"x_groq":                shape.Object(f{"id": shape.Meta(), "usage": usage(), "error": failure(), "seed": shape.Meta()}),
 	})
 }
 
 func choice() f {
-	return shape.With(shape.Metas("index finish_reason native_finish_reason stop_reason"), f{"logprobs": shape.Odds()})
+	return shape.With(shape.Metas("index finish_reason native_finish_reason stop_reason seed"), f{
+		"logprobs": shape.Odds(), "token_ids": shape.List(shape.Meta()),
+		"content_filter_results": shape.Words(wire.Answer), "content_filter_result": shape.Words(wire.Answer), "content_filter_offsets": shape.Words(wire.Answer),
+	})
 }

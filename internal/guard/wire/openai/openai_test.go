@@ -13,7 +13,7 @@ func suite(t testing.TB) wiretest.Suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return wiretest.Suite{Format: f, Dir: "testdata", LeastBodies: 10, LeastStreams: 3}
+	return wiretest.Suite{Format: f, Dir: "testdata", LeastBodies: 11, LeastStreams: 4}
 }
 
 func TestConformance(t *testing.T) { wiretest.Run(t, suite(t)) }

@@ -115,7 +115,7 @@ func tool() *shape.Shape {
 	return shape.By("type", fields{
 		"function": shape.Object(fields{
 			"name": shape.Text(wire.Label).Whole(), "description": shape.Text(wire.ToolSpec).Whole(), "parameters": shape.Spec().Whole(), "strict": shape.Meta(),
-			"defer_loading": shape.Meta(), "output_schema": shape.Spec().Whole(),
+			"defer_loading": shape.Meta(), "allowed_callers": shape.List(shape.Meta()), "output_schema": shape.Spec().Whole(),
 		}).Named("name"),
 		"*": shape.Open(wire.ToolSpec, fields{"name": shape.Text(wire.Label).Whole()}).Whole().Named("name"),
 	})
@@ -133,6 +133,7 @@ func response() fields {
 		"output_text":        shape.Text(wire.Answer).Whole(),
 		"moderation":         shape.Leaves(wire.Answer).Whole(),
 		"billing":            shape.Map(shape.Meta()),
+		"content_filters":    shape.Words(wire.Answer), // Azure
 		"usage":              usage(),
 	})
 }

@@ -31,20 +31,20 @@ const plainWords = " type properties description required items enum title defau
 
 // spec reads a JSON schema, or what stands in its place.
 func (r *Reader) spec(s *Shape, n int) {
-	if r.tape.Nodes[n].Kind == tape.String && !bytes.HasPrefix(r.tape.Bytes(n), []byte("data:")) {
+	if s.leaf == spec && r.tape.Nodes[n].Kind == tape.String && !bytes.HasPrefix(r.tape.Bytes(n), []byte("data:")) {
 		r.emit(wire.Part{Kind: s.kind, Text: r.tape.String(n), Span: r.span(n)}, s.as, s.whole)
 		return
 	}
-	var words []string
+	var all []string
 	seen := map[string]bool{}
 	add := func(k int) {
 		t := r.tape.String(k)
 		switch {
-		case len(t) > 64 || !word([]byte(t)):
+		case len(t) > 64 && s.leaf == spec || !word([]byte(t)):
 			r.emit(wire.Part{Kind: s.kind, Text: t, Span: r.span(k)}, s.as, s.whole)
 		case !seen[t] && !strings.Contains(plainWords, " "+strings.ToLower(t)+" "):
 			seen[t] = true
-			words = append(words, t)
+			all = append(all, t)
 		}
 	}
 	r.strings(n, nil, func(k int, under []byte) {
@@ -57,8 +57,8 @@ func (r *Reader) spec(s *Shape, n int) {
 			add(k)
 		}
 	}, add)
-	if len(words) > 0 {
-		r.emit(wire.Part{Kind: s.kind, Text: strings.Join(words, " ")}, s.as, s.whole)
+	if len(all) > 0 && s.leaf == spec {
+		r.emit(wire.Part{Kind: s.kind, Text: strings.Join(all, " ")}, s.as, s.whole)
 	}
 }
 

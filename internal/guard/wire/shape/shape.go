@@ -53,6 +53,7 @@ const (
 	spec
 	odds
 	done
+	words
 )
 
 // Text is a string that people or models wrote.
@@ -76,6 +77,9 @@ func Spec() *Shape { return Leaves(wire.ToolSpec) }
 
 // Leaves is any value: its sentences are parts, its words one part together.
 func Leaves(k wire.Kind) *Shape { return &Shape{leaf: spec, kind: k} }
+
+// Words is any value of nothing but words (as Meta): its sentences are parts all the same.
+func Words(k wire.Kind) *Shape { return &Shape{leaf: words, kind: k} }
 
 // Odds are log probabilities: the tokens are one part, the alternatives another.
 func Odds() *Shape { return &Shape{leaf: odds, kind: wire.Answer} }

@@ -150,7 +150,7 @@ func (r *Reader) value(s *Shape, n int) {
 	case raw:
 		r.raw(s, n)
 		return
-	case spec:
+	case spec, words:
 		r.spec(s, n)
 		return
 	case odds:
