@@ -20,6 +20,10 @@ func Default() Config { return Config{} }
 func New(Config) (wire.Format, error) {
 	f := &format{}
 	f.API = shape.API{End: end, Ops: []shape.Op{
+		// Azure: the path names the model, whatever the body says.
+		{Method: "POST", Path: "/deployments/{model}/chat/completions", Ask: request(), Tell: answer(), Events: chunk()},
+		{Method: "POST", Path: "/deployments/{model}/completions", Ask: legacyRequest(), Tell: legacyAnswer(), Events: legacyAnswer()},
+		{Method: "POST", Path: "/deployments/{model}/embeddings", Ask: embeddings(), Tell: vectors()},
 		{Method: "POST", Path: "/chat/completions", Ask: request(), Tell: answer(), Events: chunk()},
 		{Method: "POST", Path: "/completions", Ask: legacyRequest(), Tell: legacyAnswer(), Events: legacyAnswer()},
 		{Method: "POST", Path: "/embeddings", Ask: embeddings(), Tell: vectors()},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"bartizan/internal/guard/wire"
@@ -119,6 +120,36 @@ func Twisted(body []byte) map[string][]byte {
 		}
 	}
 	return all
+}
+
+// atOnce: one format is used from many sides, and keeps nothing of what it read.
+func (s Suite) atOnce(t *testing.T, cases []*Case) {
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 3 {
+				for _, c := range cases {
+					for _, file := range []string{"request", "answer"} {
+						body, ok := c.Files[file]
+						if !ok {
+							continue
+						}
+						body = bytes.Clone(body)
+						m, err := c.read(s.Format, file, body)
+						if err != nil {
+							t.Errorf("%s: %v", c.Name, err)
+							continue
+						}
+						clear(body)
+						if got := Describe(m); !strings.HasPrefix(string(c.Files[file+".want"]), got) {
+							t.Errorf("%s of %s is another thing when many are read:\n%s", file, c.Name, got)
+						}
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // heads: nothing is read under a method, path or content type that is not the API's.

@@ -118,6 +118,7 @@ func Run(t *testing.T, s Suite) {
 	if bodies < s.LeastBodies || streams < s.LeastStreams || s.LeastBodies < 2 {
 		t.Errorf("%d bodies and %d streams, want at least %d and %d (and those at least 2)", bodies, streams, s.LeastBodies, s.LeastStreams)
 	}
+	t.Run("at once", func(t *testing.T) { s.atOnce(t, cases) })
 	t.Run("heads", func(t *testing.T) { s.heads(t, cases) })
 	t.Run("refusals", func(t *testing.T) { s.refusals(t, cases) })
 }
