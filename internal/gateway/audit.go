@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,10 +55,79 @@ type Record struct {
 	Usage       *wire.Usage    `json:"usage,omitempty"` // as the provider counted; missing: it did not say
 	Dollars     *float64       `json:"dollars,omitempty"`
 	Unpriced    bool           `json:"cost_unknown,omitempty"` // the price or the usage is not known: not the same as nothing
+	Found       []Found        `json:"found,omitempty"`
+	Masked      int            `json:"masked,omitempty"`   // pieces that were replaced
+	Restored    int            `json:"restored,omitempty"` // of them, in the answer
 	Inspections []Inspection   `json:"inspections,omitempty"`
 	More        int            `json:"more_inspections,omitempty"` // that found nothing and are not listed
 	Media       int            `json:"media,omitempty"`            // pieces nobody looked into
 	Unknown     []string       `json:"unknown,omitempty"`          // what was not understood, and so not looked at
+}
+
+// States is what every inspector did with one text: clean, found, skipped (it has
+// nothing to look for), off (it is not asked in this direction), or failed with the
+// reason.
+type States struct {
+	reports []guard.Report
+	off     []string
+}
+
+// MarshalJSON writes an object of names and states.
+func (s States) MarshalJSON() ([]byte, error) {
+	b := make([]byte, 0, 256)
+	b = append(b, '{')
+	put := func(name, state string) {
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(append(append(append(append(b, '"'), name...), '"', ':', '"'), state...), '"')
+	}
+	for i := range s.reports {
+		r := &s.reports[i]
+		if r.State == guard.Failed {
+			why, err := json.Marshal("failed: " + clean(r.Why, 100))
+			if err != nil {
+				return nil, err
+			}
+			put(r.Name, string(why[1:len(why)-1]))
+			continue
+		}
+		put(r.Name, string(r.State))
+	}
+	for _, name := range s.off {
+		put(name, "off")
+	}
+	return append(b, '}'), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (s *States) UnmarshalJSON(b []byte) error {
+	var m map[string]string
+	if err := json.Unmarshal(b, &m); err != nil {
+		return err
+	}
+	for _, name := range sorted(m) {
+		if m[name] == "off" {
+			s.off = append(s.off, name)
+			continue
+		}
+		state, why, _ := strings.Cut(m[name], ": ")
+		s.reports = append(s.reports, guard.Report{Name: name, State: guard.State(state), Why: why})
+	}
+	return nil
+}
+
+// Of is the state of one inspector; "" when it is not listed.
+func (s States) Of(name string) string {
+	for i := range s.reports {
+		if s.reports[i].Name == name {
+			return string(s.reports[i].State)
+		}
+	}
+	if slices.Contains(s.off, name) {
+		return "off"
+	}
+	return ""
 }
 
 // Log is a file of audit lines. Each is written before its exchange's end is

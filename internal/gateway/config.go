@@ -54,7 +54,7 @@ type Service struct {
 	Header     string      `yaml:"header"`     // header that carries it; empty: as the format's provider has it
 	Anonymous  bool        `yaml:"anonymous"`  // serve clients without a key; on the loopback only
 	Models     []string    `yaml:"models"`     // that may be asked for, * at the end stands for anything; empty: all
-	Stream     string      `yaml:"stream"`     // hold back what rules may need, or buffer the whole answer
+	Stream     string      `yaml:"stream"`     // hold back what rules may need, sentences that every inspector has seen, or buffer the whole answer
 	Body       conf.Bytes  `yaml:"body"`       // largest request
 	Answer     conf.Bytes  `yaml:"answer"`     // largest answer, streamed ones too
 	Timeouts   Timeouts    `yaml:"timeouts"`
@@ -84,15 +84,16 @@ type Timeouts struct {
 // Direction is the policy for one kind of text.
 type Direction struct {
 	Inspectors []string          `yaml:"inspectors"` // by name; missing: those of the direction's default
-	Actions    map[string]string `yaml:"actions"`    // category → allow, flag, throttle, block; missing: by score
+	Actions    map[string]string `yaml:"actions"`    // category → allow, flag, throttle, mask, rewrite, block; missing: by score
 }
 
 // Settings of a route that nobody chose.
 const (
-	Refuse  = "refuse"
-	Forward = "forward"
-	Hold    = "hold"
-	Buffer  = "buffer"
+	Refuse    = "refuse"
+	Forward   = "forward"
+	Hold      = "hold"
+	Sentences = "sentences"
+	Buffer    = "buffer"
 )
 
 // DefaultConfig is a gateway without routes.
@@ -198,7 +199,7 @@ func (r *Route) complete(name string, all Catalogue) map[string]error {
 	word(bad, "unknown", r.Unknown, Refuse, Forward)
 	word(bad, "media", r.Media, Refuse, Forward)
 	word(bad, "unpriced", r.Unpriced, Refuse, Forward)
-	word(bad, "stream", r.Stream, Hold, Buffer)
+	word(bad, "stream", r.Stream, Hold, Sentences, Buffer)
 	word(bad, "format", r.Format, all.Formats...)
 	if r.Prefix != "/" && (path.Clean(r.Prefix) != r.Prefix || r.Prefix[0] != '/' || strings.ContainsAny(r.Prefix, "%?#\\ ")) {
 		bad["prefix"] = fmt.Errorf("%.60q is no path such as /openai", r.Prefix)
@@ -236,7 +237,7 @@ func (d *Direction) complete(bad map[string]error, key string, all []string) {
 	}
 	for category, action := range d.Actions {
 		word(bad, key+".actions", category, categories...)
-		word(bad, key+".actions."+category, action, string(Allow), string(Flag), string(Throttle), string(Block))
+		word(bad, key+".actions."+category, action, string(Allow), string(Flag), string(Throttle), string(Mask), string(Rewrite), string(Block))
 	}
 }
 

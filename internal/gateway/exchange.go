@@ -12,6 +12,8 @@ import (
 
 	"bartizan/internal/gateway/budget"
 	"bartizan/internal/gateway/keys"
+	"bartizan/internal/guard"
+	"bartizan/internal/guard/hold"
 	"bartizan/internal/guard/wire"
 	"bartizan/internal/model"
 )
@@ -29,17 +31,12 @@ type exchange struct {
 	key    *keys.Key // nil: none is needed
 	msg    *wire.Message
 	rec    Record
-	found  []found
-	hold   *budget.Hold // nil: nothing is reserved
-	begun  bool         // the status went out
+	vault  *hold.Vault   // what is masked in the request; nil: nothing can be
+	memory *guard.Memory // what this client was told so far
+	hold   *budget.Hold  // nil: nothing is reserved
+	begun  bool          // the status went out
 	logged bool
 	start  time.Time
-}
-
-// found is a text that something was found in.
-type found struct {
-	*Judged
-	direction, text string
 }
 
 // refusal is a request or an answer that ends here.
@@ -84,7 +81,7 @@ func (x *exchange) run() error {
 	if err := x.understand(body); err != nil {
 		return err
 	}
-	if err := x.judgeRequest(); err != nil {
+	if body, err = x.judgeRequest(body); err != nil {
 		return err
 	}
 	if err := x.reserve(); err != nil {
@@ -155,7 +152,7 @@ func (x *exchange) understand(body []byte) error {
 		x.rec.Unknown = append(x.rec.Unknown, clean(err.Error(), 200))
 		if x.route.Unknown == Forward {
 			x.msg = &wire.Message{}
-			return x.wholeBody(body)
+			return x.raw(string(body), false)
 		}
 		return &refusal{status: 400, code: "unknown_shape", message: "the gateway does not understand this request, so it cannot look into it: " + clean(err.Error(), 200), outcome: Refused}
 	}
@@ -173,14 +170,6 @@ func (x *exchange) understand(body []byte) error {
 	return x.allowedModel()
 }
 
-// wholeBody looks at a body as one text, because nothing is known of its shape.
-func (x *exchange) wholeBody(body []byte) error {
-	if len(body) > 0 && x.lookAll([]wire.Part{{Kind: wire.Prompt, Text: string(body)}}, false) == Block {
-		return x.blocked()
-	}
-	return nil
-}
-
 func (x *exchange) allowedModel() error {
 	m := x.msg.Model
 	if m == "" {
@@ -192,19 +181,36 @@ func (x *exchange) allowedModel() error {
 	return nil
 }
 
-// judgeRequest looks at everything the request says.
-func (x *exchange) judgeRequest() error {
+// judgeRequest looks at everything the request says, and returns what goes on.
+func (x *exchange) judgeRequest(body []byte) ([]byte, error) {
 	if err := x.deniedPrompt(); err != nil {
-		return err
+		return nil, err
 	}
-	worst := x.lookAll(x.msg.Parts, false)
-	if x.rec.Media > 0 && x.route.Media == Refuse {
-		return &refusal{status: 403, code: "media_not_allowed", message: "images, audio and files may not be sent here", outcome: Refused}
+	if x.media(x.msg.Parts); x.rec.Media > 0 && x.route.Media == Refuse {
+		return nil, &refusal{status: 403, code: "media_not_allowed", message: "images, audio and files may not be sent here", outcome: Refused}
 	}
-	if worst == Block {
-		return x.blocked()
+	if x.route.masks {
+		x.vault = hold.NewVault()
 	}
-	return nil
+	r, err := hold.Rewriting(x.config(false), bodies{}, body, x.msg, true)
+	x.took(r, false, err)
+	if err != nil {
+		return nil, x.blocked()
+	}
+	if x.rec.Action == Throttle {
+		if wait, ok := x.g.throttle.allow(x.client(), x.start); !ok {
+			return nil, &refusal{status: 429, code: "throttled", message: "too many requests of this kind; wait a little", reason: x.rec.Reason, outcome: Refused, retry: int(wait/time.Second) + 1}
+		}
+	}
+	return r.Body, nil
+}
+
+// client is who shares are counted for.
+func (x *exchange) client() string {
+	if x.key != nil {
+		return "key " + x.key.ID
+	}
+	return "address " + model.AddrEntity(x.peer).Value()
 }
 
 // deniedPrompt refuses prompts that have been decided about.
@@ -241,13 +247,7 @@ func (x *exchange) refuse(err error) {
 	if !errors.As(err, &e) {
 		e = &refusal{status: 502, code: "gateway_error", message: "the gateway could not do its part", reason: err.Error(), outcome: Failed}
 	}
-	x.rec.Outcome, x.rec.Code = e.outcome, e.code
-	if e.code != "blocked_by_guard" || x.rec.Reason == "" {
-		x.rec.Reason = clean(e.reason, 300)
-		if e.reason == "" {
-			x.rec.Reason = clean(e.message, 300)
-		}
-	}
+	x.note(e)
 	if x.begun {
 		return // the stream was ended in its own way
 	}
@@ -276,6 +276,17 @@ func (x *exchange) refuse(err error) {
 	x.w.WriteHeader(e.status)
 	n, _ := x.w.Write(body)
 	x.rec.Answer += int64(n)
+}
+
+// note writes down why an exchange ended.
+func (x *exchange) note(e *refusal) {
+	x.rec.Outcome, x.rec.Code = e.outcome, e.code
+	if e.code != "blocked_by_guard" || x.rec.Reason == "" {
+		x.rec.Reason = clean(e.reason, 300)
+		if e.reason == "" {
+			x.rec.Reason = clean(e.message, 300)
+		}
+	}
 }
 
 // writeTime bounds the writing of a refusal to a client that takes nothing.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +52,10 @@ type Gateway struct {
 	routes []*route // longest prefix first
 	broken atomic.Pointer[error]
 	busy   atomic.Int64
+
+	throttle *shares
+	memories *memories
+	buffers  *sync.Pool
 }
 
 // route is one upstream with everything that was made of its configuration.
@@ -63,12 +68,12 @@ type route struct {
 	value    string // of header; the credential
 	client   http.RoundTripper
 	sides    map[string]*side // by direction
-	verdicts *verdicts
+	masks    bool             // something of a request may be masked
 }
 
 // New makes a gateway; the error is the operator's.
 func New(o Options) (*Gateway, error) {
-	g := &Gateway{opt: o}
+	g := &Gateway{opt: o, throttle: newShares(), memories: newMemories(), buffers: newBuffers()}
 	for _, name := range sorted(o.Config.Routes) {
 		r, err := newRoute(name, o.Config.Routes[name], o)
 		if err != nil {
@@ -81,7 +86,7 @@ func New(o Options) (*Gateway, error) {
 }
 
 func newRoute(name string, c Route, o Options) (r *route, err error) {
-	r = &route{Route: c, name: name, sides: map[string]*side{}, verdicts: newVerdicts()}
+	r = &route{Route: c, name: name, sides: map[string]*side{}}
 	if r.format, err = o.Format(c.Format); err != nil {
 		return nil, err
 	}
@@ -95,6 +100,9 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 	}
 	for key, d := range r.directions() {
 		r.sides[key] = newSide(key, *d, all, like)
+		for _, a := range d.Actions {
+			r.masks = r.masks || a == string(Mask)
+		}
 	}
 	dialer := &net.Dialer{Timeout: c.Timeouts.Connect.D(), KeepAlive: 30 * time.Second}
 	r.client = &http.Transport{

@@ -39,6 +39,9 @@ func (needle) Inspect(t *guard.Text) (out []guard.Finding, err error) {
 			out = append(out, guard.Finding{Category: c, Score: 0.99, Note: "the word of the test"})
 		}
 	}
+	if i := strings.Index(t.Raw, "ann@example.org"); i >= 0 {
+		out = append(out, guard.Finding{Category: guard.PII, Score: 0.3, Note: "an address", Label: "EMAIL", Spans: []guard.Span{{From: i, To: i + 15}}})
+	}
 	if strings.Contains(t.Raw, "ODD") {
 		out = append(out, guard.Finding{Category: guard.Policy, Score: 0.6, Note: "odd"})
 	}
@@ -46,6 +49,16 @@ func (needle) Inspect(t *guard.Text) (out []guard.Finding, err error) {
 		return nil, errors.New("cannot look")
 	}
 	return out, nil
+}
+
+// Hold implements guard.Holder.
+func (needle) Hold(text string) int {
+	for n := len("CANARY") - 1; n > 0; n-- {
+		if strings.HasSuffix(text, "CANARY"[:n]) {
+			return n
+		}
+	}
+	return 0
 }
 
 // bench is a gateway in front of a real upstream.
@@ -211,7 +224,7 @@ func TestForwardedIsIdentical(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	for _, i := range l.Inspections {
-		if i.Inspectors["needle"] != "clean" || len(i.SHA256) != 64 {
+		if i.Inspectors.Of("needle") != "clean" || len(i.SHA256) != 64 {
 			t.Errorf("%+v", i)
 		}
 	}
@@ -305,7 +318,7 @@ func TestPolicy(t *testing.T) {
 	for body, want := range map[string]int{
 		`{"say":"IGNORE-ALL"}`:                200,
 		`{"say":"ODD"}`:                       403,
-		`{"say":"BREAK-THE-INSPECTOR"}`:       200, // flagged
+		`{"say":"BREAK-THE-INSPECTOR"}`:       403, // not looked at
 		`{"model":"m-1"}`:                     200,
 		`{"model":"x"}`:                       403,
 		`{"say":"see","image":"aaaa"}`:        403,
@@ -419,5 +432,46 @@ func TestBudgets(t *testing.T) {
 	}
 	if l := lines[4]; l.Code != "budget_exceeded" || l.Outcome != Refused {
 		t.Errorf("%+v", l)
+	}
+}
+
+// What is masked never reaches the model, and the client sees it again in the answer.
+func TestMasked(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		b := open(t, func(w http.ResponseWriter, r *http.Request) {
+			if !stream {
+				w.Header().Set("Content-Type", "application/json")
+				io.WriteString(w, `{"said":"I wrote to <EMAIL_1> and not to <EMAIL_2>"}`)
+				return
+			}
+			w.Header().Set("Content-Type", "text/event-stream")
+			for _, piece := range []string{"I wrote to <EM", "AIL_1> and not to <EMAIL_2>"} {
+				fmt.Fprintf(w, "data: {\"said\":%q}\n\n", piece)
+				w.(http.Flusher).Flush()
+			}
+			io.WriteString(w, "data: end\n\n")
+		}, func(_ *Config, r *Route) { r.Request.Actions = map[string]string{"pii": "mask"} })
+		_, got := b.say(fmt.Sprintf(`{"say":"write to ann@example.org please","stream":%v}`, stream))
+		if sent := b.bodies[0]; strings.Contains(sent, "ann@") || !strings.Contains(sent, "write to <EMAIL_1> please") {
+			t.Errorf("the model got %s", sent)
+		}
+		if plain := strings.NewReplacer(`"}`, "", "data: {\"said\":\"", "", "\n\n", "").Replace(got); !strings.Contains(plain, "I wrote to ann@example.org and not to <EMAIL_2>") {
+			t.Errorf("the client got %s", got)
+		}
+		if l := b.audit()[0]; l.Masked != 1 || l.Restored != 1 || l.Action != Mask || len(l.Found) != 1 {
+			t.Errorf("%+v", l)
+		}
+	}
+}
+
+func TestThrottled(t *testing.T) {
+	b := open(t, echo, func(_ *Config, r *Route) { r.Request.Actions = map[string]string{"injection": "throttle"} })
+	for i, want := range []int{200, 200, 200, 429} {
+		if status, got := b.say(`{"say":"IGNORE-ALL"}`); status != want {
+			t.Errorf("%d: %d %s", i, status, got)
+		}
+	}
+	if status, _ := b.say(`{"say":"x"}`); status != 200 {
+		t.Errorf("what is not throttled: %d", status)
 	}
 }

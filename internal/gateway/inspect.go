@@ -1,14 +1,15 @@
 package gateway
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"bartizan/internal/guard"
 	"bartizan/internal/guard/decode"
+	"bartizan/internal/guard/hold"
 	"bartizan/internal/guard/wire"
 )
 
@@ -19,22 +20,27 @@ type Action string
 const (
 	Allow    Action = "allow"
 	Flag     Action = "flag"     // forwarded, written down, signalled
-	Throttle Action = "throttle" // forwarded a few times a minute for each client
+	Throttle Action = "throttle" // requests only: forwarded a few times a minute for each client
+	Mask     Action = "mask"     // what was found is replaced; in a request until the answer comes back
+	Rewrite  Action = "rewrite"  // what was found is removed
 	Block    Action = "block"
 )
 
-func (a Action) rank() int { return slices.Index([]Action{Allow, Flag, Throttle, Block}, a) }
+var actions = []Action{Allow, Flag, Throttle, Mask, Rewrite, Block}
+
+func (a Action) rank() int { return slices.Index(actions, a) }
 
 // side is one direction of a route.
 type side struct {
-	name    string
-	engine  *guard.Engine
-	off     []string // inspectors that are not asked
-	actions map[guard.Category]Action
+	name   string
+	engine *guard.Engine
+	off    []string // inspectors that are not asked
+	policy hold.Policy
+	slow   map[guard.Category]bool // throttled
 }
 
 func newSide(name string, d Direction, all []guard.Named, like decode.Likeness) *side {
-	s := &side{name: name, actions: map[guard.Category]Action{}}
+	s := &side{name: name, policy: hold.Policy{Actions: map[guard.Category]hold.Action{}}, slow: map[guard.Category]bool{}}
 	var on []guard.Named
 	for _, in := range all {
 		if slices.Contains(d.Inspectors, in.Name) {
@@ -44,224 +50,167 @@ func newSide(name string, d Direction, all []guard.Named, like decode.Likeness) 
 		}
 	}
 	for c, a := range d.Actions {
-		s.actions[guard.Category(c)] = Action(a)
+		if a == string(Throttle) {
+			s.slow[guard.Category(c)], a = true, string(Flag)
+		}
+		s.policy.Actions[guard.Category(c)] = hold.Action(a)
 	}
 	s.engine = guard.NewEngine(on, like, true)
 	return s
 }
 
-// Judged is what was done with one text.
-type Judged struct {
-	Action     Action            `json:"action"`
-	Category   guard.Category    `json:"category,omitempty"`
-	Score      float64           `json:"score,omitempty"`
-	Notes      []string          `json:"notes,omitempty"` // what was found, in our words
-	Readings   []string          `json:"readings,omitempty"`
-	Inspectors map[string]string `json:"inspectors"` // name → clean, found, skipped, off, or failed with the reason
-	Refused    string            `json:"refused,omitempty"`
-
-	worst guard.Finding
-}
-
-// judge looks at a text and applies the direction's policy.
-func (s *side) judge(text string, role guard.Role) (j *Judged, lasting bool) {
-	j = &Judged{Action: Allow, Inspectors: map[string]string{}}
-	for _, name := range s.off {
-		j.Inspectors[name] = "off"
-	}
-	v, err := s.engine.Inspect(text, role)
-	if err != nil { // too long: nothing was looked at
-		j.Action, j.Category, j.Refused = Block, guard.Shape, err.Error()
-		return j, true
-	}
-	lasting = true
-	j.Readings, j.Score, j.Category = v.Readings, v.Score, v.Category
-	if v.Action == guard.Flag && len(v.Reports) > 0 { // also when an inspector failed
-		j.Action = s.action(v.Category, v.Score)
-	}
-	for _, r := range v.Reports {
-		said := string(r.State)
-		if r.State == guard.Failed {
-			said, lasting = "failed: "+r.Why, false
-		}
-		j.Inspectors[r.Name] = said
-		for _, f := range r.Findings {
-			if f.Score < s.least(f.Category) {
-				continue
-			}
-			if a := s.action(f.Category, f.Score); a.rank() > j.Action.rank() || j.worst.Note == "" {
-				j.Action, j.worst = maxAction(a, j.Action), f
-			}
-			if note := r.Name + ": " + f.Note; len(j.Notes) < maxNotes && !slices.Contains(j.Notes, note) {
-				j.Notes = append(j.Notes, note)
-			}
-		}
-	}
-	if j.worst.Note != "" {
-		j.Category = j.worst.Category
-	}
-	return j, lasting
-}
-
-const maxNotes = 8
-
-func (s *side) action(c guard.Category, score float64) Action {
-	if a, ok := s.actions[c]; ok {
-		return a
-	}
-	if score >= guard.BlockScore {
-		return Block
-	}
-	return Flag
-}
-
-// least is the score from which findings of a category matter. Personal data is
-// reported below it; whoever chooses an action for it means all of it.
-func (s *side) least(c guard.Category) float64 {
-	if _, chosen := s.actions[c]; chosen && c == guard.PII {
-		return 0
-	}
-	return guard.FlagScore
-}
-
-func maxAction(a, b Action) Action {
-	if a.rank() > b.rank() {
-		return a
-	}
-	return b
-}
-
-// direction of a part, and the role its author has. answer: of the model's answer
-// and not of the conversation that is sent to it.
-func direction(k wire.Kind, answer bool) (string, guard.Role) {
+// direction of a text. answer: of the model's answer and not of the conversation
+// that is sent to it.
+func direction(k wire.Kind, answer bool) string {
 	switch k {
 	case wire.System, wire.ToolSpec:
-		return "system", guard.User
+		return "system"
 	case wire.ToolResult, wire.Document:
-		return "tool_result", guard.Document
+		return "tool_result"
 	case wire.ToolCall:
-		return "tool_call", guard.Unknown
-	case wire.Prompt, wire.Answer, wire.Reasoning, wire.Media:
+		return "tool_call"
+	case wire.Prompt, wire.Answer, wire.Reasoning, wire.Media, wire.Label:
 	}
 	if answer {
-		return "response", guard.User
+		return "response"
 	}
-	return "request", guard.User
+	return "request"
 }
 
-// verdicts remembers what was found in texts that come again: system prompts,
-// descriptions of tools, the conversation so far. A verdict is a function of the
-// text, its author and the direction, all of which are in the key. It holds at
-// most two generations; what was asked for in neither is forgotten.
-type verdicts struct {
-	mu       sync.Mutex
-	now, old map[verdictKey]*Judged
-}
-
-type verdictKey struct {
-	side *side
-	role guard.Role
-	sum  [sha256.Size]byte
-}
-
-const maxVerdicts = 4096 // in a generation, about 1 KiB each
-
-func newVerdicts() *verdicts { return &verdicts{now: map[verdictKey]*Judged{}} }
-
-func (v *verdicts) get(k verdictKey) *Judged {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if j, ok := v.now[k]; ok {
-		return j
+// config is what package hold needs to carry out the route's policy.
+func (x *exchange) config(answer bool) hold.Config {
+	r := x.route
+	first := r.sides["request"]
+	if answer {
+		first = r.sides["response"]
 	}
-	if j, ok := v.old[k]; ok {
-		v.put(k, j)
-		return j
+	c := hold.Config{Engine: first.engine, Policy: first.policy, Vault: x.vault, For: func(k wire.Kind) (*guard.Engine, *hold.Policy) {
+		s := r.sides[direction(k, answer)]
+		return s.engine, &s.policy
+	}}
+	c.Policy.Unknown = hold.Block
+	if r.Unknown == Forward {
+		c.Policy.Unknown = hold.Flag
 	}
-	return nil
-}
-
-func (v *verdicts) put(k verdictKey, j *Judged) {
-	if len(v.now) >= maxVerdicts {
-		v.old, v.now = v.now, map[verdictKey]*Judged{}
+	c.Policy.Wait = hold.Rules
+	switch r.Stream {
+	case Sentences:
+		c.Policy.Wait = hold.Sentences
+	case Buffer:
+		c.Policy.Wait = hold.Whole
 	}
-	v.now[k] = j
+	c.Policy.MaxStream, c.Policy.MaxEvent = min(int(r.Answer), guard.MaxText), maxEvent
+	c.Refusal = wire.Refusal{Code: "blocked_by_guard", ID: x.rec.ID.String(),
+		Message: fmt.Sprintf("stopped by the policy of this gateway; the record %s says why", x.rec.ID)}
+	if answer {
+		c.Memory = x.memory
+	}
+	return c
 }
 
 // Inspection is the audit's word about one text: never the text itself.
 type Inspection struct {
-	Direction string    `json:"direction"`
-	Kind      wire.Kind `json:"kind"`
-	Where     string    `json:"where"`
-	Name      string    `json:"name,omitempty"` // of the tool
-	Size      int       `json:"size"`
-	SHA256    string    `json:"sha256"`
-	Cached    bool      `json:"cached,omitempty"` // the same text was looked at before
-	*Judged
+	Direction  string         `json:"direction"`
+	Kind       wire.Kind      `json:"kind"`
+	Where      string         `json:"where"`
+	Size       int            `json:"size"`
+	SHA256     string         `json:"sha256"`
+	Again      bool           `json:"again,omitempty"` // the same text was looked at before
+	Verdict    guard.Action   `json:"verdict"`         // of the inspectors; what was done is in the record's findings
+	Score      float64        `json:"score,omitempty"`
+	Category   guard.Category `json:"category,omitempty"`
+	Readings   []string       `json:"readings,omitempty"`
+	Inspectors States         `json:"inspectors"`
 }
 
-// look inspects one text of an exchange and notes it in the record.
-func (x *exchange) look(p wire.Part, answer bool) *Judged {
-	name, role := direction(p.Kind, answer)
-	s := x.route.sides[name]
-	k := verdictKey{side: s, role: role, sum: sha256.Sum256([]byte(p.Text))}
-	j := x.route.verdicts.get(k)
-	cached := j != nil
-	if !cached {
-		var lasting bool
-		if j, lasting = s.judge(p.Text, role); lasting {
-			x.route.verdicts.mu.Lock()
-			x.route.verdicts.put(k, j)
-			x.route.verdicts.mu.Unlock()
-		}
-	}
-	if len(x.rec.Inspections) < maxInspections || j.Action != Allow {
-		x.rec.Inspections = append(x.rec.Inspections, Inspection{Direction: name, Kind: p.Kind, Where: clean(p.Where, 200), Name: clean(p.Name, 100), Size: len(p.Text),
-			SHA256: hex.EncodeToString(k.sum[:]), Cached: cached, Judged: j})
-	} else {
-		x.rec.More++
-	}
-	if j.Action.rank() > x.rec.Action.rank() {
-		x.rec.Action, x.rec.Category, x.rec.Reason = j.Action, j.Category, strings.Join(append(slices.Clone(j.Notes), j.Refused), "; ")
-		x.rec.Reason = strings.TrimSuffix(x.rec.Reason, "; ")
-	}
-	if j.Action != Allow {
-		x.found = append(x.found, found{j, name, p.Text})
-	}
-	return j
+// Found is something that was found, and what was done about it.
+type Found struct {
+	Where     string         `json:"where"`
+	Direction string         `json:"direction"`
+	Category  guard.Category `json:"category"`
+	Score     float64        `json:"score"`
+	Note      string         `json:"note"` // in our words
+	Action    Action         `json:"action"`
 }
 
-const maxInspections = 200 // in one audit line; all are made
+const (
+	maxInspections = 200 // in one audit line; all are made
+	maxFound       = 50
+)
 
-// lookAll inspects every part of a message, then parts of one kind together: an
-// order or a secret may be spread over several.
-func (x *exchange) lookAll(parts []wire.Part, answer bool) Action {
-	worst := Allow
-	joined := map[string][]string{}
-	first := map[string]wire.Part{}
-	for _, p := range parts {
-		if p.Kind == wire.Media || p.Text == "" {
-			if p.Kind == wire.Media {
-				x.rec.Media++
-			}
+// took writes down what package hold did. blocked is its error.
+func (x *exchange) took(r *hold.Result, answer bool, blocked error) {
+	for i := range r.Verdicts {
+		v := &r.Verdicts[i]
+		if len(x.rec.Inspections) >= maxInspections && v.Verdict.Action == guard.Allow {
+			x.rec.More++
 			continue
 		}
-		worst = maxAction(worst, x.look(p, answer).Action)
-		if !answer {
-			continue
-		}
-		name, _ := direction(p.Kind, answer)
-		if len(joined[name]) == 0 {
-			first[name] = p
-		}
-		joined[name] = append(joined[name], p.Text)
+		s := x.route.sides[direction(v.Kind, answer)]
+		in := Inspection{Direction: s.name, Kind: v.Kind, Where: clean(v.Where, 200), Size: v.Verdict.Size, SHA256: hex.EncodeToString(v.Verdict.Sum[:]), Again: v.Verdict.Again, Verdict: v.Verdict.Action, Score: v.Verdict.Score,
+			Category: v.Verdict.Category, Readings: v.Verdict.Readings, Inspectors: States{v.Verdict.Reports, s.off}}
+		x.rec.Inspections = append(x.rec.Inspections, in)
 	}
-	for name, texts := range joined {
-		if len(texts) > 1 {
-			p := first[name]
-			p.Where, p.Text = p.Where+"…", strings.Join(texts, "")
-			worst = maxAction(worst, x.look(p, answer).Action)
+	for _, n := range r.Notes {
+		x.found(n, answer)
+	}
+	for _, u := range r.Unknown {
+		if len(x.rec.Unknown) < 20 {
+			x.rec.Unknown = append(x.rec.Unknown, clean(u, 200))
 		}
 	}
-	return worst
+	if len(r.Unknown) > 0 && x.rec.Action == Allow {
+		x.rec.Action, x.rec.Category, x.rec.Reason = Flag, guard.Shape, "a part that the format does not know"
+	}
+	x.rec.Masked += r.Masked
+	x.rec.Restored += r.Restored
+	if b, ok := errors.AsType[*hold.Blocked](blocked); ok {
+		x.rec.Action, x.rec.Category, x.rec.Reason = Block, b.Category, clean(b.Note, 300)
+	}
+}
+
+// found notes one finding.
+func (x *exchange) found(n hold.Noted, answer bool) {
+	f := Found{Where: clean(n.Where, 200), Direction: direction(n.Kind, answer), Category: n.Finding.Category, Score: n.Finding.Score, Note: clean(n.Finding.Note, 300), Action: Action(n.Action)}
+	if f.Action == Flag && !answer && x.route.sides[f.Direction].slow[f.Category] {
+		f.Action = Throttle
+	}
+	if f.Action == Allow {
+		return
+	}
+	if f.Action.rank() > x.rec.Action.rank() || x.rec.Reason == "" {
+		x.rec.Action, x.rec.Category, x.rec.Reason = f.Action, f.Category, f.Note
+	}
+	if len(x.rec.Found) < maxFound && !slices.Contains(x.rec.Found, f) {
+		x.rec.Found = append(x.rec.Found, f)
+	}
+}
+
+// media counts what nobody looks into.
+func (x *exchange) media(parts []wire.Part) {
+	for i := range parts {
+		if parts[i].Kind == wire.Media {
+			x.rec.Media++
+		}
+	}
+}
+
+// raw looks at a text that is of no known shape.
+func (x *exchange) raw(text string, answer bool) error {
+	k := wire.Prompt
+	if answer {
+		k = wire.Answer
+	}
+	m := &wire.Message{Parts: []wire.Part{{Kind: k, Text: strings.ToValidUTF8(text, "\uFFFD")}}}
+	c := x.config(answer)
+	c.Vault = nil
+	r, err := hold.Request(c, nil, m)
+	if answer {
+		r, err = hold.Answer(c, nil, m)
+	}
+	x.took(r, answer, err)
+	if err != nil {
+		return x.blocked()
+	}
+	return nil
 }

@@ -46,13 +46,13 @@ func (g *Gateway) signal(x *exchange) {
 		return
 	}
 	said := map[string]bool{}
-	for _, f := range x.found {
-		s, ok := signOf(f.Category, f.direction)
+	for _, f := range x.rec.Found {
+		s, ok := signOf(f.Category, f.Direction)
 		if !ok || said[s.kind] {
 			continue
 		}
 		said[s.kind] = true
-		g.send(x, s, f.Notes)
+		g.send(x, s, []string{f.Note})
 	}
 }
 

@@ -3,13 +3,12 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"slices"
-	"strings"
+	"sync"
 	"time"
 
+	"bartizan/internal/guard/hold"
 	"bartizan/internal/guard/wire"
 )
 
@@ -19,175 +18,169 @@ const (
 	maxEvent = 8 << 20
 )
 
-// events cuts a stream into events.
-type events struct {
-	body  io.Reader
-	fmt   wire.Stream
-	buf   []byte
-	ended bool
-	read  int64
-	limit int64
+// tap watches the events of a stream on their way into the session: calls of tools
+// have budgets, and what nobody looks into is counted.
+type tap struct {
+	wire.Stream
+	x      *exchange
+	called map[string]bool // channels whose call was counted
+	over   error
 }
 
-// errTooLong says that a stream is longer than the route allows.
-var errTooLong = errors.New("the stream is longer than this route allows")
-
-// next returns one event and its bytes, which are valid until the next call; io.EOF
-// after the last.
-func (s *events) next() (raw []byte, e wire.Event, err error) {
-	for {
-		if len(s.buf) > 0 {
-			n, err := s.fmt.Split(s.buf)
-			if err != nil {
-				return nil, e, &brokenStream{err}
-			}
-			if n > 0 {
-				raw, s.buf = s.buf[:n:n], s.buf[n:]
-				if e, err = s.fmt.Event(raw); err != nil {
-					return raw, e, &brokenStream{err}
-				}
-				return raw, e, nil
-			}
-		}
+// Event reads one event.
+func (t *tap) Event(raw []byte) (wire.Event, error) {
+	e, err := t.Stream.Event(raw)
+	for i := range e.Deltas {
+		d := &e.Deltas[i]
 		switch {
-		case s.ended && len(s.buf) > 0:
-			return nil, e, &brokenStream{errors.New("it ends within an event")}
-		case s.ended:
-			return nil, e, io.EOF
-		case len(s.buf) > maxEvent || s.read > s.limit:
-			return nil, e, errTooLong
-		}
-		if err := s.fill(); err != nil {
-			return nil, e, err
+		case d.Kind == wire.Media:
+			t.x.rec.Media++
+		case d.Kind == wire.ToolCall && d.Name != "" && !t.called[d.Channel]:
+			t.called[d.Channel] = true
+			if t.over = t.x.call(d.Name); t.over != nil {
+				return wire.Event{}, t.over
+			}
 		}
 	}
+	return e, err
 }
 
-func (s *events) fill() error {
-	if cap(s.buf)-len(s.buf) < 512 { // what was handed out is not written over
-		s.buf = slices.Grow(append([]byte(nil), s.buf...), max(readStep, len(s.buf)))
-	}
-	n, err := s.body.Read(s.buf[len(s.buf):cap(s.buf)])
-	s.buf = s.buf[:len(s.buf)+n]
-	s.read += int64(n)
-	if errors.Is(err, io.EOF) {
-		s.ended = true
-		return nil
-	}
-	return err
+// Rewrite implements hold.Rewriter with what the format knows of its events.
+func (t *tap) Rewrite(raw []byte, spans []wire.Span, texts []string) ([]byte, error) {
+	return wire.RewriteEvent(t.Stream, raw, edits(spans, texts))
 }
 
-// brokenStream says that a stream is none of its format.
-type brokenStream struct{ err error }
+// bodies implements hold.Rewriter for whole messages.
+type bodies struct{}
 
-func (e *brokenStream) Error() string { return e.err.Error() }
-
-// stream looks at an answer that comes in events.
-func (x *exchange) stream(ctx context.Context, head wire.Head, resp *http.Response) error {
-	f, err := x.route.format.Stream(head)
-	if err != nil {
-		x.rec.Unknown = append(x.rec.Unknown, clean(err.Error(), 200))
-		return x.unknownAnswer(err.Error()) // also where the unknown is forwarded: its text would be cut anywhere
-	}
-	return x.buffered(ctx, resp, &events{body: resp.Body, fmt: f, limit: int64(x.route.Answer)})
+// Rewrite puts texts in place of spans.
+func (bodies) Rewrite(raw []byte, spans []wire.Span, texts []string) ([]byte, error) {
+	return wire.Rewrite(raw, edits(spans, texts))
 }
 
-// channels collects what a stream says, by channel, in the order they began.
-type channels struct {
-	order []string
-	by    map[string]*channel
-}
-
-type channel struct {
-	part wire.Part
-	text strings.Builder
-}
-
-func (c *channels) add(d wire.Delta) {
-	key := string(d.Kind) + "\x00" + d.Channel
-	ch := c.by[key]
-	if ch == nil {
-		ch = &channel{part: d.Part}
-		c.by[key], c.order = ch, append(c.order, key)
-	}
-	if d.Name != "" {
-		ch.part.Name = d.Name
-	}
-	if d.Whole {
-		if d.Text == ch.text.String() {
-			return
-		}
-		key += "\x00whole" // says something else than the pieces did: both are looked at
-		ch = &channel{part: d.Part}
-		if c.by[key] == nil {
-			c.order = append(c.order, key)
-		}
-		c.by[key] = ch
-	}
-	ch.text.WriteString(d.Text)
-}
-
-func (c *channels) parts() []wire.Part {
-	out := make([]wire.Part, 0, len(c.order))
-	for _, key := range c.order {
-		ch := c.by[key]
-		p := ch.part
-		p.Text = ch.text.String()
-		out = append(out, p)
+func edits(spans []wire.Span, texts []string) []wire.Edit {
+	out := make([]wire.Edit, len(spans))
+	for i := range spans {
+		out[i] = wire.Edit{Span: spans[i], Text: texts[i]}
 	}
 	return out
 }
 
-// buffered reads the whole stream, looks at it, and only then begins to answer.
-func (x *exchange) buffered(ctx context.Context, resp *http.Response, s *events) error {
-	said := channels{by: map[string]*channel{}}
-	var all []byte
-	last := false
+// stream looks at an answer that comes in events, and lets it out as far as it may go.
+func (x *exchange) stream(ctx context.Context, head wire.Head, resp *http.Response) error {
+	f, err := x.route.format.Stream(head)
+	if err != nil {
+		x.rec.Unknown = append(x.rec.Unknown, clean(err.Error(), 200))
+		return x.unknownAnswer(err.Error()) // also where the unknown is forwarded: it could be cut anywhere
+	}
+	x.rec.Stream = true
+	x.memory = x.g.memories.of(x.route.sides["response"].engine, x.route.name+" "+x.client()+" "+x.rec.User)
+	t := &tap{Stream: f, x: x, called: map[string]bool{}}
+	s := hold.NewSession(x.config(true), t)
+	err = x.pump(ctx, resp, s, t)
+	r := s.Result()
+	if r.Usage != nil {
+		x.rec.Usage = r.Usage
+	}
+	return err
+}
+
+// pump moves a stream until it ends on either side.
+func (x *exchange) pump(ctx context.Context, resp *http.Response, s *hold.Session, t *tap) error {
+	buf, _ := x.g.buffers.Get().(*[]byte)
+	defer x.g.buffers.Put(buf)
+	read := int64(0)
 	for {
-		raw, e, err := s.next()
-		if errors.Is(err, io.EOF) && !last {
-			err = &brokenStream{io.ErrUnexpectedEOF}
+		n, err := resp.Body.Read(*buf)
+		if read += int64(n); read > int64(x.route.Answer) {
+			return x.cutOff(t, x.tooLong())
 		}
-		if errors.Is(err, io.EOF) {
-			break
+		out, stopped := s.Feed((*buf)[:n])
+		if stopped != nil {
+			return x.stopped(resp, s, t, out, stopped)
 		}
-		if err != nil {
-			return x.streamFailed(ctx, err)
+		if len(out) > 0 {
+			if err := x.send(resp, out); err != nil {
+				return &refusal{status: 499, code: "client_gone", message: "the client went away or took nothing for too long", outcome: Abandoned}
+			}
 		}
-		all, last = append(all, raw...), last || e.Last
-		if e.Usage != nil {
-			x.rec.Usage = e.Usage
-		}
-		if err := x.unknownParts(e.Unknown); err != nil {
-			return err
-		}
-		for _, d := range e.Deltas {
-			said.add(d)
+		switch {
+		case errors.Is(err, io.EOF):
+			if out, stopped = s.Close(); stopped != nil {
+				return x.stopped(resp, s, t, out, stopped)
+			}
+			x.took(s.Result(), true, nil)
+			x.rec.Usage = s.Result().Usage
+			return x.last(resp, out)
+		case err != nil:
+			return x.cutOff(t, x.unanswered(ctx, err))
 		}
 	}
-	parts := said.parts()
-	if x.lookAll(parts, true) == Block {
-		return x.blocked()
+}
+
+// stopped ends a stream that the guard or its own form ended. While nothing has been
+// said yet, the client gets an ordinary refusal.
+func (x *exchange) stopped(resp *http.Response, s *hold.Session, t *tap, out []byte, err error) error {
+	r := s.Result()
+	x.took(r, true, err)
+	x.rec.Usage = r.Usage
+	var no *refusal
+	var blocked *hold.Blocked
+	switch {
+	case t.over != nil && errors.As(t.over, &no):
+	case errors.As(err, &blocked) && len(r.Unknown) > 0 && x.route.Unknown != Forward:
+		errors.As(x.unknownAnswer(r.Unknown[0]), &no)
+	case errors.As(err, &blocked):
+		no = x.blocked()
+	default:
+		no = &refusal{status: 502, code: "unknown_answer", message: "the upstream's stream is not of its format, or ended early: " + clean(err.Error(), 200), outcome: Failed}
 	}
-	if err := x.callAll(parts); err != nil {
+	if !x.begun {
+		return no
+	}
+	x.note(no)
+	return x.last(resp, out)
+}
+
+// cutOff ends a stream that cannot go on.
+func (x *exchange) cutOff(t *tap, err error) error {
+	var no *refusal
+	if !x.begun || !errors.As(err, &no) {
 		return err
 	}
-	answerable(x.w.Header(), resp.Header)
-	x.rec.Status, x.begun, x.rec.Answer = resp.StatusCode, true, int64(len(all))
-	x.finish()
+	x.note(no)
+	return x.last(nil, t.End(wire.Refusal{Message: no.message, Code: no.code, ID: x.rec.ID.String()}))
+}
+
+// send gives a piece of a stream to the client.
+func (x *exchange) send(resp *http.Response, out []byte) error {
+	if !x.begun {
+		answerable(x.w.Header(), resp.Header)
+		x.rec.Status, x.begun = resp.StatusCode, true
+		x.w.WriteHeader(resp.StatusCode)
+	}
 	_ = x.rc.SetWriteDeadline(time.Now().Add(x.route.Timeouts.Idle.D()))
-	x.w.WriteHeader(resp.StatusCode)
-	_, _ = x.w.Write(all)
+	n, err := x.w.Write(out)
+	x.rec.Answer += int64(n)
+	if err != nil {
+		return err
+	}
+	return x.rc.Flush()
+}
+
+// last gives the client the end, after it was written down.
+func (x *exchange) last(resp *http.Response, out []byte) error {
+	if !x.begun {
+		x.rec.Status = resp.StatusCode
+	}
+	x.rec.Answer += int64(len(out))
+	x.finish()
+	x.rec.Answer -= int64(len(out))
+	_ = x.send(resp, out) // a client that is gone gets nothing
 	return nil
 }
 
-func (x *exchange) streamFailed(ctx context.Context, err error) error {
-	var broken *brokenStream
-	switch {
-	case errors.As(err, &broken):
-		return &refusal{status: 502, code: "unknown_answer", message: "the upstream's stream is not of its format: " + clean(broken.Error(), 200), outcome: Failed}
-	case errors.Is(err, errTooLong):
-		return &refusal{status: 502, code: "answer_too_large", message: fmt.Sprintf("the answer is larger than this route allows (%s)", x.route.Answer), outcome: Failed}
-	}
-	return x.unanswered(ctx, err)
+// newBuffers makes the pool of what streams are read into.
+func newBuffers() *sync.Pool {
+	return &sync.Pool{New: func() any { b := make([]byte, readStep); return &b }}
 }

@@ -40,7 +40,11 @@ func (toy) read(body []byte, answer bool) (*wire.Message, error) {
 	m.Model, m.Stream = b.Model, b.Stream
 	add := func(k wire.Kind, where, text string) {
 		if text != "" {
-			quoted, _ := json.Marshal(text)
+			var b bytes.Buffer
+			e := json.NewEncoder(&b)
+			e.SetEscapeHTML(false)
+			_ = e.Encode(text)
+			quoted := bytes.TrimSpace(b.Bytes())
 			from := bytes.Index(body, quoted)
 			m.Parts = append(m.Parts, wire.Part{Kind: k, Where: where, Text: text, Span: wire.Span{From: from, To: from + len(quoted)}})
 		}

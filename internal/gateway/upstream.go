@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"bartizan/internal/guard/hold"
 	"bartizan/internal/guard/wire"
 )
 
@@ -106,8 +107,10 @@ func (x *exchange) failure(ctx context.Context, resp *http.Response) error {
 		return err
 	}
 	x.rec.Outcome, x.rec.Code = Failed, "upstream_status"
-	if len(body) > 0 && x.lookAll([]wire.Part{{Kind: wire.Answer, Text: strings.ToValidUTF8(string(body), "\uFFFD")}}, true) == Block {
-		return x.blocked()
+	if len(body) > 0 {
+		if err := x.raw(string(body), true); err != nil {
+			return err
+		}
 	}
 	return x.give(resp, body)
 }
@@ -153,31 +156,26 @@ func (x *exchange) whole(ctx context.Context, head wire.Head, resp *http.Respons
 		if x.route.Unknown != Forward {
 			return x.unknownAnswer(err.Error())
 		}
-		m = &wire.Message{Parts: []wire.Part{{Kind: wire.Answer, Text: string(body)}}}
+		if err := x.raw(string(body), true); err != nil {
+			return err
+		}
+		return x.give(resp, body)
 	}
 	x.rec.Usage = m.Usage
-	if err := x.unknownParts(m.Unknown); err != nil {
-		return err
-	}
-	if x.lookAll(m.Parts, true) == Block {
-		return x.blocked()
-	}
+	x.media(m.Parts)
 	if err := x.callAll(m.Parts); err != nil {
 		return err
 	}
-	return x.give(resp, body)
-}
-
-func (x *exchange) unknownParts(unknown []string) error {
-	for _, u := range unknown {
-		if len(x.rec.Unknown) < 20 {
-			x.rec.Unknown = append(x.rec.Unknown, clean(u, 200))
-		}
+	x.memory = x.g.memories.of(x.route.sides["response"].engine, x.route.name+" "+x.client()+" "+x.rec.User)
+	r, err := hold.Rewriting(x.config(true), bodies{}, body, m, false)
+	x.took(r, true, err)
+	switch {
+	case err != nil && len(r.Unknown) > 0 && x.route.Unknown != Forward:
+		return x.unknownAnswer(strings.Join(r.Unknown[:min(len(r.Unknown), 5)], ", "))
+	case err != nil:
+		return x.blocked()
 	}
-	if len(unknown) > 0 && x.route.Unknown != Forward {
-		return x.unknownAnswer(strings.Join(unknown[:min(len(unknown), 5)], ", "))
-	}
-	return nil
+	return x.give(resp, r.Body)
 }
 
 func (x *exchange) unknownAnswer(what string) error {
@@ -230,7 +228,8 @@ type watched struct {
 }
 
 func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.ReadCloser.Read(p)
 	w.dog.timer.Reset(w.dog.after)
+	n, err := w.ReadCloser.Read(p)
+	w.dog.timer.Stop() // what we take for looking is not the upstream's silence
 	return n, err
 }

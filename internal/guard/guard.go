@@ -9,6 +9,7 @@ package guard
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"time"
@@ -128,6 +129,9 @@ type Verdict struct {
 	Category Category // of that finding; "" when there is none
 	Reports  []Report // one for each inspector, in order
 	Readings []string // decodings that gave another reading
+	Size     int      // of the text, bytes
+	Sum      [sha256.Size]byte
+	Again    bool     // the same text was looked at before: what was found then is what is found
 }
 
 // NothingToDo is returned by an inspector that has nothing to look for.
@@ -146,13 +150,14 @@ type Engine struct {
 	inspectors []Named
 	like       decode.Likeness
 	failClosed bool
+	recent     *recent
 }
 
 // NewEngine makes an engine; like may be nil, then readings that need it are
 // not tried. With failClosed a text that an inspector could not look at is
 // flagged.
 func NewEngine(inspectors []Named, like decode.Likeness, failClosed bool) *Engine {
-	return &Engine{inspectors: slices.Clone(inspectors), like: like, failClosed: failClosed}
+	return &Engine{inspectors: slices.Clone(inspectors), like: like, failClosed: failClosed, recent: newRecent()}
 }
 
 // TooLong says that a text exceeds MaxText and was not inspected.
@@ -162,15 +167,20 @@ func (e *TooLong) Error() string {
 	return fmt.Sprintf("text of %d bytes is longer than the limit of %d: split it", e.Size, MaxText)
 }
 
-// Inspect runs every inspector over a text. The error is a *TooLong; then
+// Inspect runs every inspector over a text, or says again what was found in it a
+// short while ago. The error is a *TooLong; then
 // nothing was looked at.
 func (e *Engine) Inspect(text string, role Role) (Verdict, error) {
 	if len(text) > MaxText {
 		return Verdict{}, &TooLong{len(text)}
 	}
+	key := recentKey{role, sha256.Sum256([]byte(text))}
+	if v, ok := e.recent.get(key); ok {
+		return v, nil
+	}
 	t := &Text{Raw: text, Role: role}
 	t.Views, t.Hidden = decode.Views(text, e.like)
-	v := Verdict{Action: Allow}
+	v := Verdict{Action: Allow, Size: len(text), Sum: key.sum}
 	for _, view := range t.Views[1:] {
 		v.Readings = append(v.Readings, view.How[len(view.How)-1])
 	}
@@ -179,6 +189,7 @@ func (e *Engine) Inspect(text string, role Role) (Verdict, error) {
 		v.Reports = append(v.Reports, r)
 	}
 	e.decide(&v)
+	e.recent.put(key, &v)
 	return v, nil
 }
 

@@ -59,11 +59,11 @@ func message(c Config, by any, body []byte, m *wire.Message, request bool) (*Res
 
 // part inspects one text of a message.
 func (r *Result) part(c *Config, p wire.Part, request bool) (edits []edit, err error) {
-	memory := c.Memory
+	engine, policy, memory := c.of(p.Kind)
 	if request {
 		memory = nil // the caller may say what it knows
 	}
-	v, err := c.Engine.InspectIn(memory, p.Text, roleOf(p.Kind))
+	v, err := engine.InspectIn(memory, p.Text, roleOf(p.Kind))
 	if err != nil {
 		return nil, unseen(err)
 	}
@@ -75,11 +75,11 @@ func (r *Result) part(c *Config, p wire.Part, request bool) (edits []edit, err e
 		r.Restored += len(edits)
 	}
 	for _, rep := range v.Reports {
-		if rep.State == guard.Failed && c.Engine.FailClosed() {
+		if rep.State == guard.Failed && engine.FailClosed() {
 			return nil, &Blocked{guard.Shape, "inspector " + rep.Name + " could not look"}
 		}
 		for _, f := range rep.Findings {
-			a := c.Policy.action(f)
+			a := policy.action(f)
 			r.note(p.Where, p.Kind, f, a)
 			switch a {
 			case Block:
@@ -90,7 +90,7 @@ func (r *Result) part(c *Config, p wire.Part, request bool) (edits []edit, err e
 					vault = nil
 				}
 				for _, sp := range f.Spans {
-					with, ok := c.Policy.replacement(vault, f, a, p.Text[sp.From:sp.To])
+					with, ok := policy.replacement(vault, f, a, p.Text[sp.From:sp.To])
 					if !ok {
 						return nil, &Blocked{f.Category, f.Note + ", and there are too many to replace"}
 					}

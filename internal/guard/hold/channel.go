@@ -11,6 +11,8 @@ import (
 type channel struct {
 	name   string
 	kind   wire.Kind
+	engine *guard.Engine
+	policy *Policy
 	live   *guard.Live
 	edits  []edit
 	safe   int // what stands before it may leave
@@ -30,7 +32,8 @@ func roleOf(k wire.Kind) guard.Role {
 }
 
 func (s *Session) channel(name string, p wire.Part) *channel {
-	return &channel{name: name, kind: p.Kind, live: s.c.Engine.NewLive(s.c.Memory, roleOf(p.Kind))}
+	engine, policy, memory := s.c.of(p.Kind)
+	return &channel{name: name, kind: p.Kind, engine: engine, policy: policy, live: engine.NewLive(memory, roleOf(p.Kind))}
 }
 
 // write continues a channel and decides how much of it may leave.
@@ -93,7 +96,7 @@ func (s *Session) sentences(ch *channel) error {
 	if end == ch.judged {
 		return nil
 	}
-	v, err := s.c.Engine.Inspect(strings.ToValidUTF8(text[max(0, ch.judged-maxSentence/4):end], "\uFFFD"), roleOf(ch.kind))
+	v, err := ch.engine.Inspect(strings.ToValidUTF8(text[max(0, ch.judged-maxSentence/4):end], "\uFFFD"), roleOf(ch.kind))
 	if err != nil {
 		return unseen(err)
 	}
@@ -104,7 +107,7 @@ func (s *Session) sentences(ch *channel) error {
 // act carries out what the windows found.
 func (s *Session) act(ch *channel, found []guard.Finding) error {
 	for _, f := range found {
-		a := s.c.Policy.action(f)
+		a := ch.policy.action(f)
 		s.result.note(ch.name, ch.kind, f, a)
 		switch a {
 		case Block:
@@ -125,7 +128,7 @@ func (s *Session) replace(ch *channel, f guard.Finding, a Action) error {
 		if sp.From < ch.left {
 			return &Blocked{f.Category, f.Note + ", found too late to replace it"}
 		}
-		with, ok := s.c.Policy.replacement(nil, f, a, text[sp.From:sp.To])
+		with, ok := ch.policy.replacement(nil, f, a, text[sp.From:sp.To])
 		if !ok {
 			return &Blocked{f.Category, f.Note + ", and there are too many to replace"}
 		}
@@ -166,7 +169,7 @@ func (s *Session) finishChannel(ch *channel) error {
 func (s *Session) verdict(ch *channel, v guard.Verdict, whole bool) error {
 	for _, r := range v.Reports {
 		for _, f := range r.Findings {
-			a := s.c.Policy.action(f)
+			a := ch.policy.action(f)
 			if a == Mask || a == Rewrite {
 				if !whole || s.replaced(ch, f) {
 					continue
@@ -180,7 +183,7 @@ func (s *Session) verdict(ch *channel, v guard.Verdict, whole bool) error {
 				return &Blocked{f.Category, f.Note}
 			}
 		}
-		if r.State == guard.Failed && s.c.Engine.FailClosed() {
+		if r.State == guard.Failed && ch.engine.FailClosed() {
 			return &Blocked{guard.Shape, "inspector " + r.Name + " could not look"}
 		}
 	}

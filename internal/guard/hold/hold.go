@@ -128,9 +128,24 @@ type Config struct {
 	Engine *guard.Engine
 	Policy Policy
 	Vault  *Vault        // nil: what is masked is not restored
-	Memory *guard.Memory // nil: the exchange stands by itself
+	Memory *guard.Memory // of Engine; nil: the exchange stands by itself
+	// For chooses engine and policy by what a text is. Nil: Engine and Policy, of which
+	// Unknown, Wait and the bounds always hold for the whole exchange.
+	For func(wire.Kind) (*guard.Engine, *Policy)
 	// Refusal is said in place of what is stopped. An empty message gets one.
 	Refusal wire.Refusal
+}
+
+// of is the engine and the policy for a kind of text, and the memory if it is the engine's.
+func (c *Config) of(k wire.Kind) (*guard.Engine, *Policy, *guard.Memory) {
+	if c.For == nil {
+		return c.Engine, &c.Policy, c.Memory
+	}
+	e, p := c.For(k)
+	if e != c.Engine {
+		return e, p, nil
+	}
+	return e, p, c.Memory
 }
 
 // Noted is a finding with what was done about it, for the audit.
