@@ -28,6 +28,7 @@ import (
 	"bartizan/internal/ocsf"
 	"bartizan/internal/ocsf/ocsftest"
 
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -41,7 +42,22 @@ func TestMain(m *testing.M) {
 			defer stop()
 			os.Exit(cli.Main(ctx, cli.Env{Version: "v0-script", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, os.Args[1:]))
 		},
+		"mcpserver": mcpServer,
 	})
+}
+
+// mcpServer is a server for the gateway, whose tool describes itself as DESCRIPTION says.
+func mcpServer() {
+	s := sdk.NewServer(&sdk.Implementation{Name: "hello", Version: "1"}, nil)
+	for _, name := range []string{"hello", "other"} {
+		s.AddTool(&sdk.Tool{Name: name, Description: os.Getenv("DESCRIPTION"), InputSchema: json.RawMessage(`{"type":"object"}`)},
+			func(context.Context, *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
+				return &sdk.CallToolResult{Content: []sdk.Content{&sdk.TextContent{Text: name}}}, nil
+			})
+	}
+	if err := s.Run(context.Background(), &sdk.StdioTransport{}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 }
 
 // minScripts is how many verbs' scripts there are at least.

@@ -80,7 +80,8 @@ func Hash(canonical []byte) string {
 func (t Tool) Texts() string { return Strings(t.Raw, true, nil) }
 
 // Strings collects the strings of a JSON value in order, one per line; with
-// names also the names of members. Members in skip are left out with all below.
+// names also the names of members; without, only those that look like sentences.
+// Members in skip are left out with all below.
 func Strings(raw []byte, names bool, skip map[string]bool) string {
 	var b strings.Builder
 	d := jsontext.NewDecoder(bytes.NewReader(raw))
@@ -103,7 +104,7 @@ func Strings(raw []byte, names bool, skip map[string]bool) string {
 			}
 			continue
 		}
-		if s != "" && (!isName || names) {
+		if s != "" && (!isName || names || strings.Count(s, " ") > 1) {
 			b.WriteString(s + "\n")
 		}
 	}

@@ -44,7 +44,7 @@ func Run(t *testing.T, name string, s assess.Scanner, cases []Case) {
 			now := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
 			r := assess.Run(t.Context(), name, s, assess.Job{Target: c.Target, Judge: Words{}}, now)
 			again := assess.Run(t.Context(), name, s, assess.Job{Target: c.Target, Judge: Words{}}, now)
-			if !reflect.DeepEqual(r, again) {
+			if !reflect.DeepEqual(same(r), same(again)) {
 				t.Errorf("looked twice, found\n%+v\nthen\n%+v", r.Findings, again.Findings)
 			}
 			check(t, name, r, c)
@@ -68,6 +68,17 @@ func Run(t *testing.T, name string, s assess.Scanner, cases []Case) {
 			t.Errorf("%s: cancelled and clean", c.Name)
 		}
 	}
+}
+
+// same is a report without the words of systems that failed, which may differ.
+func same(r assess.Report) assess.Report {
+	r.Findings = slices.Clone(r.Findings)
+	for i := range r.Findings {
+		if r.Findings[i].State == model.FindingUnknown {
+			r.Findings[i].Detail = ""
+		}
+	}
+	return r
 }
 
 func check(t *testing.T, name string, r assess.Report, c Case) {

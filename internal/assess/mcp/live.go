@@ -34,7 +34,7 @@ const (
 // live asks a server for what it offers and looks at it.
 func (r *run) live(ctx context.Context, s *mcp.Server, at place) power {
 	p := power{name: s.Name}
-	ctx, cancel := context.WithTimeout(ctx, r.conf.Wait)
+	ctx, cancel := context.WithTimeout(ctx, r.conf.Wait.D())
 	defer cancel()
 	transport, end, err := connect(ctx, s)
 	if err == nil {

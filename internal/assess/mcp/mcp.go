@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"bartizan/internal/assess"
+	"bartizan/internal/conf"
 	"bartizan/internal/credential"
 	"bartizan/internal/mcp"
 	"bartizan/internal/model"
@@ -23,15 +24,15 @@ import (
 // Config of the scanner.
 type Config struct {
 	// Wait is how long one server may take to start and to list its tools.
-	Wait time.Duration `yaml:"wait"`
+	Wait conf.Duration `yaml:"wait"`
 }
 
 // Default configuration.
-func Default() Config { return Config{Wait: 30 * time.Second} }
+func Default() Config { return Config{Wait: conf.Duration(30 * time.Second)} }
 
 // New makes the scanner.
 func New(c Config) (assess.Scanner, error) {
-	if c.Wait <= 0 || c.Wait > 10*time.Minute {
+	if c.Wait <= 0 || c.Wait.D() > 10*time.Minute {
 		return nil, fmt.Errorf("wait %s: more than 0 and at most 10m", c.Wait)
 	}
 	return &scanner{c}, nil

@@ -15,6 +15,7 @@ import (
 
 	"bartizan/internal/assess"
 	"bartizan/internal/assess/assesstest"
+	"bartizan/internal/conf"
 	"bartizan/internal/model"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -42,7 +43,7 @@ var (
 )
 
 func TestConfigurations(t *testing.T) {
-	s, err := New(Config{Wait: 10 * time.Second})
+	s, err := New(Config{Wait: conf.Duration(10 * time.Second)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func server(kind string) *sdk.Server {
 }
 
 func TestServers(t *testing.T) {
-	s, err := New(Config{Wait: 20 * time.Second})
+	s, err := New(Config{Wait: conf.Duration(20 * time.Second)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +207,7 @@ func TestServers(t *testing.T) {
 
 // TestSilent: a server that never answers is ended, and what it said is masked.
 func TestSilent(t *testing.T) {
-	s, err := New(Config{Wait: 500 * time.Millisecond})
+	s, err := New(Config{Wait: conf.Duration(500 * time.Millisecond)})
 	if err != nil {
 		t.Fatal(err)
 	}

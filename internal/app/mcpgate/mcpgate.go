@@ -1,0 +1,126 @@
+// Package mcpgate wires the gateway for MCP servers: its configuration, the guard, and
+// where it listens. It decides nothing itself.
+package mcpgate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"strings"
+
+	"bartizan/internal/builtin"
+	"bartizan/internal/conf"
+	"bartizan/internal/gateway/mcp"
+)
+
+// Load reads a configuration over the defaults.
+func Load(file string) (mcp.Config, error) {
+	if file == "" {
+		return mcp.Config{}, errors.New("--config FILE is needed: without a policy nothing may be called")
+	}
+	return conf.Load(file, mcp.Default())
+}
+
+// Request says which server to stand before.
+type Request struct {
+	Config  string
+	Agent   string
+	Server  string   // name in the configuration; with Command the name in trace and pins
+	Command []string // a server that is not in the configuration
+}
+
+// Stdio stands between the client on the pipes and one server.
+func Stdio(ctx context.Context, q Request, log *slog.Logger, p mcp.Pipes) error {
+	c, err := Load(q.Config)
+	if err != nil {
+		return err
+	}
+	name, server, err := pick(c, q)
+	if err != nil {
+		return err
+	}
+	g, err := open(c, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(run(ctx, g, q.Agent, name, server, p), g.Close())
+}
+
+// RunError is a failure while running, in contrast to what the operator wrote.
+type RunError struct{ Err error }
+
+func (e *RunError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *RunError) Unwrap() error { return e.Err }
+
+func run(ctx context.Context, g *mcp.Gate, agent, name string, server mcp.Server, p mcp.Pipes) error {
+	if _, err := g.NewSession(agent, name, ""); err != nil {
+		return err
+	}
+	if err := g.Stdio(ctx, agent, name, server, p); err != nil {
+		return &RunError{err}
+	}
+	return nil
+}
+
+func open(c mcp.Config, log *slog.Logger) (*mcp.Gate, error) {
+	engine, err := builtin.BuildGuard(c.Guard)
+	if err != nil {
+		return nil, err
+	}
+	return mcp.New(c, mcp.Options{Engine: engine, Log: log})
+}
+
+// pick finds the server to stand before.
+func pick(c mcp.Config, q Request) (string, mcp.Server, error) {
+	if len(q.Command) > 0 {
+		name := q.Server
+		if name == "" {
+			name = "server"
+		}
+		if s, ok := c.Servers[name]; ok {
+			s.Command, s.URL = q.Command, ""
+			return name, s, nil
+		}
+		return name, mcp.Server{Command: q.Command}, nil
+	}
+	var names []string
+	for n, s := range c.Servers {
+		if len(s.Command) > 0 {
+			names = append(names, n)
+		}
+	}
+	sort.Strings(names)
+	if q.Server == "" && len(names) == 1 {
+		q.Server = names[0]
+	}
+	s, ok := c.Servers[q.Server]
+	switch {
+	case !ok:
+		return "", s, fmt.Errorf("--server %q: name one of the configuration (%s), or give -- COMMAND", q.Server, strings.Join(names, ", "))
+	case s.URL != "":
+		return "", s, fmt.Errorf("server %s is reached over HTTP: use --listen", q.Server)
+	}
+	return q.Server, s, nil
+}
+
+// Pins opens the accepted definitions of a configuration.
+func Pins(file string) (*mcp.Pins, error) {
+	c, err := Load(file)
+	if err != nil {
+		return nil, err
+	}
+	return mcp.OpenPins(c.State)
+}
+
+// Holds opens the calls that wait for a person.
+func Holds(file string) (*mcp.Holds, error) {
+	c, err := Load(file)
+	if err != nil {
+		return nil, err
+	}
+	return mcp.OpenHolds(c.State, c.Approval)
+}

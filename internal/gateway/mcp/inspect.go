@@ -1,0 +1,299 @@
+package mcp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"bartizan/internal/credential"
+	"bartizan/internal/guard"
+	"bartizan/internal/mcp"
+	"bartizan/internal/safe"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// inspect lets the guard look at what a server sends. It returns the message to
+// forward, or why nothing may be forwarded.
+func (s *Session) inspect(raw, body jsontext.Value, l *Line) (out []byte, refused string) {
+	conf := s.gate.conf.Results
+	if body == nil {
+		return raw, ""
+	}
+	media := hasMedia(body)
+	if media && conf.Media == Refuse {
+		return nil, "it has images, audio or other bytes, which are not looked at"
+	}
+	if media {
+		l.Why = append(l.Why, "bytes in it were not looked at")
+	}
+	text := mcp.Strings(body, false, bulk(body))
+	if text == "" {
+		return raw, ""
+	}
+	if len(text) > int(conf.MaxBytes) {
+		s.raise(hostileResult, "answer", "too long to be looked at")
+		return nil, fmt.Sprintf("its text of %d bytes is longer than what is looked at", len(text))
+	}
+	v, err := s.gate.engine.Inspect(text, guard.Document)
+	if err != nil {
+		return nil, "it could not be looked at: " + err.Error()
+	}
+	block, flag, leak := weigh(v)
+	switch {
+	case block != "" && conf.Block == Refuse:
+		s.raise(hostileResult, "answer of "+l.Method+" "+l.Tool, block)
+		return nil, "the guard found " + block
+	case block != "":
+		s.raise(hostileResult, "answer of "+l.Method+" "+l.Tool, block)
+		l.Done, l.Why = "flagged", append(l.Why, block)
+	case flag != "" && conf.Flag == Refuse:
+		s.raise(hostileResult, "answer of "+l.Method+" "+l.Tool, flag)
+		return nil, "the guard found " + flag
+	case flag != "" && conf.Flag == Flag:
+		s.raise(hostileResult, "answer of "+l.Method+" "+l.Tool, flag)
+		l.Done, l.Why = "flagged", append(l.Why, flag)
+	}
+	if leak == "" || conf.Secrets == Pass {
+		return raw, ""
+	}
+	s.raise(leakedSecret, "answer of "+l.Method+" "+l.Tool, leak)
+	switch conf.Secrets {
+	case Refuse:
+		return nil, "it has " + leak
+	case Mask:
+		return maskSecrets(raw, leak, l)
+	}
+	l.Done, l.Why = "flagged", append(l.Why, leak)
+	return raw, ""
+}
+
+// weigh sums up a verdict. Credentials are apart: they are taken out, not refused,
+// unless they are a canary or known.
+func weigh(v guard.Verdict) (block, flag, leak string) {
+	for _, r := range v.Reports {
+		if r.State == guard.Failed {
+			flag = r.Name + " could not look"
+		}
+		for _, f := range r.Findings {
+			note := r.Name + ": " + safe.Clean(f.Note, 100)
+			switch {
+			case f.Score >= guard.BlockScore:
+				block = note
+			case f.Score < guard.FlagScore:
+			case f.Category == guard.Secret:
+				leak = note
+			default:
+				flag = note
+			}
+		}
+	}
+	return block, flag, leak
+}
+
+// maskSecrets puts the name of a credential in its place. One that is encoded, or
+// spread over several texts, is not found in a single one: then nothing passes.
+func maskSecrets(raw []byte, leak string, l *Line) ([]byte, string) {
+	out, changed, err := mcp.Rewrite(raw, credential.Mask)
+	if err != nil || !changed || len(credential.Find(mcp.Strings(out, true, nil))) > 0 {
+		return nil, "it has " + leak + ", which could not be masked"
+	}
+	l.Done, l.Why = "masked", append(l.Why, leak)
+	return out, ""
+}
+
+// hasMedia says whether a message has content that is not text.
+func hasMedia(body jsontext.Value) bool { return len(bulk(body)) > 0 }
+
+// bulk are the members with encoded bytes: data of images and audio, blob of resources.
+func bulk(body jsontext.Value) map[string]bool {
+	found := map[string]bool{}
+	walkObjects(body, func(o map[string]string) {
+		kind := o["type"]
+		if (kind == "image" || kind == "audio") && len(o["data"]) > 0 {
+			found["data"] = true
+		}
+		if len(o["blob"]) > 0 && o["uri"] != "" {
+			found["blob"] = true
+		}
+	})
+	return found
+}
+
+// walkObjects visits every object with its text members.
+func walkObjects(v jsontext.Value, visit func(map[string]string)) {
+	switch v.Kind() {
+	case '{':
+		o := map[string]string{}
+		err := mcp.Members(v, func(name string, v jsontext.Value, _ int) error {
+			if v.Kind() == '"' {
+				t, err := mcp.Text(v)
+				o[name] = t
+				return err
+			}
+			walkObjects(v, visit)
+			return nil
+		})
+		if err == nil {
+			visit(o)
+		}
+	case '[':
+		_ = mcp.Elements(v, func(v jsontext.Value) error { walkObjects(v, visit); return nil }) // it was read as a whole before
+	}
+}
+
+// keptTools are the definitions that the client gets.
+type keptTools struct {
+	tools   [][]byte
+	of      int // how many there were
+	changed bool
+	why     []string
+}
+
+// listed looks at one page of a server's tools and notes what may be called.
+func (s *Session) listed(result jsontext.Value) (*keptTools, jsontext.Value, error) {
+	var list, next jsontext.Value
+	if result.Kind() != '{' {
+		return nil, nil, errors.New("its list of tools cannot be read: not an object")
+	}
+	err := mcp.Members(result, func(name string, v jsontext.Value, _ int) error {
+		switch name {
+		case "tools":
+			list = v
+		case "nextCursor":
+			if v.Kind() == '"' && len(v) > 2 {
+				next = v
+			}
+		}
+		return nil
+	})
+	if err != nil || list == nil || list.Kind() != '[' {
+		return nil, nil, errors.New("its list of tools cannot be read")
+	}
+	var tools []mcp.Tool
+	k := &keptTools{}
+	seen := map[string]bool{}
+	if err := mcp.Elements(list, func(v jsontext.Value) error {
+		if k.of++; k.of > maxPinned {
+			return fmt.Errorf("more than %d tools", maxPinned)
+		}
+		t, err := mcp.ParseTool(v)
+		if err == nil && seen[t.Name] {
+			err = errors.New("a name twice")
+		}
+		if err != nil {
+			s.raise(poisonedTool, "a definition", err.Error())
+			k.out(safe.Clean(t.Name, 100) + ": " + err.Error())
+			return nil
+		}
+		seen[t.Name] = true
+		tools = append(tools, t)
+		return nil
+	}); err != nil {
+		return nil, nil, fmt.Errorf("its list of tools: %w", err)
+	}
+	wrong, err := s.judge(tools)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range tools {
+		why := wrong[t.Name]
+		if len(s.tools) < maxPinned {
+			s.tools[t.Name] = offer{why}
+		}
+		if why != "" {
+			k.out(safe.Clean(t.Name, 100) + ": " + why)
+			continue
+		}
+		k.tools = append(k.tools, t.Raw)
+	}
+	s.verified, s.verifiedAt = next == nil, time.Now()
+	return k, next, nil
+}
+
+func (k *keptTools) out(why string) {
+	k.changed = true
+	if len(k.why) < 20 {
+		k.why = append(k.why, why)
+	}
+}
+
+// judge says which tools may not be used, and why.
+func (s *Session) judge(tools []mcp.Tool) (map[string]string, error) {
+	wrong := map[string]string{}
+	others, err := s.gate.pins.others(s.server)
+	if err != nil {
+		return nil, err
+	}
+	var pinnable []mcp.Tool
+	for _, t := range tools {
+		if s.decoyOf(t.Name) != nil {
+			wrong[t.Name] = "a decoy has its name"
+			continue
+		}
+		if !s.agent.policy.mentioned(s.server, t.Name) {
+			wrong[t.Name] = "the policy of agent " + s.agent.name + " does not allow it"
+			continue
+		}
+		if bad := s.definitionWrong(t.Texts()); bad != "" {
+			s.raise(poisonedTool, "tool "+t.Name, bad)
+			if s.gate.conf.Definitions == Refuse {
+				wrong[t.Name] = "its definition: " + bad
+				continue // and it is not accepted by being seen
+			}
+		}
+		if bad := shadows(t, others); bad != "" {
+			s.raise(shadowTool, "tool "+t.Name, bad)
+			if s.gate.conf.Shadowing == Refuse {
+				wrong[t.Name] = bad
+				continue
+			}
+		}
+		pinnable = append(pinnable, t)
+	}
+	if s.gate.conf.Pins == "off" {
+		return wrong, nil
+	}
+	verdicts, err := s.gate.pins.compare(s.server, pinnable, s.gate.conf.Pins == "first-use", time.Now().UTC())
+	if err != nil {
+		return nil, fmt.Errorf("compare with the accepted definitions: %w", err)
+	}
+	for _, t := range pinnable {
+		v := verdicts[t.Name]
+		if v.ok {
+			continue
+		}
+		if !v.known {
+			wrong[t.Name] = "nobody has accepted its definition (bartizan guard mcp pin " + s.server + ")"
+			continue
+		}
+		s.raise(rugPull, "tool "+t.Name, strings.ReplaceAll(v.diff, "\n", " "))
+		wrong[t.Name] = "its definition changed after it was accepted (bartizan guard mcp pins shows how)"
+	}
+	return wrong, nil
+}
+
+// shadows says whether a tool imitates or speaks of a tool of another server.
+func shadows(t mcp.Tool, others map[string][]string) string {
+	var names []string
+	look := mcp.Plain(t.Name)
+	for name := range others {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		servers := others[name]
+		if mcp.Plain(name) == look {
+			slices.Sort(servers)
+			return fmt.Sprintf("server %s has a tool of this name, or one that looks like it", servers[0])
+		}
+	}
+	if said := mcp.Mentions(t.Texts(), names); len(said) > 0 {
+		return fmt.Sprintf("it speaks of %s, a tool of server %s", safe.Clean(said[0], 60), others[said[0]][0])
+	}
+	return ""
+}

@@ -1,0 +1,132 @@
+package mcp
+
+import (
+	"fmt"
+	"path"
+	"sync"
+
+	"bartizan/internal/safe"
+
+	"cel.dev/cel-go/cel"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	maxLines = 1000 // of one agent
+	maxWhen  = 4096
+	maxCost  = 2_000_000 // a search through 1 MiB of text costs about 100,000
+)
+
+var language = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(
+		cel.Variable("args", cel.MapType(cel.StringType, cel.DynType)), cel.Variable("tool", cel.StringType),
+		cel.Variable("server", cel.StringType), cel.Variable("agent", cel.StringType),
+		cel.CrossTypeNumericComparisons(true),
+		cel.ParserExpressionSizeLimit(maxWhen), cel.ParserRecursionLimit(64), cel.RegexProgramSizeLimit(512))
+})
+
+// policy is what one agent may call.
+type policy struct {
+	agent string
+	lines []policyLine
+	rest  Do
+}
+
+type policyLine struct {
+	Tool
+	when cel.Program // nil: always
+}
+
+// compile prepares an agent's lines.
+func compile(agent string, a Agent) (*policy, error) {
+	p := &policy{agent: agent, rest: a.Else}
+	if p.rest == "" {
+		p.rest = Refuse
+	}
+	if len(a.Tools) > maxLines {
+		return nil, fmt.Errorf("agents.%s: %d lines, the limit is %d", agent, len(a.Tools), maxLines)
+	}
+	env, err := language()
+	if err != nil {
+		return nil, fmt.Errorf("prepare CEL: %w", err)
+	}
+	for i, t := range a.Tools {
+		if t.Do == "" {
+			t.Do = Pass
+		}
+		line := policyLine{Tool: t}
+		if t.When != "" {
+			ast, iss := env.Compile(t.When)
+			if iss.Err() != nil {
+				return nil, fmt.Errorf("agents.%s.tools[%d].when: %w", agent, i, iss.Err())
+			}
+			if ast.OutputType() != cel.BoolType {
+				return nil, fmt.Errorf("agents.%s.tools[%d].when: the expression must be true or false, not %s", agent, i, ast.OutputType())
+			}
+			if line.when, err = env.Program(ast, cel.CostLimit(maxCost)); err != nil {
+				return nil, fmt.Errorf("agents.%s.tools[%d].when: %w", agent, i, err)
+			}
+		}
+		p.lines = append(p.lines, line)
+	}
+	return p, nil
+}
+
+func (l *policyLine) fits(server, tool string) bool {
+	if l.Server != "" {
+		if ok, _ := path.Match(l.Server, server); !ok {
+			return false
+		}
+	}
+	ok, _ := path.Match(l.Tool.Tool, tool)
+	return ok
+}
+
+// mentioned says whether a tool may be called with any arguments at all: one that may
+// not is not shown to the agent.
+func (p *policy) mentioned(server, tool string) bool {
+	for i := range p.lines {
+		if l := &p.lines[i]; l.fits(server, tool) {
+			if l.Do != Refuse {
+				return true
+			}
+			if l.when == nil {
+				return false
+			}
+		}
+	}
+	return p.rest != Refuse
+}
+
+// decide says what happens to a call, and which line says so. A condition that
+// cannot be evaluated (an argument is missing, too costly) refuses: nothing may
+// pass because it could not be looked at.
+func (p *policy) decide(server, tool string, args jsontext.Value) (Do, string) {
+	var bag map[string]any
+	for i := range p.lines {
+		l := &p.lines[i]
+		if !l.fits(server, tool) {
+			continue
+		}
+		if l.when != nil {
+			if bag == nil {
+				bag = map[string]any{}
+				if args != nil {
+					if err := json.Unmarshal(args, &bag); err != nil {
+						return Refuse, "the arguments cannot be read"
+					}
+				}
+			}
+			v, _, err := l.when.Eval(map[string]any{"args": bag, "tool": tool, "server": server, "agent": p.agent})
+			if err != nil {
+				return Refuse, fmt.Sprintf("the condition of line %d cannot be evaluated: %s", i+1, safe.Clean(err.Error(), 100))
+			}
+			if v.Value() != true {
+				continue
+			}
+		}
+		return l.Do, fmt.Sprintf("line %d of the policy of agent %s", i+1, p.agent)
+	}
+	return p.rest, "no line of the policy of agent " + p.agent + " allows it"
+}
