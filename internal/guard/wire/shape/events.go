@@ -2,10 +2,8 @@ package shape
 
 import (
 	"bytes"
-	"fmt"
 
 	"bartizan/internal/guard/wire"
-	"bartizan/internal/guard/wire/tape"
 )
 
 // Events reads the events of one stream; a framing cuts them.
@@ -21,11 +19,7 @@ type Events struct {
 // Read reads the JSON of one event, which stands at from of the event's bytes.
 // name is the type that the framing gives the event, "" where it gives none.
 func (e *Events) Read(text []byte, from int, name string) (wire.Event, error) {
-	if name != "" {
-		if err := e.named(text, name); err != nil {
-			return wire.Event{}, err
-		}
-	}
+	e.reader.named = name
 	return e.ReadAs(e.shape, text, from)
 }
 
@@ -34,30 +28,12 @@ func (e *Events) ReadAs(s *Shape, text []byte, from int) (wire.Event, error) {
 	r := &e.reader
 	r.answer, r.streams, r.shift, r.event = true, true, from, e.Count
 	m, err := r.read(s, text)
+	r.named = ""
 	if err != nil {
 		return wire.Event{}, err
 	}
 	e.Count++
 	return wire.Event{Deltas: r.deltas, Usage: m.Usage, Unknown: m.Unknown, Last: r.last}, nil
-}
-
-// named: clients dispatch on the frame's name of the event or on the body's, so both must be the same.
-func (e *Events) named(text []byte, name string) error {
-	t := &e.reader.tape
-	if err := t.Read(text); err != nil {
-		return &wire.Unknown{What: err.Error()}
-	}
-	v := t.Get(0, "type")
-	if v < 0 || t.Nodes[v].Kind != tape.String {
-		if name == "error" || name == "message" {
-			return nil
-		}
-		return &wire.Unknown{What: fmt.Sprintf("an event named %.50q without a type", name)}
-	}
-	if string(t.Bytes(v)) != name {
-		return &wire.Unknown{What: fmt.Sprintf("an event named %.50q of another type", name)}
-	}
-	return nil
 }
 
 // End is wire.Stream's.

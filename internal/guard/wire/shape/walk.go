@@ -25,10 +25,11 @@ type Reader struct {
 	tape    tape.Tape
 	msg     *wire.Message
 	answer  bool
-	streams bool // parts are deltas
-	shift   int  // of the tape's text in the event
-	event   int  // how many there were before
-	asks    bool // a request that does not say so asks for a stream
+	streams bool   // parts are deltas
+	shift   int    // of the tape's text in the event
+	event   int    // how many there were before
+	named   string // type that the framing gives the event
+	asks    bool   // a request that does not say so asks for a stream
 	deltas  []wire.Delta
 	last    bool
 	names   map[string]string // channel → tool, of what was named earlier in the stream
@@ -56,6 +57,7 @@ func (r *Reader) read(s *Shape, body []byte) (*wire.Message, error) {
 	if s.must != "" && r.tape.Get(0, s.must) < 0 {
 		return nil, &wire.Unknown{What: fmt.Sprintf("a body without %q", s.must)}
 	}
+	r.checkName()
 	r.value(s, 0)
 	if len(r.tape.Nodes) > 0 && r.tape.Nodes[0].Kind == tape.Null {
 		r.unknown(0)
@@ -66,6 +68,22 @@ func (r *Reader) read(s *Shape, body []byte) (*wire.Message, error) {
 		return nil, r.err
 	}
 	return msg, nil
+}
+
+// checkName: clients dispatch on the frame's name of an event or on the body's, so both must be the same.
+func (r *Reader) checkName() {
+	if r.named == "" {
+		return
+	}
+	v := r.tape.Get(0, "type")
+	switch {
+	case v >= 0 && r.tape.Nodes[v].Kind == tape.String:
+		if string(r.tape.Bytes(v)) != r.named {
+			r.fail("an event named %.50q of another type", r.named)
+		}
+	case r.named != "error" && r.named != "message":
+		r.fail("an event named %.50q without a type", r.named)
+	}
 }
 
 func (r *Reader) fail(format string, args ...any) {

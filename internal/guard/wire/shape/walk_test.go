@@ -62,3 +62,22 @@ func TestMetaIsNoPlaceForProse(t *testing.T) {
 		}
 	}
 }
+
+// TestNames: an event's name and type are the same, or the name says nothing.
+func TestNames(t *testing.T) {
+	s := Object(Fields{"type": Meta(), "text": Text(wire.Answer)})
+	for raw, want := range map[string]bool{
+		"event: a\ndata: {\"type\":\"a\"}\n\n": true, "data: {\"type\":\"a\"}\n\n": true, "event: error\ndata: {\"text\":\"x\"}\n\n": true, "event: a\r\ndata: {\"type\":\"a\"}\r\n\r\n": true,
+		": comment\ndata:{}\nid: 7\n\n": true, "\n": true, "\r\n": true,
+		"event: a\ndata: {\"type\":\"b\"}\n\n": false, "event: a\ndata: {}\n\n": false, "event: a\ndata: {\"type\":1}\n\n": false, "event: a\n\n": false, "event: a\nevent: a\ndata: {\"type\":\"a\"}\n\n": false,
+		"data: {\"text\":\ndata: \"x\"}\n\n": false, "data: {}\rdata: {}\n\n": false, "\xef\xbb\xbfdata: {}\n\n": false, "data : {}\n\n": false, "other: {}\n\n": false, "data: [DONE] x\n\n": false, "data\n\n": false,
+	} {
+		st := SSE(&Events{shape: s}, "text/event-stream")
+		if n, err := st.Split([]byte(raw)); n != len(raw) || err != nil {
+			t.Errorf("%q: %d bytes, %v", raw, n, err)
+		}
+		if _, err := st.Event([]byte(raw)); (err == nil) != want {
+			t.Errorf("%q: %v", raw, err)
+		}
+	}
+}
