@@ -32,6 +32,7 @@ func newModelServer(t *testing.T) *modelServer {
 	mux := http.NewServeMux()
 	for path, answer := range map[string]func(ask) reply{
 		"/openai/v1/chat/completions":                                                       openaiReply,
+		"/openai/v1/responses":                                                              responsesReply,
 		"/responses/v1/responses":                                                           responsesReply,
 		"/anthropic/v1/messages":                                                            anthropicReply,
 		"/bedrock/model/amazon.nova-lite-v1:0/converse":                                     bedrockReply,
@@ -40,7 +41,7 @@ func newModelServer(t *testing.T) *modelServer {
 		"/bedrock/model/anthropic.claude-3-haiku-20240307-v1:0/invoke-with-response-stream": invokeReply,
 		"/gemini/v1beta/models/gemini-2.5-flash:generateContent":                            geminiReply,
 		"/gemini/v1beta/models/gemini-2.5-flash:streamGenerateContent":                      geminiReply,
-		"/ollama/api/chat": ollamaReply,
+		"/ollama/api/chat":                                                                  ollamaReply,
 	} {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) { m.serve(w, r, answer) })
 	}

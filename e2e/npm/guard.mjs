@@ -58,9 +58,9 @@ function aisdk(model) {
     return parts;
   };
 }
-const aiOpenAI = async (api) => (await import("@ai-sdk/openai")).createOpenAI({ baseURL: `${base}/${api}/v1`, apiKey: key });
-const aiChat = aisdk(async () => (await aiOpenAI("openai")).chat("gpt-4o-mini"));
-const aiResponses = aisdk(async () => (await aiOpenAI("responses")).responses("gpt-4o-mini"));
+const aiOpenAI = async () => (await import("@ai-sdk/openai")).createOpenAI({ baseURL: base + "/openai/v1", apiKey: key });
+const aiChat = aisdk(async () => (await aiOpenAI()).chat("gpt-4o-mini"));
+const aiResponses = aisdk(async () => (await aiOpenAI()).responses("gpt-4o-mini"));
 const aiAnthropic = aisdk(async () => (await import("@ai-sdk/anthropic")).createAnthropic({ baseURL: base + "/anthropic/v1", apiKey: key })("claude-sonnet-4-5"));
 
 async function anthropic(kind, stream, prompt) {

@@ -1,12 +1,14 @@
 // Package openai is the format of OpenAI's chat completions, legacy completions,
 // embeddings, moderations and list of models, as OpenAI documents them and as
-// compatible servers extend them (reasoning_content, reasoning). It judges nothing.
+// compatible servers extend them (reasoning_content, reasoning), and of OpenAI's
+// responses, which are a package of their own. It judges nothing.
 // Source: https://platform.openai.com/docs/api-reference/chat and the types of the
 // openai package 6.49.
 package openai
 
 import (
 	"bartizan/internal/guard/wire"
+	"bartizan/internal/guard/wire/responses"
 	"bartizan/internal/guard/wire/shape"
 )
 
@@ -31,6 +33,7 @@ func New(Config) (wire.Format, error) {
 		{Method: "GET", Path: "/models", Tell: shape.Nothing()},
 		{Method: "GET", Path: "/models/{model}", Tell: shape.Nothing()},
 	}}
+	f.Ops = append(f.Ops, responses.Ops()...) // a client has one base URL for both
 	return f, nil
 }
 

@@ -22,18 +22,23 @@ func Default() Config { return Config{} }
 // New makes the format.
 func New(Config) (wire.Format, error) {
 	f := &format{}
-	f.API = shape.API{End: end, Ops: []shape.Op{
-		{Method: "POST", Path: "/responses", Ask: request(), Tell: answer(), Events: events()},
+	f.API = shape.API{Ops: append(Ops(),
+		shape.Op{Method: "GET", Path: "/models", Tell: shape.Nothing()},
+		shape.Op{Method: "GET", Path: "/models/{model}", Tell: shape.Nothing()})}
+	return f, nil
+}
+
+// Ops are the operations, for formats that have others too.
+func Ops() []shape.Op {
+	return []shape.Op{
+		{Method: "POST", Path: "/responses", Ask: request(), Tell: answer(), Events: events(), End: end},
 		{Method: "POST", Path: "/responses/compact", Ask: request(), Tell: answer()},
 		{Method: "POST", Path: "/responses/input_tokens", Ask: request(), Tell: shape.Object(fields{"object": shape.Meta(), "input_tokens": shape.Count(shape.Input)})},
 		{Method: "POST", Path: "/responses/{id}/cancel", Tell: answer()},
 		{Method: "GET", Path: "/responses/{id}/input_items", Tell: shape.Object(shape.With(shape.Metas("object first_id last_id has_more"), fields{"data": items()}))},
-		{Method: "GET", Path: "/responses/{id}", Tell: answer(), Events: events()},
+		{Method: "GET", Path: "/responses/{id}", Tell: answer(), Events: events(), End: end},
 		{Method: "DELETE", Path: "/responses/{id}", Tell: shape.Object(shape.Metas("id object deleted"))},
-		{Method: "GET", Path: "/models", Tell: shape.Nothing()},
-		{Method: "GET", Path: "/models/{model}", Tell: shape.Nothing()},
-	}}
-	return f, nil
+	}
 }
 
 type format struct{ shape.API }

@@ -19,6 +19,8 @@ type Op struct {
 	Events *Shape // of the stream's events; nil: there are none
 	Frame  Frame  // of the stream, by the answer's content type; nil: SSE and nothing else
 	Stream bool   // the answer is a stream, unless the request says no
+	// End closes the operation's streams; nil: as the API does.
+	End func(e *Events, r wire.Refusal) []byte
 }
 
 // Frame makes the reader of a stream's framing; nil when the content type is another's.
@@ -160,7 +162,11 @@ func (a *API) Stream(h wire.Head) (wire.Stream, error) {
 		if frame == nil {
 			frame = SSE
 		}
-		if s := frame(&Events{shape: op.Events, end: a.End}, media); s != nil {
+		end := op.End
+		if end == nil {
+			end = a.End
+		}
+		if s := frame(&Events{shape: op.Events, end: end}, media); s != nil {
 			return s, nil
 		}
 	}
