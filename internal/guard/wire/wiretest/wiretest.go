@@ -167,7 +167,7 @@ func (c *Case) want(t *testing.T, file, got string) {
 }
 
 func (c *Case) save(t *testing.T) {
-	if err := os.WriteFile(c.path, txtar.Format(c.archive), 0o644); err != nil {
+	if err := os.WriteFile(c.path, txtar.Format(c.archive), 0o600); err != nil { // of a file that is there the rights stay
 		t.Fatal(err)
 	}
 }
