@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -16,28 +17,45 @@ import (
 
 func guardMCPCmd(g *global) *cobra.Command {
 	q := mcpgate.Request{}
+	listen := ""
 	cmd := &cobra.Command{
 		Use: "mcp [-- SERVER…]", Short: "Stand between an agent and its MCP servers", Args: cobra.ArbitraryArgs,
-		Long: "Starts an MCP server and stands between it and the client on standard input and output: put it in the place of the\n" +
+		Long: "Starts an MCP server and stands between it and the client on standard input and output (or, with --listen, before\n" +
+			"servers that are reached over HTTP): put it in the place of the\n" +
 			"server's command in the client's configuration. Only calls that the policy of the agent allows pass; definitions of\n" +
 			"tools are pinned, results inspected, everything is traced. docs/mcp.md explains the configuration.\n\n" +
 			"Exit codes: 0 the client hung up · 2 wrong usage or configuration · 3 the server did not start, or ended by itself.",
-		Example: "  bartizan guard mcp --config mcp.yaml --server files\n  bartizan guard mcp --config mcp.yaml -- npx -y some-server@1.2.3",
+		Example: "  bartizan guard mcp --config mcp.yaml --server files\n  bartizan guard mcp --config mcp.yaml -- npx -y some-server@1.2.3\n  bartizan guard mcp --config mcp.yaml --listen 127.0.0.1:9620",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
 				return usage(fmt.Errorf("unknown word %q: a server's command stands after --", oneLine(args[0], 60)))
 			}
 			q.Config, q.Command = g.config, args
+			log := slog.New(slog.NewTextHandler(g.env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+			if listen == "" && len(args) == 0 && q.Server == "" {
+				var err error
+				if listen, err = mcpgate.Listens(g.config); err != nil {
+					return usage(err)
+				}
+			}
+			if listen != "" {
+				if len(args) > 0 || q.Server != "" || q.Agent != "" {
+					return usage(errors.New("--listen serves every server of the configuration; agents are told apart by their keys"))
+				}
+				return mcpResult(mcpgate.Listen(cmd.Context(), g.config, listen, log, func(a net.Addr) {
+					fmt.Fprintf(g.env.Stderr, "bartizan: MCP servers are at http://%s/NAME\n", a)
+				}))
+			}
 			in, ok := g.env.Stdin.(io.ReadCloser)
 			if !ok {
 				in = io.NopCloser(g.env.Stdin)
 			}
-			log := slog.New(slog.NewTextHandler(g.env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			return mcpResult(mcpgate.Stdio(cmd.Context(), q, log, mcp.Pipes{In: in, Out: g.env.Stdout, Errors: g.env.Stderr}))
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.Agent, "agent", "", "whose policy counts (default: the only one of the configuration)")
+	f.StringVar(&listen, "listen", "", "IP address and port: serve the servers of the configuration that have a URL over HTTP, each at /NAME")
 	f.StringVar(&q.Server, "server", "", "which server of the configuration; with -- COMMAND the name it is pinned and traced under (server)")
 	cmd.AddCommand(mcpPinsCmd(g), mcpPinCmd(g), mcpHeldCmd(g), mcpAnswerCmd(g, true), mcpAnswerCmd(g, false))
 	return cmd

@@ -47,7 +47,7 @@ const (
 	CodeMethod   = -32601
 	CodeParams   = -32602
 	CodeInternal = -32603
-	CodeRefused  = -32001 // of ours: the policy of the gateway
+	CodeRefused  = -32050 // of ours: the policy of the gateway; -32001 and its neighbours have meanings in SDKs
 )
 
 var integer = regexp.MustCompile(`^(?:0|-?[1-9][0-9]{0,18})$`)
@@ -146,6 +146,7 @@ func likeOne(name string, known []string) error {
 type Call struct {
 	Name string
 	Args jsontext.Value // an object; nil when there are none
+	Meta jsontext.Value // _meta; since 2026-07-28 every request says there who asks, in which version
 }
 
 // ParseCall reads the params of tools/call.
@@ -164,8 +165,10 @@ func ParseCall(params jsontext.Value) (c Call, err error) {
 			if c.Args = v; v.Kind() != '{' {
 				err = errors.New("not an object")
 			}
+		case "_meta":
+			c.Meta = v
 		default:
-			err = likeOne(name, []string{"name", "arguments"})
+			err = likeOne(name, []string{"name", "arguments", "_meta"})
 		}
 		if err != nil {
 			err = fmt.Errorf("%.20q: %w", name, err)

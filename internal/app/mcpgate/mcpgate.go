@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sort"
 	"strings"
 
@@ -46,6 +47,40 @@ func Stdio(ctx context.Context, q Request, log *slog.Logger, p mcp.Pipes) error 
 		return err
 	}
 	return errors.Join(run(ctx, g, q.Agent, name, server, p), g.Close())
+}
+
+// Listens says where a configuration wants to be reached over HTTP; "" when it does not.
+func Listens(file string) (string, error) {
+	c, err := Load(file)
+	return c.HTTP.Listen, err
+}
+
+// Listen serves every server of the configuration that has a URL, until ctx ends. ready is
+// told the address.
+func Listen(ctx context.Context, file, addr string, log *slog.Logger, ready func(net.Addr)) error {
+	c, err := Load(file)
+	if err != nil {
+		return err
+	}
+	if addr == "" {
+		addr = c.HTTP.Listen
+	}
+	if err := c.CheckListen(addr); err != nil {
+		return err
+	}
+	g, err := open(c, log)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return errors.Join(&RunError{fmt.Errorf("listen: %w", err)}, g.Close())
+	}
+	ready(l.Addr())
+	if err := g.NewHTTP().Serve(ctx, l); err != nil {
+		return errors.Join(&RunError{err}, g.Close())
+	}
+	return g.Close()
 }
 
 // RunError is a failure while running, in contrast to what the operator wrote.
@@ -102,7 +137,7 @@ func pick(c mcp.Config, q Request) (string, mcp.Server, error) {
 	case !ok:
 		return "", s, fmt.Errorf("--server %q: name one of the configuration (%s), or give -- COMMAND", q.Server, strings.Join(names, ", "))
 	case s.URL != "":
-		return "", s, fmt.Errorf("server %s is reached over HTTP: use --listen", q.Server)
+		return "", s, fmt.Errorf("server %s is reached over HTTP: use --listen ADDRESS", q.Server)
 	}
 	return q.Server, s, nil
 }

@@ -45,6 +45,7 @@ type Config struct {
 	Limits      Limits   `yaml:"limits"`
 	Approval    Approval `yaml:"approval"`
 	Trace       Trace    `yaml:"trace"`
+	HTTP        HTTP     `yaml:"http"`
 	// Guard are options of the guard's inspectors, by name.
 	Guard map[string]conf.Raw `yaml:"guard"`
 }
@@ -55,12 +56,14 @@ type Server struct {
 	Env     map[string]string `yaml:"env"`
 	Dir     string            `yaml:"dir"`
 	URL     string            `yaml:"url"`
+	Headers map[string]string `yaml:"headers"` // added to requests: the server's own credentials stay with the gateway
 }
 
 // Agent is what one agent may do.
 type Agent struct {
-	Tools []Tool `yaml:"tools"`
-	Else  Do     `yaml:"else"` // what happens to a call that no line is about: refuse, hold, pass
+	Key   conf.Secret `yaml:"key"` // HTTP only: the header Bartizan-Agent-Key; empty: no key is asked for
+	Tools []Tool      `yaml:"tools"`
+	Else  Do          `yaml:"else"` // what happens to a call that no line is about: refuse, hold, pass
 }
 
 // Tool is one line of a policy; the first that fits decides.
@@ -108,10 +111,12 @@ type Baseline struct {
 
 // Limits of what either side may make the gateway hold.
 type Limits struct {
-	Message Size          `yaml:"message"` // bytes of one message
-	Pending int           `yaml:"pending"` // requests without an answer
-	Answer  conf.Duration `yaml:"answer"`  // for the gateway's own questions to a server
-	Recheck conf.Duration `yaml:"recheck"` // after which a call makes the gateway read the server's tools again
+	Message  Size          `yaml:"message"`  // bytes of one message
+	Pending  int           `yaml:"pending"`  // requests without an answer
+	Sessions int           `yaml:"sessions"` // HTTP
+	Idle     conf.Duration `yaml:"idle"`     // after which an HTTP session is forgotten
+	Answer   conf.Duration `yaml:"answer"`   // for the gateway's own questions to a server
+	Recheck  conf.Duration `yaml:"recheck"`  // after which a call makes the gateway read the server's tools again
 }
 
 // Approval is how long a person has.
@@ -126,6 +131,12 @@ type Trace struct {
 	Rotate    Size `yaml:"rotate"`    // size from which a new file is begun; one old one is kept
 }
 
+// HTTP is how the gateway is reached.
+type HTTP struct {
+	Listen  string   `yaml:"listen"`  // IP address and port; --listen wins
+	Origins []string `yaml:"origins"` // web pages that may use it; none: only loopback
+}
+
 // Size is in bytes.
 type Size = conf.Bytes
 
@@ -136,7 +147,7 @@ func Default() Config {
 		Results:  Results{Block: Refuse, Flag: Flag, Secrets: Mask, Media: Pass, MaxBytes: 1 << 20},
 		Methods:  Methods{Unknown: Refuse, Sampling: Refuse, Elicitation: Refuse, Roots: Refuse, Batches: Pass},
 		Baseline: Baseline{Learn: 200, Window: 8, Threshold: 3, Do: Flag},
-		Limits:   Limits{Message: 16 << 20, Pending: 1000, Answer: conf.Duration(30 * time.Second), Recheck: conf.Duration(time.Minute)},
+		Limits:   Limits{Message: 16 << 20, Pending: 1000, Sessions: 1000, Idle: conf.Duration(time.Hour), Answer: conf.Duration(30 * time.Second), Recheck: conf.Duration(time.Minute)},
 		Approval: Approval{Timeout: conf.Duration(2 * time.Minute), Held: 100},
 		Trace:    Trace{Arguments: true, Rotate: 64 << 20},
 	}
@@ -171,7 +182,7 @@ func (c *Config) check() error {
 	if b := c.Baseline; b.Learn < 0 || b.Learn > 0 && b.Learn < 20 || b.Window < 1 || b.Window > 1000 || b.Threshold <= 0 {
 		bad("baseline: learn 0 or at least 20, window 1 to 1000, threshold above 0")
 	}
-	if l := c.Limits; l.Message < 1024 || l.Message > 256<<20 || l.Pending < 1 || l.Answer <= 0 {
+	if l := c.Limits; l.Message < 1024 || l.Message > 256<<20 || l.Pending < 1 || l.Sessions < 1 || l.Idle <= 0 || l.Answer <= 0 {
 		bad("limits: message 1KiB to 256MiB, the others above 0")
 	}
 	if c.Results.MaxBytes < 1024 || c.Results.MaxBytes > 4<<20 {

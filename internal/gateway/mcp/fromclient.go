@@ -168,7 +168,7 @@ func (s *Session) toolCall(m mcp.Message, l Line) (Outcome, Later) {
 	return s.wait(m, l, func(ctx context.Context, ask Asker) Outcome {
 		for range maxLooks {
 			asked := time.Now()
-			if err := s.lookAtTools(ctx, ask, asked); err != nil {
+			if err := s.lookAtTools(ctx, ask, asked, c.Meta); err != nil {
 				return s.refuse(l, mcp.CodeRefused, "the server's tools could not be looked at: "+err.Error())
 			}
 			o := s.known(c.Name, time.Since(asked)+time.Second)
@@ -351,7 +351,7 @@ var errPages = errors.New("its list of tools does not end")
 const maxPages = 100
 
 // lookAtTools asks the server for all its tools, unless somebody did after a moment.
-func (s *Session) lookAtTools(ctx context.Context, ask Asker, after time.Time) error {
+func (s *Session) lookAtTools(ctx context.Context, ask Asker, after time.Time, meta jsontext.Value) error {
 	s.verify.Lock()
 	defer s.verify.Unlock()
 	s.mu.Lock()
@@ -362,11 +362,11 @@ func (s *Session) lookAtTools(ctx context.Context, ask Asker, after time.Time) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.gate.conf.Limits.Answer.D())
 	defer cancel()
-	cursor := []byte(nil)
+	var cursor jsontext.Value
 	for range maxPages {
-		params := []byte("{}")
-		if cursor != nil {
-			params = fmt.Appendf(nil, `{"cursor":%s}`, cursor)
+		params, err := listParams(meta, cursor)
+		if err != nil {
+			return err
 		}
 		m, err := ask(ctx, "tools/list", params)
 		if err != nil {
@@ -385,4 +385,32 @@ func (s *Session) lookAtTools(ctx context.Context, ask Asker, after time.Time) e
 		cursor = next
 	}
 	return errPages
+}
+
+// listParams are the params of the gateway's own tools/list: said to come from whom the
+// call came from, without the call's progress token.
+func listParams(meta, cursor jsontext.Value) (jsontext.Value, error) {
+	params := jsontext.Value("{}")
+	var err error
+	if cursor != nil {
+		if params, err = mcp.With(params, "cursor", cursor); err != nil {
+			return nil, err
+		}
+	}
+	if meta == nil || meta.Kind() != '{' {
+		return params, nil
+	}
+	kept := jsontext.Value("{}")
+	if err := mcp.Members(meta, func(name string, v jsontext.Value, _ int) (err error) {
+		if name != "progressToken" {
+			kept, err = mcp.With(kept, name, v)
+		}
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if string(kept) == "{}" {
+		return params, nil
+	}
+	return mcp.With(params, "_meta", kept)
 }

@@ -292,9 +292,9 @@ type lineWriter struct {
 	w  io.Writer
 }
 
-// write sends a message. One with a line break inside would be two to the reader; JSON
-// allows them only between values, where they are spaces.
-func (l *lineWriter) write(raw []byte) error {
+// oneLine puts a message on one line. One with a line break inside would be two to the
+// reader; JSON allows them only between values, where they are spaces.
+func oneLine(raw []byte) []byte {
 	line := make([]byte, 0, len(raw)+1)
 	for _, b := range raw {
 		if b == '\n' || b == '\r' {
@@ -302,6 +302,12 @@ func (l *lineWriter) write(raw []byte) error {
 		}
 		line = append(line, b)
 	}
+	return line
+}
+
+// write sends a message.
+func (l *lineWriter) write(raw []byte) error {
+	line := oneLine(raw)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, err := l.w.Write(append(line, '\n')); err != nil {

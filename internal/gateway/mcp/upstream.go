@@ -1,0 +1,297 @@
+package mcp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"bartizan/internal/guard"
+	"bartizan/internal/mcp"
+	"bartizan/internal/safe"
+)
+
+// maxWords is the longest text of an HTTP error that is passed on, in bytes.
+const maxWords = 64 << 10
+
+// passedOn says which headers of a request or an answer go through. The others are
+// between the client and us, or us and the server.
+func passedOn(name string) bool {
+	switch name {
+	case "Accept", "Accept-Language", "Content-Type", "Authorization", "Last-Event-Id", "User-Agent", "Cache-Control", "Www-Authenticate", "Retry-After",
+		"Date", "Allow", "Traceparent", "Tracestate", "Baggage":
+		return true
+	}
+	return strings.HasPrefix(name, "Mcp-")
+}
+
+// upstream makes the request to the server: the headers of the client that pass, then
+// those of the configuration.
+func (x *exchange) upstream(ctx context.Context, method string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, x.server.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, v := range x.r.Header {
+		if passedOn(name) {
+			req.Header[name] = v
+		}
+	}
+	for name, v := range x.server.Headers {
+		req.Header.Set(name, v)
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	return req, nil
+}
+
+// forward sends a request to the server and its answer to the client, as far as it
+// may pass. id is of the request in it; "" when there is none.
+func (x *exchange) forward(body []byte, id string) {
+	req, err := x.upstream(x.r.Context(), x.r.Method, body)
+	if err == nil {
+		var resp *http.Response
+		if resp, err = x.h.client.Do(req); err == nil {
+			defer resp.Body.Close()
+			x.answer(resp, id)
+			return
+		}
+	}
+	x.s.forget(id)
+	x.h.gate.log.Warn("reach server", "server", x.s.server, "error", safe.Clean(err.Error(), 200))
+	x.reply(http.StatusBadGateway, mcp.Failure(id, mcp.CodeInternal, "the gateway could not reach the server"))
+}
+
+// answer passes on what the server says, looked at.
+func (x *exchange) answer(resp *http.Response, id string) {
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	encoded := resp.Header.Get("Content-Encoding")
+	switch {
+	case encoded != "" && encoded != "identity":
+		x.broken(id, "its answer is compressed, although nobody asked for it")
+		return
+	case resp.StatusCode >= 300 && resp.StatusCode < 400:
+		x.broken(id, "it sends its clients elsewhere")
+		return
+	}
+	if sid := resp.Header.Get(sessionHeader); sid != "" && x.key == "" {
+		if err := x.h.keep(x.s, sid); err != nil {
+			x.broken(id, err.Error())
+			return
+		}
+		x.key = x.s.server + "\x00" + sid
+	}
+	if resp.StatusCode == http.StatusNotFound && x.key != "" {
+		x.h.forget(x.key)
+	}
+	for name, v := range resp.Header {
+		if passedOn(name) {
+			x.w.Header()[name] = v
+		}
+	}
+	switch {
+	case err == nil && kind == "text/event-stream":
+		x.stream(resp)
+	case err == nil && kind == "application/json":
+		x.whole(resp, id)
+	default:
+		x.words(resp, id)
+	}
+}
+
+// broken tells the client that the server's answer is not passed on.
+func (x *exchange) broken(id, why string) {
+	x.s.note(Line{From: "server", Kind: "malformed", ID: safe.Clean(id, 100), Done: "dropped", Why: []string{why}})
+	x.s.forget(id)
+	x.reply(http.StatusBadGateway, mcp.Failure(id, mcp.CodeInternal, "the gateway stopped the answer: "+why))
+}
+
+// whole is an answer in one piece.
+func (x *exchange) whole(resp *http.Response, id string) {
+	body, err := safe.ReadAll(resp.Body, int64(x.h.gate.conf.Limits.Message), "answer")
+	if err != nil {
+		x.broken(id, err.Error())
+		return
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		x.isOpen = true
+		x.w.WriteHeader(resp.StatusCode)
+		return
+	}
+	out := x.s.FromServer(body)
+	if out.Answer != nil {
+		x.say(out.Answer)
+	}
+	if out.Forward == nil {
+		x.broken(id, "it is no answer to what was asked")
+		return
+	}
+	x.isOpen = true
+	x.w.WriteHeader(resp.StatusCode)
+	_, _ = x.w.Write(out.Forward) // a client that is gone needs none
+}
+
+// words is an answer that is no message: the text of an error, or nothing.
+func (x *exchange) words(resp *http.Response, id string) {
+	body, err := safe.ReadAll(resp.Body, maxWords, "answer")
+	if err == nil && len(body) > 0 {
+		var v guard.Verdict
+		if v, err = x.h.gate.engine.Inspect(string(body), guard.Document); err == nil {
+			if block, _, leak := weigh(v); block != "" || leak != "" {
+				err = errors.New("the guard found " + block + leak)
+			}
+		}
+	}
+	if err != nil {
+		x.broken(id, err.Error())
+		return
+	}
+	if id != "" {
+		x.s.forget(id)
+	}
+	x.s.note(Line{From: "server", Kind: "http", Method: fmt.Sprint(resp.StatusCode), ID: safe.Clean(id, 100), Bytes: len(body), Done: "passed"})
+	x.isOpen = true
+	x.w.WriteHeader(resp.StatusCode)
+	_, _ = x.w.Write(body)
+}
+
+// stream is an answer in events, which may never end.
+func (x *exchange) stream(resp *http.Response) {
+	x.isOpen = true
+	x.w.WriteHeader(resp.StatusCode)
+	out := http.NewResponseController(x.w)
+	_ = out.Flush() // the client should see the head at once; an error comes back with the first write
+	in := newEvents(resp.Body, int(x.h.gate.conf.Limits.Message))
+	for {
+		e, err := in.next()
+		if err != nil {
+			if err != io.EOF && x.r.Context().Err() == nil {
+				x.s.note(Line{From: "server", Kind: "malformed", Done: "dropped", Why: []string{"the stream: " + safe.Clean(err.Error(), 200)}})
+			}
+			return
+		}
+		if err := x.event(e); err != nil {
+			return
+		}
+		if err := out.Flush(); err != nil {
+			return
+		}
+	}
+}
+
+// event passes on one event of a stream.
+func (x *exchange) event(e *event) error {
+	if len(e.data) == 0 { // comments, and ids for a stream that goes on later
+		_, err := x.w.Write(e.raw)
+		return err
+	}
+	if e.name != "" && e.name != "message" {
+		x.s.note(Line{From: "server", Kind: "malformed", Bytes: len(e.raw), Done: "dropped", Why: []string{"an event that is no message"}})
+		return nil
+	}
+	o := x.s.FromServer(e.data)
+	if o.Answer != nil {
+		x.say(o.Answer)
+	}
+	if o.Forward == nil {
+		return nil
+	}
+	if bytes.Equal(o.Forward, e.data) {
+		_, err := x.w.Write(e.raw)
+		return err
+	}
+	for _, m := range append([][]byte{o.Forward}, o.Extra...) {
+		if err := writeEvent(x.w, e, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// say sends the gateway's own answer to a request of the server.
+func (x *exchange) say(answer []byte) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), x.h.gate.conf.Limits.Answer.D())
+	req, err := x.own(ctx, answer)
+	if err != nil {
+		cancel()
+		return
+	}
+	x.h.late.Add(1)
+	go func() {
+		defer x.h.late.Done()
+		defer cancel()
+		resp, err := x.h.client.Do(req)
+		if err != nil {
+			x.h.gate.log.Warn("answer server", "server", x.s.server, "error", safe.Clean(err.Error(), 200))
+			return
+		}
+		_, _ = io.CopyN(io.Discard, resp.Body, maxWords) // nothing is expected in it
+		_ = resp.Body.Close()
+	}()
+}
+
+// own is a POST of the gateway itself within the session.
+func (x *exchange) own(ctx context.Context, body []byte) (*http.Request, error) {
+	req, err := x.upstream(ctx, http.MethodPost, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json, text/event-stream")
+	for _, name := range []string{"Mcp-Method", "Mcp-Name", "Last-Event-Id"} { // of the client's own message
+		req.Header.Del(name)
+	}
+	for name := range req.Header {
+		if strings.HasPrefix(name, "Mcp-Param-") {
+			req.Header.Del(name)
+		}
+	}
+	return req, nil
+}
+
+// ask is the Asker over HTTP.
+func (x *exchange) ask(ctx context.Context, method string, params []byte) (mcp.Message, error) {
+	id := mcp.Quote("bartizan-" + x.s.id)
+	req, err := x.own(ctx, fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"method":%s,"params":%s}`, id, mcp.Quote(method), params))
+	if err != nil {
+		return mcp.Message{}, err
+	}
+	if req.Header.Get("Mcp-Protocol-Version") >= "2026" {
+		req.Header.Set("Mcp-Method", method)
+	}
+	resp, err := x.h.client.Do(req)
+	if err != nil {
+		return mcp.Message{}, errors.New("the server cannot be reached")
+	}
+	defer resp.Body.Close()
+	limit := int(x.h.gate.conf.Limits.Message)
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if resp.StatusCode != http.StatusOK || kind != "application/json" && kind != "text/event-stream" {
+		return mcp.Message{}, fmt.Errorf("it answered with status %d", resp.StatusCode)
+	}
+	if kind == "application/json" {
+		body, err := safe.ReadAll(resp.Body, int64(limit), "answer")
+		if err != nil {
+			return mcp.Message{}, err
+		}
+		m, err := mcp.ParseMessage(body)
+		if err == nil && (m.Kind != mcp.Response || m.ID != string(id)) {
+			err = errors.New("it answered something else")
+		}
+		return m, err
+	}
+	in := newEvents(resp.Body, limit)
+	for range maxPages { // other messages may come before the answer
+		e, err := in.next()
+		if err != nil {
+			return mcp.Message{}, fmt.Errorf("its answer did not come: %w", err)
+		}
+		if m, err := mcp.ParseMessage(e.data); err == nil && m.Kind == mcp.Response && m.ID == string(id) {
+			return m, nil
+		}
+	}
+	return mcp.Message{}, errors.New("its answer did not come")
+}
