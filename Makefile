@@ -94,6 +94,7 @@ bench: build ## figures of the node, the enforcer, the decoys and the whole loop
 	echo '=== lookup: ratios to a bare filter and to bart, memory'; $(GO) run ./bench/lookup || code=1; \
 	echo '=== hunt: questions about ten million rows (kept in .cache/hunt)'; $(GO) run ./bench/hunt -bin $(BIN) || code=1; \
 	echo '=== sigma: ratios to sigma-go, to 100 rules, to decompression'; $(GO) run ./bench/sigma || code=1; \
+	echo '=== gateway: ratios to httputil.ReverseProxy (wrk), streams, memory'; $(GO) run ./bench/gateway -bin $(BIN) || code=1; \
 	echo '=== drill: sensor to dropped packet, release'; ./$(BIN) drill --self --runs $${DRILLS:-20} || code=1; \
 	exit $$code
 

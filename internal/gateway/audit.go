@@ -74,30 +74,9 @@ type States struct {
 
 // MarshalJSON writes an object of names and states.
 func (s States) MarshalJSON() ([]byte, error) {
-	b := make([]byte, 0, 256)
-	b = append(b, '{')
-	put := func(name, state string) {
-		if len(b) > 1 {
-			b = append(b, ',')
-		}
-		b = append(append(append(append(append(b, '"'), name...), '"', ':', '"'), state...), '"')
-	}
-	for i := range s.reports {
-		r := &s.reports[i]
-		if r.State == guard.Failed {
-			why, err := json.Marshal("failed: " + clean(r.Why, 100))
-			if err != nil {
-				return nil, err
-			}
-			put(r.Name, string(why[1:len(why)-1]))
-			continue
-		}
-		put(r.Name, string(r.State))
-	}
-	for _, name := range s.off {
-		put(name, "off")
-	}
-	return append(b, '}'), nil
+	var b line
+	s.encode(&b)
+	return b, nil
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -177,10 +156,6 @@ func (l *Log) Path() string { return l.path }
 
 // Write appends one line.
 func (l *Log) Write(r *Record) error {
-	line, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("write audit line: %w", err)
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file == nil {
@@ -191,7 +166,7 @@ func (l *Log) Write(r *Record) error {
 			return err
 		}
 	}
-	l.buf = append(append(l.buf[:0], line...), '\n')
+	l.buf = append(r.encode(l.buf[:0]), '\n')
 	n, err := l.file.Write(l.buf)
 	l.size += int64(n)
 	if err != nil {

@@ -131,7 +131,7 @@ type Verdict struct {
 	Readings []string // decodings that gave another reading
 	Size     int      // of the text, bytes
 	Sum      [sha256.Size]byte
-	Again    bool     // the same text was looked at before: what was found then is what is found
+	Again    bool // the same text was looked at before: what was found then is what is found
 }
 
 // NothingToDo is returned by an inspector that has nothing to look for.
@@ -223,9 +223,11 @@ func run(in Named, t *Text) Report {
 	})
 	r.Took = time.Since(start)
 	if err != nil {
-		r.State, r.Why, r.Findings = Failed, safe.Clean(err.Error(), 300), nil
+		r.Findings = nil
 		if nothing, ok := err.(*NothingToDo); ok {
 			r.State, r.Why = Skip, nothing.Why
+		} else {
+			r.State, r.Why = Failed, safe.Clean(err.Error(), 300)
 		}
 		return r
 	}

@@ -72,6 +72,14 @@ func printable(s string) bool {
 	return odd*20 <= n && letters*8 >= n && text*3 >= 2*n
 }
 
+// oneLine takes the line breaks out.
+func oneLine(s string) string {
+	if !strings.ContainsAny(s, "\r\n") {
+		return s
+	}
+	return strings.NewReplacer("\n", "", "\r", "").Replace(s)
+}
+
 // replaceRuns finds runs of bytes of a class, at least minBlob long; a run may
 // go on over single line breaks, as encoders wrap their lines.
 func replaceRuns(s string, class func(byte) bool, dec func(string) (string, bool)) (string, bool) {
@@ -102,7 +110,7 @@ func replaceRuns(s string, class func(byte) bool, dec func(string) (string, bool
 		end := j
 		text, ok := "", false
 		if end-i >= minBlob {
-			text, ok = dec(strings.NewReplacer("\n", "", "\r", "").Replace(s[i:end]))
+			text, ok = dec(oneLine(s[i:end]))
 			if !ok && len(ends) > 0 { // the next line was no part of it
 				end = ends[0]
 				text, ok = dec(s[i:end])
