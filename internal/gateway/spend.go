@@ -82,9 +82,22 @@ func (x *exchange) callAll(parts []wire.Part) error {
 	return nil
 }
 
+// counted is the provider's usage, with what it read from its cache and wrote to it in
+// the input: Anthropic and Bedrock count those apart.
+func (x *exchange) counted() *wire.Usage {
+	if x.rec.Usage == nil || x.route.Format != "anthropic" && x.route.Format != "bedrock" {
+		return x.rec.Usage
+	}
+	u := *x.rec.Usage
+	if u.Input >= 0 {
+		u.Input += max(u.CacheRead, 0) + max(u.CacheWrite, 0)
+	}
+	return &u
+}
+
 // price writes down what the exchange cost, before its audit line is written.
 func (x *exchange) price() {
-	u := x.rec.Usage
+	u := x.counted()
 	asked := x.rec.Upstream >= 200 && x.rec.Upstream < 300
 	var s *budget.Spend
 	switch {
