@@ -47,6 +47,7 @@ import (
 	natsfeed "bartizan/internal/source/transport/nats"
 	"bartizan/internal/source/transport/push"
 	s3feed "bartizan/internal/source/transport/s3"
+	"bartizan/internal/source/transport/sqs"
 	syslogfeed "bartizan/internal/source/transport/syslog"
 	"bartizan/internal/source/transport/tail"
 	"bartizan/internal/source/transport/udp"
@@ -109,6 +110,7 @@ func Transports() plug.Table[transport.Feed] {
 		plug.Of("nats", natsfeed.Default, natsfeed.New),
 		plug.Of("udp", udp.Default, udp.New),
 		plug.Of("s3", s3feed.Default, s3feed.New),
+		plug.Of("sqs", sqs.Default, sqs.New),
 	)
 }
 

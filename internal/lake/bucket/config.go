@@ -60,6 +60,9 @@ func (c *Config) Check() (key string, err error) {
 	return "endpoint", checkEndpoint(c.Endpoint)
 }
 
+// CheckEndpoint says what is wrong with the URL of a service that gets credentials.
+func CheckEndpoint(endpoint string) error { return checkEndpoint(endpoint) }
+
 // checkEndpoint refuses what would send credentials and evidence in clear text over a network.
 func checkEndpoint(endpoint string) error {
 	if endpoint == "" {

@@ -51,26 +51,9 @@ func newS3(ctx context.Context, c *Config) (Store, error) {
 			return nil, fmt.Errorf("%s in the environment: %w", name, err)
 		}
 	}
-	load := []func(*config.LoadOptions) error{config.WithHTTPClient(httpClient()), config.WithLogger(logging.Nop{}), config.WithRetryMaxAttempts(3)}
-	if c.CA != "" {
-		pem, err := trusted(c.CA)
-		if err != nil {
-			return nil, err
-		}
-		load = append(load, config.WithCustomCABundle(pem))
-	}
-	if c.Region != "" {
-		load = append(load, config.WithRegion(c.Region))
-	}
-	if c.AccessKey != "" {
-		load = append(load, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(c.AccessKey, c.SecretKey.Reveal(), "")))
-	}
-	conf, err := config.LoadDefaultConfig(ctx, load...)
+	conf, err := c.AWS(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", c.Name, err)
-	}
-	if conf.Region == "" {
-		conf.Region = "us-east-1"
 	}
 	s := &s3Store{bucket: c.Name, endpoint: c.Endpoint, call: callTime}
 	if c.Prefix != "" {
@@ -86,6 +69,30 @@ func newS3(ctx context.Context, c *Config) (Store, error) {
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
 	return s, nil
+}
+
+// AWS is where and as whom the services of AWS are called: as configured, or else as
+// the environment, the shared files or the instance's role say.
+func (c *Config) AWS(ctx context.Context) (aws.Config, error) {
+	load := []func(*config.LoadOptions) error{config.WithHTTPClient(httpClient()), config.WithLogger(logging.Nop{}), config.WithRetryMaxAttempts(3)}
+	if c.CA != "" {
+		pem, err := trusted(c.CA)
+		if err != nil {
+			return aws.Config{}, err
+		}
+		load = append(load, config.WithCustomCABundle(pem))
+	}
+	if c.Region != "" {
+		load = append(load, config.WithRegion(c.Region))
+	}
+	if c.AccessKey != "" {
+		load = append(load, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(c.AccessKey, c.SecretKey.Reveal(), "")))
+	}
+	conf, err := config.LoadDefaultConfig(ctx, load...)
+	if err == nil && conf.Region == "" {
+		conf.Region = "us-east-1"
+	}
+	return conf, err
 }
 
 func httpClient() *awshttp.BuildableClient {

@@ -19,9 +19,21 @@ import (
 // MotoAsked says whether tests are to run against moto too: BARTIZAN_MOTO is set.
 func MotoAsked() bool { return os.Getenv("BARTIZAN_MOTO") != "" }
 
-// Moto starts moto, an emulator of AWS in Python, that ends with the test, and returns an empty bucket there.
-// BARTIZAN_MOTO=1 scripts/install-test-tools.sh unpacks it.
+// Moto returns an empty bucket of a moto of its own, which ends with the test.
 func Moto(t testing.TB) bucket.Store {
+	t.Helper()
+	c := MotoConfig(t)
+	c.Prefix = "node1"
+	s, err := c.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// MotoConfig starts moto, an emulator of AWS in Python, that ends with the test, and says how to reach an empty bucket
+// there; its other services have the same endpoint. BARTIZAN_MOTO=1 scripts/install-test-tools.sh unpacks it.
+func MotoConfig(t testing.TB) bucket.Config {
 	t.Helper()
 	root := motoRoot()
 	if root == "" {
@@ -73,13 +85,8 @@ func Moto(t testing.TB) bucket.Store {
 		case <-tick.C:
 		}
 	}
-	c := bucket.Config{Name: Bucket, Prefix: "node1", Region: "us-east-1", Endpoint: "http://" + addr, PathStyle: true,
+	return bucket.Config{Name: Bucket, Region: "us-east-1", Endpoint: "http://" + addr, PathStyle: true,
 		AccessKey: AccessKey, SecretKey: conf.NewSecret(SecretKey)}
-	s, err := c.Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 // motoRoot is where scripts/install-test-tools.sh unpacks moto; "" when it has not.

@@ -14,9 +14,7 @@ import (
 
 	"bartizan/internal/conf"
 	"bartizan/internal/lake/bucket"
-	"bartizan/internal/observe"
 	"bartizan/internal/safe"
-	"bartizan/internal/source"
 	"bartizan/internal/source/transport"
 )
 
@@ -177,44 +175,13 @@ func (r *run) object(ctx context.Context, o bucket.Object) (wrong, err error) {
 		return nil, fmt.Errorf("read s3://%s/%s: %w", r.conf.Bucket, safe.Clean(o.Key, 200), err)
 	}
 	defer body.Close()
-	var refused error
-	whole := &counted{r: body}
-	f := transport.File{Path: o.Key, Stream: whole, Format: r.in.Decoder, Opts: r.in.Options()}
-	err = f.Run(ctx, func(ctx context.Context, b *observe.LogBatch) error {
-		refused = r.in.Emit(ctx, b)
-		return refused
-	})
-	r.in.Count(f.Counts())
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case refused != nil:
-		return nil, refused
-	case err != nil && whole.n < o.Size && !isWrong(err):
-		return nil, fmt.Errorf("read s3://%s/%s: %w", r.conf.Bucket, safe.Clean(o.Key, 200), err) // the connection; again from its beginning
-	case err != nil:
-		wrong = fmt.Errorf("s3://%s/%s: %w", r.conf.Bucket, safe.Clean(o.Key, 200), err)
+	wrong, err = r.in.Object(ctx, "s3://"+r.conf.Bucket+"/"+o.Key, body)
+	if err != nil {
+		return nil, err
 	}
 	key := identity(o)
 	r.done[key] = true
 	return wrong, r.in.Places.Save(ctx, transport.Place{Key: key, Path: o.Key, Done: true})
-}
-
-func isWrong(err error) bool {
-	var wrong *source.WrongError
-	return errors.As(err, &wrong)
-}
-
-// counted knows how much came.
-type counted struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }
 
 // Objects lists what a name such as s3://bucket/prefix stands for, and says how to
