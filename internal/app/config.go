@@ -40,6 +40,7 @@ type Config struct {
 	API     APIConfig                `yaml:"api"`
 	Sources map[string]intake.Config `yaml:"sources"` // name → flows or logs of real services that are read as they come
 	Sigma   string                   `yaml:"sigma"`   // folder with Sigma rules for what sources bring
+	Expand  map[string][]string      `yaml:"expand"`  // values of %name% in Sigma rules with the modifier expand
 	Gateway gateway.Config           `yaml:"gateway"` // in front of language models; without routes: none
 	Bus     BusConfig                `yaml:"bus"`
 	Lake    LakeConfig               `yaml:"lake"`

@@ -28,6 +28,7 @@ type dumped struct {
 	API     APIConfig               `yaml:"api"`
 	Sources map[string]dumpedSource `yaml:"sources"`
 	Sigma   string                  `yaml:"sigma"`
+	Expand  map[string][]string     `yaml:"expand"`
 	Gateway any                     `yaml:"gateway"`
 	Bus     BusConfig               `yaml:"bus"`
 	Lake    LakeConfig              `yaml:"lake"`
@@ -68,7 +69,7 @@ type dumpedInstance struct {
 
 // DumpConfig prints the complete effective configuration; secrets are hidden.
 func DumpConfig(c Config) ([]byte, error) {
-	out := dumped{Name: c.Name, Data: c.Data, Log: c.Log, Rules: c.Rules, Policy: c.Policy, Protect: c.Protect, Metrics: c.Metrics, API: c.API, Bus: c.Bus, Lake: c.Lake, Sigma: c.Sigma, Sources: map[string]dumpedSource{},
+	out := dumped{Name: c.Name, Data: c.Data, Log: c.Log, Rules: c.Rules, Policy: c.Policy, Protect: c.Protect, Metrics: c.Metrics, API: c.API, Bus: c.Bus, Lake: c.Lake, Sigma: c.Sigma, Expand: c.Expand, Sources: map[string]dumpedSource{},
 		Detect: map[string]any{}, Enforce: map[string]any{}, Export: map[string]dumpedExport{},
 		Decoys: dumpedDecoys{Listen: c.Decoys.Listen, Addresses: c.Decoys.Addresses, User: c.Decoys.User, Require: c.Decoys.Require, Memory: c.Decoys.Memory,
 			Instances: map[string]dumpedInstance{}}}

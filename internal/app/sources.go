@@ -61,7 +61,7 @@ func (n *Node) openSources(ctx context.Context) (err error) {
 		own[i] = p.String()
 	}
 	n.sources, err = intake.New(ctx, intake.Options{
-		Sources: c.Sources, Formats: logFormat, Families: families, Rules: c.Rules, Own: own, Sigma: c.Sigma, Data: c.Data,
+		Sources: c.Sources, Formats: logFormat, Families: families, Rules: c.Rules, Own: own, Sigma: c.Sigma, Expand: c.Expand, Data: c.Data,
 		Bus: n.bus, Lake: n.lake, Log: n.log, Health: n.health, Metrics: n.metrics, Publish: n.sensor.store.publish,
 	})
 	var wrong *intake.MistakeError

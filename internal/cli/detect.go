@@ -73,6 +73,7 @@ func detectCmd(g *global) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&q.Type, "type", app.AutoFormat, "format of the records")
 	f.StringVar(&q.Rules, "rules", "", "folder with Sigma rules (SigmaHQ's layout), or with more rules of your own, <folder>/<group>/*.yaml")
+	f.Var(&expandFlag{&q.Expand}, "expand", "NAME=VALUE for %NAME% in Sigma rules with the modifier expand (repeatable)")
 	f.StringSliceVar(&q.Own, "own", nil, "prefixes of your own networks (default: the private ranges)")
 	f.StringVar(&options, "map", "", "YAML file with options of the format: for type json, where in a record what stands (fields)")
 	f.StringArrayVar(&q.Intel, "intel", nil, "file with indicators (text, CSV, JSON, MISP, STIX 2.1; also gzip), repeatable; FILE@0.6 says how far it is believed (0.75)")
@@ -83,6 +84,23 @@ func detectCmd(g *global) *cobra.Command {
 	f.StringVar(&quarantine, "quarantine", "", "file that samples of malformed records are appended to, with their line numbers")
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(app.DetectTypes(), cobra.ShellCompDirectiveNoFileComp)) // fails only for an unknown flag
 	return cmd
+}
+
+// expandFlag collects values of placeholders.
+type expandFlag struct{ to *map[string][]string }
+
+func (e *expandFlag) String() string { return "" }
+func (e *expandFlag) Type() string   { return "NAME=VALUE" }
+func (e *expandFlag) Set(s string) error {
+	name, value, ok := strings.Cut(s, "=")
+	if !ok || name == "" || strings.Contains(name, "%") {
+		return fmt.Errorf("%q is not NAME=VALUE", oneLine(s, 80))
+	}
+	if *e.to == nil {
+		*e.to = map[string][]string{}
+	}
+	(*e.to)[name] = append((*e.to)[name], value)
+	return nil
 }
 
 // maxOptions is how long a file of options may be, in bytes.

@@ -116,6 +116,17 @@ type NamedDocument struct {
 	Detector DocumentDetector
 }
 
+// MessageDetector looks at entries of system logs.
+type MessageDetector interface {
+	DetectMessage(m *observe.Message, emit Emit)
+}
+
+// NamedMessage is a message detector with the name it is counted under.
+type NamedMessage struct {
+	Name     string
+	Detector MessageDetector
+}
+
 // Flusher is a detector that holds conclusions back until their time is over;
 // Flush hands them out at the end of all records.
 type Flusher interface {

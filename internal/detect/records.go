@@ -16,6 +16,7 @@ type Records struct {
 	flows  []NamedFlow
 	names  []NamedQuery
 	docs   []NamedDocument
+	texts  []NamedMessage
 	panics map[string]uint64
 	engine *Engine // completes signals
 	swept  *Table[key, time.Time]
@@ -34,6 +35,7 @@ type RecordDetectors struct {
 	Flows     []NamedFlow
 	Queries   []NamedQuery
 	Documents []NamedDocument
+	Messages  []NamedMessage
 }
 
 const (
@@ -43,7 +45,7 @@ const (
 
 // NewRecords makes an engine of detectors.
 func NewRecords(d RecordDetectors) *Records {
-	r := &Records{flows: d.Flows, names: d.Queries, docs: d.Documents, engine: NewEngine(nil, Options{}), swept: NewTable[key, time.Time](maxSweeps), panics: map[string]uint64{}}
+	r := &Records{flows: d.Flows, names: d.Queries, docs: d.Documents, texts: d.Messages, engine: NewEngine(nil, Options{}), swept: NewTable[key, time.Time](maxSweeps), panics: map[string]uint64{}}
 	for _, n := range d.Events {
 		r.events = append(r.events, running{name: n.Name, d: n.Detector})
 	}
@@ -80,6 +82,12 @@ func (r *Records) Process(b *observe.LogBatch, out func(record uint64, s model.S
 		r.record = b.Documents[i].Record
 		for j := range r.docs {
 			r.guard(r.docs[j].Name, func() { r.docs[j].Detector.DetectDocument(&b.Documents[i], r.doc) })
+		}
+	}
+	for i := range b.Messages {
+		r.record = b.Messages[i].Record
+		for j := range r.texts {
+			r.guard(r.texts[j].Name, func() { r.texts[j].Detector.DetectMessage(&b.Messages[i], r.doc) })
 		}
 	}
 	r.out, r.engine.obs = nil, nil

@@ -24,6 +24,7 @@ func logBatch(t *testing.T, n int, at time.Time) *observe.LogBatch {
 		b.Queries = append(b.Queries, observe.Query{Client: observe.Addr4(0x0a000002), Proto: observe.ProtoUDP, Time: s, Record: uint64(i), Name: fmt.Sprintf("h%d.example.com", i%9), Type: "A",
 			Answered: true, RCode: "NOERROR", Answers: []string{"198.51.100.1", "192.0.2.1"}, TTL: 60})
 	}
+	b.Messages = append(b.Messages, observe.Message{Time: at, Host: "h", Program: "sshd", Text: "Server listening on 0.0.0.0 port 22."})
 	for i, text := range []string{`{"eventTime":"` + at.Format(time.RFC3339) + `","eventName":"GetObject","eventSource":"s3.amazonaws.com","sourceIPAddress":"192.0.2.44","userIdentity":{"accessKeyId":"AKIAIOSFODNN7EXAMPLE","arn":"arn:aws:iam::1:user/a"},"readOnly":true}`,
 		`{"EventID":4625,"UtcTime":"` + at.Format("2006-01-02 15:04:05.000") + `"}`} {
 		d, err := b.AddDocument(uint64(i), []byte(text))
@@ -51,7 +52,7 @@ func TestLogsComeBack(t *testing.T) {
 		t.Fatalf("%d rows of %d", r.Rows, b.Len())
 	}
 	files, _, err := lake.Select(t.Context(), dir, lake.Filter{Since: at, Till: at.Add(time.Hour)})
-	if err != nil || len(files) != 4 {
+	if err != nil || len(files) != 5 {
 		t.Fatalf("files of the hour: %v, %v", files, err)
 	}
 	var flows []observe.Flow
@@ -71,6 +72,10 @@ func TestLogsComeBack(t *testing.T) {
 	calls := readRows[ocsf.CloudCall](t, dir, "cloudcall")
 	if len(calls) != 1 || calls[0].SrcEndpoint.IP != "192.0.2.44" || calls[0].API.Token.UID != "AKIAIOSFODNN7EXAMPLE" || calls[0].TimeDT.At() != at {
 		t.Errorf("%+v", calls)
+	}
+	texts := readRows[ocsf.Message](t, dir, "message")
+	if len(texts) != 1 || texts[0].AsMessage() != b.Messages[0] {
+		t.Errorf("%+v", texts)
 	}
 	rest := readRows[ocsf.Record](t, dir, "record")
 	if len(rest) != 1 || rest[0].RawData != string(b.Documents[1].View().Text()) || rest[0].TimeDT.At() != at {

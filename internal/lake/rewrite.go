@@ -33,6 +33,7 @@ func rewriters() map[string]rewriter {
 		"flow":        rewriterOf[ocsf.Flow](),
 		"query":       rewriterOf[ocsf.Query](),
 		"cloudcall":   rewriterOf[ocsf.CloudCall](),
+		"message":     rewriterOf[ocsf.Message](),
 		"record":      rewriterOf[ocsf.Record](),
 		"signal":      rewriterOf[ocsf.Signal](),
 		"decision":    rewriterOf[ocsf.Decision](),

@@ -40,16 +40,17 @@ type records struct {
 	flows   *class[ocsf.Flow]
 	queries *class[ocsf.Query]
 	calls   *class[ocsf.CloudCall]
+	texts   *class[ocsf.Message]
 	rest    *class[ocsf.Record]
 }
 
 func (l *Lake) logs() records {
-	return records{flows: classOf[ocsf.Flow](l, "flow"), queries: classOf[ocsf.Query](l, "query"), calls: classOf[ocsf.CloudCall](l, "cloudcall"), rest: classOf[ocsf.Record](l, "record")}
+	return records{flows: classOf[ocsf.Flow](l, "flow"), queries: classOf[ocsf.Query](l, "query"), calls: classOf[ocsf.CloudCall](l, "cloudcall"), texts: classOf[ocsf.Message](l, "message"), rest: classOf[ocsf.Record](l, "record")}
 }
 
 // holds is everything that can have open files.
 func (l *Lake) holds() []hold {
-	all := []hold{l.records.flows, l.records.queries, l.records.calls, l.records.rest}
+	all := []hold{l.records.flows, l.records.queries, l.records.calls, l.records.texts, l.records.rest}
 	for _, s := range l.shelves {
 		all = append(all, s)
 	}
@@ -59,7 +60,7 @@ func (l *Lake) holds() []hold {
 // Bulk says whether a class has what exporters and logs say in large numbers. When there is no room, it goes first.
 func Bulk(class string) bool {
 	switch class {
-	case "flow", "query", "cloudcall", "record":
+	case "flow", "query", "cloudcall", "message", "record":
 		return true
 	}
 	return false
@@ -81,6 +82,10 @@ func (l *Lake) Logs(from *ocsf.From, b *observe.LogBatch) {
 	for i := range b.Queries {
 		q := &b.Queries[i]
 		l.records.queries.next(when(ocsf.Seconds(q.Time))).FromQuery(&l.mapper, from, q)
+	}
+	for i := range b.Messages {
+		x := &b.Messages[i]
+		l.records.texts.next(when(x.Time)).FromMessage(&l.mapper, from, x)
 	}
 	for i := range b.Documents {
 		d := b.Documents[i].Kept()

@@ -120,6 +120,9 @@ type LogBatch struct {
 	// Documents are records that rules can look at by field; a record can be
 	// here and in Flows, Events or Queries as well.
 	Documents []Document
+	// Messages are entries of system logs, for rules that look for words; what a
+	// message says of logins or packets is in Events and Flows as well.
+	Messages []Message
 
 	wanted *jsonview.Wanted // fields that were asked for in documents so far
 }
@@ -131,9 +134,18 @@ type LogEvent struct {
 	Observation
 }
 
+// Message is an entry of a system log. Strings in it may be kept.
+type Message struct {
+	Record  uint64 // index of the record in its input, from 0
+	Time    time.Time
+	Host    string // who wrote it, as it calls itself; "" when not said
+	Program string // without its process number; "" when not said
+	Text    string // hostile
+}
+
 // Len is the number of observations in the batch.
 func (b *LogBatch) Len() int {
-	return len(b.Flows) + len(b.Events) + len(b.Queries) + len(b.Documents)
+	return len(b.Flows) + len(b.Events) + len(b.Queries) + len(b.Documents) + len(b.Messages)
 }
 
 // Reset empties the batch and keeps its memory.
@@ -144,6 +156,8 @@ func (b *LogBatch) Reset() {
 	clear(b.Queries)
 	b.Queries = b.Queries[:0]
 	b.Documents = b.Documents[:0]
+	clear(b.Messages)
+	b.Messages = b.Messages[:0]
 }
 
 // Add appends an event about an address that was seen at time t.

@@ -27,6 +27,7 @@ func Classes() []Class {
 		{"flow", classNetwork, "network_activity", "", func() any { return new(Flow) }},
 		{"query", classDNS, "dns_activity", "", func() any { return new(Query) }},
 		{"cloudcall", classAPI, "api_activity", "", func() any { return new(CloudCall) }},
+		{"message", classBase, "base_event", "", func() any { return new(Message) }},
 		{"record", classBase, "base_event", "", func() any { return new(Record) }},
 		{"signal", classDetection, "detection_finding", "", func() any { return new(Signal) }},
 		{"decision", classRemediation, "remediation_activity", "", func() any { return new(Decision) }},

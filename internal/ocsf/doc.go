@@ -25,6 +25,7 @@
 //   - query: DNS Activity 4003, Traffic when the answer was seen, else Query.
 //   - cloudcall: API Activity 6003 with profile cloud, and the record in raw_data.
 //     Read when the log says so, else Other.
+//   - message: Base Event 0 with the text of an entry of a system log in message.
 //   - record: Base Event 0 with the record in raw_data: JSON of logs that rules look
 //     at and that has no class of its own. Events of Windows, EVE and Zeek are many
 //     classes of OCSF; which, a search can say later, because nothing of them is lost.

@@ -190,6 +190,8 @@ func back(t testing.TB, row any) any {
 		v, err = r.AsQuery()
 	case *ocsf.Record:
 		v = r.AsRecord()
+	case *ocsf.Message:
+		v = r.AsMessage()
 	case *ocsf.CloudCall:
 		v = r.AsRecord()
 	default:
@@ -264,6 +266,11 @@ func drawLog(t *rapid.T, m *ocsf.Mapper, row any) any {
 		q.RCode = rapid.SampledFrom([]string{"", "NOERROR", "NXDOMAIN", "REFUSED", "RCODE12"}).Draw(t, "rcode")
 		r.FromQuery(m, &from, &q)
 		return q
+	case *ocsf.Message:
+		var x observe.Message
+		fill(t, reflect.ValueOf(&x).Elem())
+		r.FromMessage(m, &from, &x)
+		return x
 	case *ocsf.Record:
 		d := record(false)
 		r.FromRecord(m, &from, &d)
@@ -337,7 +344,7 @@ func TestEmptyAndFull(t *testing.T) {
 			stored(t, row)
 		}
 	}
-	for _, row := range []any{new(ocsf.Signal), new(ocsf.Decision), new(ocsf.Receipt), new(ocsf.Flow), new(ocsf.Query), new(ocsf.Record), new(ocsf.CloudCall)} {
+	for _, row := range []any{new(ocsf.Signal), new(ocsf.Decision), new(ocsf.Receipt), new(ocsf.Flow), new(ocsf.Query), new(ocsf.Record), new(ocsf.CloudCall), new(ocsf.Message)} {
 		var from ocsf.From
 		switch r := row.(type) {
 		case *ocsf.Flow:
@@ -346,6 +353,8 @@ func TestEmptyAndFull(t *testing.T) {
 			r.FromQuery(m, &from, &observe.Query{})
 		case *ocsf.Record:
 			r.FromRecord(m, &from, &observe.LogRecord{})
+		case *ocsf.Message:
+			r.FromMessage(m, &from, &observe.Message{})
 		case *ocsf.CloudCall:
 			r.FromRecord(m, &from, &observe.LogRecord{Call: &observe.CloudCall{}})
 		case *ocsf.Signal:
@@ -391,7 +400,7 @@ func TestClassesFitSchema(t *testing.T) {
 			t.Errorf("ClassOf(%q) = %v, %v", c.Name, got.UID, ok)
 		}
 	}
-	if kinds[""] != 7 || len(kinds) != 10 {
+	if kinds[""] != 8 || len(kinds) != 10 {
 		t.Errorf("classes by kind: %v", kinds)
 	}
 }

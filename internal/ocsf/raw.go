@@ -49,6 +49,36 @@ func asRecord(e *Event, u *RecordUnmapped, raw string, size int64) observe.LogRe
 	return d
 }
 
+// Message is an entry of a system log: Base Event with its message.
+type Message struct {
+	Event
+	Message  string          `json:"message" parquet:"message"`
+	Unmapped MessageUnmapped `json:"unmapped" parquet:"unmapped"`
+}
+
+// MessageUnmapped is what OCSF has no attribute for.
+type MessageUnmapped struct {
+	Origin
+	Host    string `json:"host,omitzero" parquet:"host,optional,dict"`
+	Program string `json:"program,omitzero" parquet:"program,optional,dict"`
+}
+
+// FromMessage overwrites the row.
+func (r *Message) FromMessage(m *Mapper, from *From, x *observe.Message) {
+	at := r.Unmapped.set(from, x.Record, x.Time)
+	r.head(m, classBase, activityUnknown, at, onlyTime)
+	r.Message, r.Unmapped.Host, r.Unmapped.Program = text(x.Text), text(x.Host), text(x.Program)
+}
+
+// AsMessage is the way back.
+func (r *Message) AsMessage() observe.Message {
+	x := observe.Message{Record: uint64(r.Unmapped.Record), Host: r.Unmapped.Host, Program: r.Unmapped.Program, Text: r.Message}
+	if !r.Unmapped.Arrived {
+		x.Time = r.TimeDT.At()
+	}
+	return x
+}
+
 var timeAndCloud = []string{profileTime, profileCloud}
 
 const (

@@ -33,6 +33,7 @@ type Request struct {
 	Format     conf.Raw            // options of the format
 	Families   map[string]conf.Raw // options by detector family
 	Rules      string              // folder with Sigma rules, or with more rules of one's own
+	Expand     map[string][]string // values of %name% in Sigma rules with the modifier expand
 	Own        []string            // prefixes of the internal networks; empty: the private ranges
 	Intel      []string            // files with lists of indicators, each optionally with @0.6 behind
 	Allow      []string            // files with what no list may hit
@@ -212,7 +213,7 @@ func engineOf(q Request) (*detect.Records, *sigma.Report, error) {
 	var loaded *sigma.Report
 	if rules != "" {
 		if dir := os.DirFS(rules); sigma.IsRuleFolder(dir) {
-			engine, report, err := sigma.Load(dir, sigma.Options{})
+			engine, report, err := sigma.Load(dir, sigma.Options{Placeholders: q.Expand})
 			if err != nil {
 				return nil, nil, fmt.Errorf("load Sigma rules of %s: %w", rules, err)
 			}
@@ -226,6 +227,7 @@ func engineOf(q Request) (*detect.Records, *sigma.Report, error) {
 	}
 	if bySigma != nil {
 		all.Documents = append(all.Documents, detect.NamedDocument{Name: "sigma", Detector: bySigma})
+		all.Messages = append(all.Messages, detect.NamedMessage{Name: "sigma", Detector: bySigma})
 		all.Events = append(all.Events, detect.Named{Name: "sigma", Detector: bySigma})
 	}
 	return detect.NewRecords(all), loaded, nil

@@ -76,6 +76,7 @@ type Options struct {
 	Rules    string              // folder with detection rules of one's own
 	Own      []string            // prefixes of the internal networks; empty: the private ranges
 	Sigma    string              // folder with Sigma rules; empty: none
+	Expand   map[string][]string // values of %name% in them
 	Data     string              // folder of the node, for malformed records
 	Bus      *bus.Bus
 	Lake     *lake.Lake // nil: none is kept
@@ -142,7 +143,7 @@ func New(ctx context.Context, o Options) (*Intake, error) {
 	if o.Sigma != "" {
 		var report sigma.Report
 		var err error
-		if rules, report, err = sigma.Load(os.DirFS(o.Sigma), sigma.Options{}); err != nil {
+		if rules, report, err = sigma.Load(os.DirFS(o.Sigma), sigma.Options{Placeholders: o.Expand}); err != nil {
 			return nil, &MistakeError{fmt.Errorf("load Sigma rules of %s: %w", o.Sigma, err)}
 		}
 		o.Log.Info("Sigma rules loaded", "rules", report.Rules, "refused", len(report.Problems), "folder", o.Sigma)
@@ -155,6 +156,7 @@ func New(ctx context.Context, o Options) (*Intake, error) {
 		if rules != nil {
 			d := rules.NewDetector(sigma.Limits{})
 			all.Documents = append(all.Documents, detect.NamedDocument{Name: "sigma", Detector: d})
+			all.Messages = append(all.Messages, detect.NamedMessage{Name: "sigma", Detector: d})
 			all.Events = append(all.Events, detect.Named{Name: "sigma", Detector: d})
 		}
 		s.engines[i].records = detect.NewRecords(all)
@@ -291,7 +293,7 @@ func sameID(source string, record uint64, s *model.Signal) model.ULID {
 
 // file keeps what was logged in the lake.
 func (s *Intake) file(f *feed, b *observe.LogBatch, now time.Time) {
-	if len(b.Flows)+len(b.Queries)+len(b.Documents) > 0 {
+	if len(b.Flows)+len(b.Queries)+len(b.Documents)+len(b.Messages) > 0 {
 		s.opt.Lake.Logs(&ocsf.From{Sensor: f.name, Format: f.Format, Input: safe.Clean(b.Input, maxInput), Spoofable: f.forgeable, Now: now}, b)
 	}
 	if len(b.Events) == 0 {

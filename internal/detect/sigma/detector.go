@@ -6,13 +6,14 @@ import (
 	"bartizan/internal/observe"
 )
 
-// Detector runs the rules of an Engine over documents and requests of a source.
-// It is a detect.DocumentDetector, a detect.Detector and a detect.Flusher, used
+// Detector runs the rules of an Engine over documents, requests and messages of a source.
+// It is a detect.DocumentDetector, a detect.MessageDetector, a detect.Detector and a detect.Flusher, used
 // by one goroutine.
 type Detector struct {
 	runner *Runner
 	doc    Document
 	pairs  Pairs
+	entry  logEntry
 	out    []model.Signal
 }
 

@@ -218,6 +218,11 @@ func logs() []*view {
 			{"region", "VARCHAR", "{cloud.region}", "", ""},
 			{"account", "VARCHAR", "{cloud.account.uid}", "", ""},
 		}, whole...)),
+		logged("messages", "message", "Entries of system logs", []column{
+			{"host", "VARCHAR", "{unmapped.host}", "who wrote it, as it calls itself", ""},
+			{"program", "VARCHAR", "{unmapped.program}", "sshd, sudo, kernel, …", ""},
+			{"message", "VARCHAR", "{message}", "", ""},
+		}),
 		logged("records", "record", "Other records of logs that rules look at (Windows, Suricata, Zeek, any JSON), whole", whole),
 	}
 }

@@ -32,6 +32,7 @@ func TestLogViews(t *testing.T) {
 			{Client: observe.Addr4(0x0a000005), Time: at.Unix() + 1, Name: "none.example", Type: "TXT", RCode: "NXDOMAIN", Answered: true, Record: 1},
 		},
 	}
+	b.Messages = []observe.Message{{Time: at, Host: "h", Program: "sshd", Text: "Server listening"}}
 	for i, text := range []string{`{"eventTime":"2026-11-20T07:00:00Z","eventName":"GetObject","eventSource":"s3.amazonaws.com","sourceIPAddress":"192.0.2.44","userAgent":"aws-cli/2","errorCode":"AccessDenied","userIdentity":{"accessKeyId":"AKIAIOSFODNN7EXAMPLE","arn":"arn:aws:iam::1:user/a"}}`,
 		`{"event_type":"alert","timestamp":"2026-11-20T07:00:01.5+0000","alert":{"signature":"x"}}`} {
 		d, err := b.AddDocument(uint64(i), []byte(text))
@@ -53,6 +54,7 @@ func TestLogViews(t *testing.T) {
 		`SELECT answers, dst_ip FROM queries WHERE name = 'a.evil.example'`:                                              `[[["alias.other.example","192.0.2.9"],null]]`,
 		`SELECT operation, actor, error, src_ip, sensor FROM api_calls`:                                                  `[["GetObject","arn:aws:iam::1:user/a","AccessDenied","192.0.2.44","vpc"]]`,
 		`SELECT raw->>'$.alert.signature' AS s, time::VARCHAR AS t FROM records`:                                         `[["x","2026-11-20 07:00:01.5+00"]]`,
+		`SELECT host, program, message FROM messages`:                                                                    `[["h","sshd","Server listening"]]`,
 	} {
 		l.want(sql, want)
 	}

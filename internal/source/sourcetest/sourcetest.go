@@ -70,6 +70,10 @@ func (s *seen) emit(_ context.Context, b *observe.LogBatch) error {
 		s.lines = append(s.lines, fmt.Sprintf("%d %s/%s/%s %s", d.Record, d.Product, d.Category, d.Service, d.JSON()))
 		s.records = append(s.records, d.Record)
 	}
+	for i := range b.Messages {
+		s.lines = append(s.lines, fmt.Sprintf("%+v", b.Messages[i]))
+		s.records = append(s.records, b.Messages[i].Record)
+	}
 	for i := range b.Events {
 		text, err := json.Marshal(&b.Events[i])
 		if err != nil {

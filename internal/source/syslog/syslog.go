@@ -1,8 +1,8 @@
 // Package syslog reads system logs: RFC 3164 and RFC 5424 messages, the files
 // that rsyslog and syslog-ng write, and journald's JSON export. Of the messages
 // it understands offered credentials (OpenSSH in detail, other services by what
-// they have in common) and packets logged by the Linux firewall; every other
-// message is in the format and of no interest.
+// they have in common) and packets logged by the Linux firewall; each one is also
+// handed on as it is, for rules that look for words.
 package syslog
 
 import (
@@ -57,6 +57,7 @@ type decoder struct {
 // message is one entry of a system log.
 type message struct {
 	time    time.Time
+	host    string
 	program string
 	text    string
 }
@@ -74,6 +75,9 @@ func (d *decoder) Decode(line []byte, at uint64, b *observe.LogBatch) error {
 		return source.ErrFormat
 	}
 	d.read(&m, at, b)
+	if m.text != "" {
+		b.Messages = append(b.Messages, observe.Message{Record: at, Time: m.time, Host: clip(m.host), Program: clip(m.program), Text: m.text})
+	}
 	return nil
 }
 
@@ -97,6 +101,7 @@ func (d *decoder) journal(line []byte) (m message, ok bool) {
 	if m.time, ok = text.Unix(float64(us)); !ok {
 		return m, false
 	}
+	m.host = string(v.GetStringBytes("_HOSTNAME"))
 	m.program = string(v.GetStringBytes("SYSLOG_IDENTIFIER"))
 	if m.program == "" {
 		m.program = string(v.GetStringBytes("_COMM"))
@@ -148,7 +153,7 @@ func (d *decoder) parse(s string) (m message, ok bool) {
 		return m, false
 	}
 	// HOST PROGRAM[PID]: text. Devices leave out host or program.
-	_, rest, _ := strings.Cut(s, " ")
+	host, rest, _ := strings.Cut(s, " ")
 	tag, body, found := strings.Cut(rest, ": ")
 	if !found || len(tag) > 128 || strings.ContainsAny(tag, " \t") && !strings.HasPrefix(tag, "kernel") {
 		m.text = s
@@ -157,7 +162,7 @@ func (d *decoder) parse(s string) (m message, ok bool) {
 	if i := strings.IndexByte(tag, '['); i > 0 {
 		tag = tag[:i]
 	}
-	m.program, m.text = tag, body
+	m.host, m.program, m.text = host, tag, body
 	return m, true
 }
 
@@ -172,7 +177,10 @@ func rfc5424(s string) (m message, ok bool) {
 	if m.time, ok = text.RFC3339(f[0]); !ok {
 		return m, false
 	}
-	m.program = f[2]
+	m.host, m.program = f[1], f[2]
+	if m.host == "-" { // RFC 5424 §6: not known
+		m.host = ""
+	}
 	for strings.HasPrefix(s, "[") { // structured data; \] inside a value is no end
 		i := 1
 		for i < len(s) && s[i] != ']' {

@@ -136,7 +136,7 @@ func FuzzDecode(f *testing.F) {
 		if err := d.Decode(line, 3, &b); err != nil && err != source.ErrFormat { //nolint:errorlint // the value itself is promised
 			t.Fatal(err)
 		}
-		if b.Len() > maxRepeats {
+		if b.Len() > maxRepeats+1 { // and the message itself
 			t.Fatalf("%d observations of one line", b.Len())
 		}
 		for i := range b.Events {
