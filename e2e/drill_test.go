@@ -50,6 +50,30 @@ func controls() []string {
 		"port-scan", "nft-v4", "nft-v6", "release", "guardrail-refuses", "never-list"}
 }
 
+// TestDrillLogs: the attacks in logs are drilled beside the others when they are asked for.
+func TestDrillLogs(t *testing.T) {
+	l := newLab(t)
+	r := l.node.run(t, 2*time.Minute, program(), "drill", "--self", "--logs", "--format", "json")
+	if r.code != 0 {
+		t.Errorf("drill --self --logs: exit %d\n%s\nstderr: %s", r.code, r.out, tail(r.err))
+	}
+	var got contract
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil {
+		t.Fatalf("read the report: %v\n%s", err, r)
+	}
+	var names []string
+	for _, c := range got.Controls {
+		if c.Name == nil || c.OK == nil || !*c.OK {
+			t.Errorf("a control failed: %s", r.out)
+			continue
+		}
+		names = append(names, *c.Name)
+	}
+	if !slices.Equal(names, append(controls(), drill.LogControlNames()...)) {
+		t.Errorf("controls %v", names)
+	}
+}
+
 // TestDrillSelf runs the whole story against a throw-away node, as a judge would.
 func TestDrillSelf(t *testing.T) {
 	runs := 2

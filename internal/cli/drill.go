@@ -13,7 +13,7 @@ import (
 )
 
 func drillCmd(g *global) *cobra.Command {
-	var self bool
+	var self, logs bool
 	var runs int
 	cmd := &cobra.Command{
 		Use: "drill", Short: "Attack the node safely and prove, per control, that it works",
@@ -26,7 +26,10 @@ func drillCmd(g *global) *cobra.Command {
 			if runs < 1 || runs > 10000 {
 				return usage(errors.New("--runs: between 1 and 10000"))
 			}
-			o := drill.Options{Runs: runs, Table: "bartizan"}
+			if logs && !self {
+				return usage(errors.New("--logs is for --self: a node of your own reads its logs, not the drill's"))
+			}
+			o := drill.Options{Runs: runs, Table: "bartizan", Logs: logs}
 			if terminal(g.env.Stderr) {
 				o.Progress = func(s string) { fmt.Fprintln(g.env.Stderr, s) }
 			}
@@ -47,6 +50,7 @@ func drillCmd(g *global) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&self, "self", false, "attack a throw-away node instead of the running one")
+	cmd.Flags().BoolVar(&logs, "logs", false, "with --self: also a scanner and a beacon in flow logs and a tunnel in DNS logs")
 	cmd.Flags().IntVar(&runs, "runs", 1, "play the whole story this many times")
 	return cmd
 }

@@ -23,6 +23,11 @@ type Options struct {
 	Pid int
 	// Progress is told in a line what happens; may be nil.
 	Progress func(string)
+	// Logs adds attacks that come from logs; RunSelf only, because a node reads
+	// them from files of the drill.
+	Logs bool
+
+	logDir string // where those files are
 }
 
 // blockFor is how long a drill's blocks last: the least a lease allows, so that
@@ -68,7 +73,15 @@ func Run(ctx context.Context, o Options) (_ Report, err error) {
 			o.Progress(fmt.Sprintf("run %d of %d: %d of %d controls ok, %.1f s", run+1, max(1, o.Runs), len(out)-bad, len(out), time.Since(began).Seconds()))
 		}
 	}
-	return summarise(all, longest), nil
+	names := ControlNames()
+	if o.logDir != "" {
+		out, err := d.logs(ctx, o.logDir)
+		if err != nil {
+			return Report{}, err
+		}
+		all[0], names = append(all[0], out...), append(names, LogControlNames()...)
+	}
+	return summarise(all, longest, names), nil
 }
 
 func (d *drill) prepare(ctx context.Context) error {

@@ -104,7 +104,7 @@ func (*timeoutError) Timeout() bool   { return true }
 func (*timeoutError) Temporary() bool { return true }
 
 func TestReportShape(t *testing.T) {
-	b, err := json.Marshal(summarise([][]outcome{{{name: "ssh-brute", ok: true, verified: true, steps: Steps{Dropped: ms(7 * time.Millisecond), Released: ms(0)}}, fail("telnet", "why")}}, time.Second))
+	b, err := json.Marshal(summarise([][]outcome{{{name: "ssh-brute", ok: true, verified: true, steps: Steps{Dropped: ms(7 * time.Millisecond), Released: ms(0)}}, fail("telnet", "why")}}, time.Second, ControlNames()))
 	if err != nil {
 		t.Fatal(err)
 	}

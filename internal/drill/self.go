@@ -35,7 +35,13 @@ func RunSelf(ctx context.Context, o Options) (_ Report, err error) {
 	defer func() { err = errors.Join(err, home.close()) }()
 	dir := home.path
 	config := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(config, []byte(selfConfig), 0o600); err != nil {
+	text := selfConfig
+	if o.Logs {
+		o.logDir = dir
+		flows, dns := logFiles(dir)
+		text += fmt.Sprintf(logConfig, flows, dns)
+	}
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return Report{}, err
 	}
 	room, err := newSpace()
