@@ -232,15 +232,21 @@ func lineOf(d app.Detected) detectLine {
 // detectPrinter prints signals as they come; json is one array.
 type detectPrinter struct {
 	format string
-	out    io.Writer
+	out    *bufio.Writer
 	n      int
+	text   []byte
 }
 
 func (p *detectPrinter) print(d app.Detected) error {
-	l := lineOf(d)
 	if p.format == "json" || p.format == "jsonl" {
-		return p.object(l)
+		text, err := appendLine(p.text[:0], &d)
+		if err != nil {
+			return err
+		}
+		p.text = text
+		return p.write(text)
 	}
+	l := lineOf(d)
 	_, err := fmt.Fprintf(p.out, "%s  %-8s  %-24s  %s  %s  (%s, record %d)\n", l.Time.Local().Format(time.DateTime), l.Severity, l.Rule,
 		oneLine(l.Actor.Value(), 60), oneLine(l.Title, 120), oneLine(l.File, 120), l.Record)
 	return err
@@ -252,15 +258,20 @@ func (p *detectPrinter) object(v any) error {
 	if err != nil {
 		return err
 	}
+	return p.write(text)
+}
+
+func (p *detectPrinter) write(text []byte) error {
 	p.n++
-	switch {
-	case p.format == "jsonl":
-		_, err = fmt.Fprintf(p.out, "%s\n", text)
-	case p.n == 1:
-		_, err = fmt.Fprintf(p.out, "[\n %s", text)
-	default:
-		_, err = fmt.Fprintf(p.out, ",\n %s", text)
+	before, after := "", "\n"
+	if p.format == "json" {
+		if before, after = ",\n ", ""; p.n == 1 {
+			before = "[\n "
+		}
 	}
+	_, _ = p.out.WriteString(before) // the error of a bufio.Writer stays
+	_, _ = p.out.Write(text)
+	_, err := p.out.WriteString(after)
 	return err
 }
 
@@ -308,6 +319,6 @@ func (p *detectPrinter) end() error {
 	if p.n == 0 {
 		text = "[]\n"
 	}
-	_, err := io.WriteString(p.out, text)
+	_, err := p.out.WriteString(text)
 	return err
 }

@@ -122,7 +122,12 @@ type Matcher struct {
 	met   map[metKey]int64 // flows that would say again what was said, by time
 	input string
 	wrong uint64
+	text  []byte            // what is being written
+	rules map[string]ruleOf // by kind of signal: the last one made
 }
+
+// ruleOf is the name of the rule of a list.
+type ruleOf struct{ feed, name string }
 
 // Wrong counts signals that failed their own check: a bug.
 func (m *Matcher) Wrong() uint64 { return m.wrong }
@@ -184,7 +189,7 @@ func answers(f *observe.Flow) bool {
 // NewMatcher makes a matcher that hands out what it finds, with the lists that
 // say so.
 func NewMatcher(f *intel.Feeds, emit func(uint64, model.Signal, []intel.Provenance)) *Matcher {
-	return &Matcher{feeds: f, emit: emit, told: detect.NewTable[matchKey, time.Time](maxMatches), met: map[metKey]int64{}}
+	return &Matcher{feeds: f, emit: emit, told: detect.NewTable[matchKey, time.Time](maxMatches), met: map[metKey]int64{}, rules: map[string]ruleOf{}}
 }
 
 // Process looks up everything in a batch.
@@ -261,18 +266,24 @@ func (m *Matcher) flow(f *observe.Flow, h intel.Hit, from bool, at time.Time) {
 	if from {
 		listed, other = f.Src.Netip(), f.Dst.Netip()
 	}
-	s := model.Signal{Kind: "intel.address", Time: at, Spoofable: !talks(f), Actor: model.AddrEntity(listed), Address: listed.String(),
-		Asset: model.AssetRef{Kind: "host", Name: other.String()}, Title: fmt.Sprintf("%s talks to %s", listed, other)}
+	name, with := listed.String(), other.String()
+	s := model.Signal{Kind: "intel.address", Time: at, Spoofable: !talks(f), Actor: model.AddrEntity(listed), Address: name,
+		Asset: model.AssetRef{Kind: "host", Name: with}, Title: name + " talks to " + with}
 	if from == answers(f) { // the other side began
-		s.Actor, s.Address = model.AddrEntity(other), other.String()
-		s.Asset.Name = listed.String()
-		s.Title = fmt.Sprintf("%s calls %s", other, listed)
+		s.Actor, s.Address = model.AddrEntity(other), with
+		s.Asset.Name = name
+		s.Title = with + " calls " + name
 		s.Kind, s.Severity = "intel.call", model.High
 	} else if s.Severity = model.Medium; s.Spoofable {
 		s.Severity = model.Low // whoever is reachable is knocked at by listed hosts all day
 	}
-	s.Evidence = []model.Evidence{{Time: at, What: "flow", Excerpt: fmt.Sprintf("%s -> %s protocol %d, %d packets, %d bytes",
-		netip.AddrPortFrom(f.Src.Netip(), f.SrcPort), netip.AddrPortFrom(f.Dst.Netip(), f.DstPort), f.Proto, f.Packets, f.Bytes)}}
+	b := netip.AddrPortFrom(f.Src.Netip(), f.SrcPort).AppendTo(m.text[:0])
+	b = netip.AddrPortFrom(f.Dst.Netip(), f.DstPort).AppendTo(append(b, " -> "...))
+	b = strconv.AppendUint(append(b, " protocol "...), uint64(f.Proto), 10)
+	b = strconv.AppendUint(append(b, ", "...), f.Packets, 10)
+	b = append(strconv.AppendUint(append(b, " packets, "...), f.Bytes, 10), " bytes"...)
+	m.text = b
+	s.Evidence = []model.Evidence{{Time: at, What: "flow", Excerpt: string(b)}}
 	m.tell(f.Record, s, h)
 }
 
@@ -412,7 +423,12 @@ func (m *Matcher) tell(record uint64, s model.Signal, h intel.Hit) {
 	*last = s.Time
 	best := h.From[0]
 	s.ID, s.Class, s.Count, s.Sensor = model.NewULID(s.Time), model.ClassReputation, 1, m.input
-	s.Rule = detect.Clean(s.Kind+":"+best.Feed, 128)
+	if rule := m.rules[s.Kind]; rule.feed == best.Feed {
+		s.Rule = rule.name
+	} else {
+		s.Rule = detect.Clean(s.Kind+":"+best.Feed, 128)
+		m.rules[s.Kind] = ruleOf{best.Feed, s.Rule}
+	}
 	s.Confidence = h.Confidence
 	if h.Confidence < 0.5 && s.Severity > model.Low {
 		s.Severity = model.Low // the lists themselves doubt it
@@ -421,7 +437,11 @@ func (m *Matcher) tell(record uint64, s model.Signal, h intel.Hit) {
 	if word == "" {
 		word = "no note"
 	}
-	s.Title = detect.Clean(fmt.Sprintf("%s: %s is on %s, line %d (%s)", s.Title, h.Entity.Value(), best.Feed, best.Line, word), 250)
+	b := append(append(append(m.text[:0], s.Title...), ": "...), h.Entity.Value()...)
+	b = append(append(append(b, " is on "...), best.Feed...), ", line "...)
+	b = append(append(append(strconv.AppendInt(b, int64(best.Line), 10), " ("...), word...), ')')
+	m.text = b
+	s.Title = detect.Clean(string(b), 250)
 	s.Related = []model.Entity{h.Entity}
 	s.Techniques = techniquesOfHit(s.Kind, s.Severity)
 	if s.Check() != nil {
