@@ -91,6 +91,7 @@ bench: build ## figures of the node, the enforcer, the decoys and the whole loop
 	echo '=== decoys: ratio to a minimal loop'; $(GO) run ./bench/decoy || code=1; \
 	echo '=== lake: ratio to bare parquet-go, size'; $(GO) run ./bench/lake || code=1; \
 	echo '=== flows: ratios to DuckDB, which is installed into .cache'; $(GO) run ./bench/flows || code=1; \
+	echo '=== crowdsec: ratios to CrowdSec on an nginx log; Debian’s package is unpacked into .cache'; $(GO) run ./bench/crowdsec || code=1; \
 	echo '=== lookup: ratios to a bare filter and to bart, memory'; $(GO) run ./bench/lookup || code=1; \
 	echo '=== hunt: questions about ten million rows (kept in .cache/hunt)'; $(GO) run ./bench/hunt -bin $(BIN) || code=1; \
 	echo '=== sigma: ratios to sigma-go, to 100 rules, to decompression'; $(GO) run ./bench/sigma || code=1; \

@@ -17,15 +17,18 @@ const fan = `count(DISTINCT hash(dstaddr, dstport)) AS targets, count(*) FILTER 
 const run = async (sql) => (await db.runAndReadAll(sql)).getRowsJson();
 
 if (process.env.EXPORT) { // the same records as Parquet
-  await db.run(`COPY (FROM ${from}) TO ${quoted(process.env.EXPORT)} (FORMAT parquet, COMPRESSION zstd)`);
+  await db.run(`COPY (SELECT version, account AS account_id, interface AS interface_id, * EXCLUDE (version, account, interface, status), status AS log_status FROM ${from}) TO ${quoted(process.env.EXPORT)} (FORMAT parquet, COMPRESSION zstd)`);
 } else if (!list) {
   const rows = await run(`SELECT srcaddr, ${fan} FROM ${from} GROUP BY srcaddr HAVING targets > 100`);
   console.log(JSON.stringify(rows.map((r) => r[0])));
 } else {
   await db.run(`CREATE MACRO ip(a) AS ((split_part(a, '.', 1)::UINTEGER << 24) | (split_part(a, '.', 2)::UINTEGER << 16) | (split_part(a, '.', 3)::UINTEGER << 8) | split_part(a, '.', 4)::UINTEGER)::UBIGINT`);
-  await db.run(`CREATE TEMP TABLE list AS SELECT prefix, lo, lo + (1::UBIGINT << (32 - bits)) - 1 AS hi FROM (
-    SELECT prefix, ip(split_part(prefix, '/', 1)) AS lo, split_part(prefix, '/', 2)::UTINYINT AS bits
-    FROM read_csv(${quoted(list)}, header = false, auto_detect = false, delim = ' ', quote = '', escape = '', columns = { prefix: 'VARCHAR' }))`);
+  // Only the widest of nested prefixes: then the one that begins last before an address is the one that holds it, or none does.
+  await db.run(`CREATE TEMP TABLE list AS SELECT prefix, lo, hi FROM (
+    SELECT prefix, lo, hi, max(hi) OVER (ORDER BY lo, hi DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM (
+      SELECT prefix, lo, lo + (1::UBIGINT << (32 - bits)) - 1 AS hi FROM (
+        SELECT prefix, ip(split_part(prefix, '/', 1)) AS lo, split_part(prefix, '/', 2)::UTINYINT AS bits
+        FROM read_csv(${quoted(list)}, header = false, auto_detect = false, delim = ' ', quote = '', escape = '', columns = { prefix: 'VARCHAR' })))) WHERE before IS NULL OR before < lo`);
   await db.run(`SET preserve_insertion_order = false`);
   await db.run(`CREATE TEMP TABLE flows AS SELECT srcaddr, dstaddr, dstport, packets, bytes, "start", "end", action FROM ${from}`);
   const sums = `count(*) AS records, sum(packets) AS packets, sum(bytes) AS bytes, min("start") AS first, max("end") AS newest`;

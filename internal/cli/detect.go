@@ -119,13 +119,24 @@ func formatOptions(name string) (conf.Raw, error) {
 	return conf.Parse(name, data)
 }
 
-// collectAt is how much the heap of a run may grow before it is collected, in
-// percent: it holds tables without pointers, large and quickly looked through.
-const collectAt = 15
+// How much the heap of a run may grow before it is collected, in percent. Of
+// flows it holds tables without pointers, large and quickly looked through; what
+// is kept of logs takes time to look through.
+const (
+	collectFlows = 15
+	collectLogs  = 30
+)
+
+func collectAt(format string) int {
+	if format == "vpcflow" || format == "netflow" {
+		return collectFlows
+	}
+	return collectLogs
+}
 
 func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.Severity) error {
 	if os.Getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(collectAt))
+		defer debug.SetGCPercent(debug.SetGCPercent(collectAt(q.Type)))
 	}
 	out := bufio.NewWriter(g.env.Stdout)
 	p := detectPrinter{format: g.format, out: out}

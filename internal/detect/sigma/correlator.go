@@ -57,7 +57,7 @@ type group struct {
 	inIdle  *list.Element  //
 	inClose *list.Element  // nil for a sliding correlation
 	start   int64          // of a tumbling window
-	last    model.Signal   // of a tumbling window, to report with
+	last    *model.Signal  // of a tumbling window, to report with
 	values  map[uint64]int // of value_count: how often each is in entries
 }
 
@@ -114,7 +114,7 @@ func (s *correlator) flush(dst []model.Signal) []model.Signal {
 // decide ends a tumbling window.
 func (s *correlator) decide(c *correlation, g *group, dst []model.Signal) []model.Signal {
 	if v, ok := c.measure(g.entries); ok && c.holds(v) {
-		sig := g.last
+		sig := *g.last
 		sig.ID, sig.Count = model.NewULID(sig.Time), len(g.entries)
 		if !c.rule.silent {
 			dst = append(dst, sig)
@@ -142,7 +142,8 @@ func (s *correlator) observe(r *Runner, f feed, moment time.Time, depth int, dst
 		return dst
 	}
 	if !c.sliding() {
-		g.last = r.make(c.rule, moment, 1)
+		last := r.make(c.rule, moment, 1)
+		g.last = &last
 		return dst
 	}
 	n := s.complete(c, g, e)

@@ -3,6 +3,7 @@ package sigma
 import (
 	"encoding/binary"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -71,6 +72,7 @@ func NewPath(name string) Path { return jsonview.NewPath(name) }
 // already taken apart (an access log, an auth log).
 type Pairs struct {
 	From   Logsource
+	At     time.Time // when it happened; zero: a field says it
 	Fields []Pair
 }
 

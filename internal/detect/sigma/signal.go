@@ -14,6 +14,12 @@ type signalMaker struct{ newest time.Time }
 // moment is the time of the event; an event without one happens at the newest
 // time seen, so that it neither opens nor closes a window by itself.
 func (r *Runner) moment() time.Time {
+	if p, ok := r.event.(*Pairs); ok && !p.At.IsZero() {
+		if p.At.After(r.signal.newest) {
+			r.signal.newest = p.At
+		}
+		return p.At
+	}
 	for _, p := range r.view.shape.time {
 		r.raw = r.event.Field(p, r.raw[:0])
 		for _, v := range r.raw {

@@ -3,7 +3,6 @@ package sigma
 import (
 	"strconv"
 	"strings"
-	"time"
 
 	"bartizan/internal/detect"
 	"bartizan/internal/model"
@@ -17,7 +16,7 @@ func (d *Detector) Detect(o *observe.Observation, emit detect.Emit) {
 	if o.Kind != observe.KindHTTP || o.HTTP == nil {
 		return
 	}
-	d.pairs.From = Logsource{Category: "webserver"}
+	d.pairs.From, d.pairs.At = Logsource{Category: "webserver"}, o.Time.UTC()
 	d.pairs.Fields = request(d.pairs.Fields[:0], o)
 	signals := d.runner.Process(&d.pairs, d.out[:0])
 	for i := range signals {
@@ -53,6 +52,5 @@ func request(dst []Pair, o *observe.Observation) []Pair {
 	if o.Remote.IsValid() {
 		add("c-ip", o.Remote.Addr().String())
 	}
-	add("timestamp", o.Time.UTC().Format(time.RFC3339Nano))
 	return dst
 }
