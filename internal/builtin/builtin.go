@@ -34,6 +34,7 @@ import (
 	"bartizan/internal/export/hec"
 	"bartizan/internal/export/stdout"
 	"bartizan/internal/export/syslog"
+	"bartizan/internal/observe"
 	"bartizan/internal/plug"
 	"bartizan/internal/source"
 	"bartizan/internal/source/access"
@@ -162,6 +163,9 @@ type DetectorOptions struct {
 	Rules    string              // folder with more rules for the families that have rules
 	Lures    []string            // identifiers of keys that exist nowhere but in this install's lures
 	Own      []string            // prefixes of the internal networks; empty: the private ranges
+	// Late builds a family for events that has its defaults when the first event
+	// comes: its rules take 30 MB and a fifth of a second, and flows need none.
+	Late bool
 }
 
 // BuildDetectors builds every detector family.
@@ -219,7 +223,7 @@ func BuildRecordDetectors(o DetectorOptions) (out detect.RecordDetectors, err er
 			return out, records.Check(name, nil)
 		}
 	}
-	if out.Events, err = build(records, o, func(name string, d detect.Detector) detect.Named { return detect.Named{Name: name, Detector: d} }); err != nil {
+	if out.Events, err = o.events(records); err != nil {
 		return out, err
 	}
 	if out.Flows, err = build(flows, o, func(name string, d detect.FlowDetector) detect.NamedFlow {
@@ -231,6 +235,51 @@ func BuildRecordDetectors(o DetectorOptions) (out detect.RecordDetectors, err er
 		return detect.NamedQuery{Name: name, Detector: d}
 	})
 	return out, err
+}
+
+// events builds the families for events, those with their defaults late when asked to.
+func (o DetectorOptions) events(table plug.Table[detect.Detector]) ([]detect.Named, error) {
+	if !o.Late {
+		return build(table, o, func(name string, d detect.Detector) detect.Named { return detect.Named{Name: name, Detector: d} })
+	}
+	var out []detect.Named
+	for _, name := range table.Names() {
+		raw, given := o.Families[name]
+		if !given {
+			var err error
+			if raw, err = o.shared(name); err != nil {
+				return nil, fmt.Errorf("detector %s: %w", name, err)
+			}
+		}
+		if raw == nil {
+			out = append(out, detect.Named{Name: name, Detector: &late{build: func() (detect.Detector, error) { return table.Build(name, nil) }}})
+			continue
+		}
+		d, err := table.Build(name, raw)
+		if err != nil {
+			return nil, fmt.Errorf("detector %s: %w", name, err)
+		}
+		out = append(out, detect.Named{Name: name, Detector: d})
+	}
+	return out, nil
+}
+
+// late is a detector that is built when it is first asked.
+type late struct {
+	build func() (detect.Detector, error)
+	built detect.Detector
+}
+
+// Detect implements detect.Detector.
+func (l *late) Detect(o *observe.Observation, emit detect.Emit) {
+	if l.built == nil {
+		d, err := l.build()
+		if err != nil {
+			panic("BUG: the defaults of a detector do not build: " + err.Error()) // a test builds them all
+		}
+		l.built = d
+	}
+	l.built.Detect(o, emit)
 }
 
 // build makes every family of a table.

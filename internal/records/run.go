@@ -221,7 +221,7 @@ func engineOf(q Request) (*detect.Records, *sigma.Report, error) {
 			loaded, rules = &report, ""
 		}
 	}
-	all, err := builtin.BuildRecordDetectors(builtin.DetectorOptions{Families: q.Families, Rules: rules, Own: q.Own})
+	all, err := builtin.BuildRecordDetectors(builtin.DetectorOptions{Families: q.Families, Rules: rules, Own: q.Own, Late: true})
 	if err != nil {
 		return nil, nil, err
 	}
