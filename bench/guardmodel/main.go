@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"bartizan/internal/guard/classify"
@@ -18,10 +17,10 @@ import (
 )
 
 // chosen settings; see docs/accuracy.md for how.
-var chosen = settings{L1: 0.05, L2: 1, Rate: 0.3, Epochs: 6}
+var chosen = settings{L1: 0.3, L2: 1, Rate: 0.3, Epochs: 4}
 
 // Version of the model; raise it with every change of its bytes.
-const Version = "injection-2"
+const Version = "injection-3"
 
 func main() {
 	out := flag.String("out", filepath.Join("content", "models"), "folder for the model and its card")
@@ -56,8 +55,7 @@ func run(out string, cv bool, seed uint64) error {
 }
 
 // fit trains the heads on everything and sets their thresholds from models
-// that had not seen the benign text they score. What the report says of attacks
-// comes from models that had not seen any of their group.
+// that had not seen the benign text they score.
 func fit(c *corpus, rows []row, s settings, seed uint64) (*classify.Model, string) {
 	m := &classify.Model{Version: Version, Triples: triples(c.texts)}
 	for h := range m.Heads {
@@ -66,8 +64,7 @@ func fit(c *corpus, rows []row, s settings, seed uint64) (*classify.Model, strin
 	var b strings.Builder
 	benign := crossScores(rows, parts(c, s, seed, byText), m.Likeness, func(r *row) (string, bool) { return r.Text, !r.attack() })
 	thresholds(&b, m, benign)
-	attacks := crossScores(append(slices.Clone(rows), c.probes...), parts(c, s, seed, byGroup), m.Likeness, func(r *row) (string, bool) { return r.group(), r.attack() })
-	recalls(&b, m, append(benign, attacks...))
+	recalls(&b, m, benign)
 	return m, b.String()
 }
 

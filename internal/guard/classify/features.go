@@ -303,7 +303,7 @@ func KindOf(s string) Kind {
 		return Table
 	case strings.Contains(s, "Traceback (most recent call last)"), strings.Contains(s, "```"), code >= 3 && code*4 >= lines:
 		return Code
-	case mailHead(head):
+	case mailHead(head, len(s)):
 		return Mail
 	case strings.HasPrefix(head, "<") && strings.Count(s, "</") >= 2, strings.HasPrefix(head, "{\"") || strings.HasPrefix(head, "[{"):
 		return Markup
@@ -331,17 +331,19 @@ func speaker(t string) bool {
 	return i > 1 && i < 20 && !strings.ContainsAny(t[:i], "./()") && unicode.IsUpper(rune(t[0])) && strings.Count(t[:i], " ") < 2
 }
 
-func mailHead(head string) bool {
+func mailHead(head string, size int) bool {
 	for _, h := range [...]string{"subject:", "from:", "email_from:", "received:", "reply-to:"} {
 		if i := strings.Index(head, h); i >= 0 && (i == 0 || head[i-1] == '\n' || head[i-1] == '|' || h != "from:") {
 			return true
 		}
 	}
-	for _, h := range [...]string{"hi ", "dear ", "hello ", "good morning ", "good afternoon "} {
-		if strings.HasPrefix(head, h) {
-			rest := head[len(h):]
-			if i := strings.IndexAny(rest, ",\n!"); i > 0 && i < 30 && strings.Count(rest[:i], " ") < 3 {
-				return len(rest) > i+120
+	for line := range strings.SplitSeq(head, "\n") { // an order may stand before the greeting
+		for _, h := range [...]string{"hi ", "dear ", "hello ", "good morning ", "good afternoon "} {
+			if rest, ok := strings.CutPrefix(line, h); ok {
+				i := strings.IndexAny(rest+"\n", ",\n!")
+				if i > 0 && i < 30 && strings.Count(rest[:i], " ") < 3 {
+					return size > i+120
+				}
 			}
 		}
 	}

@@ -10,7 +10,7 @@ type Segment struct{ From, To int }
 
 const (
 	maxSentence = 400
-	window      = 280 // bytes of text that one window of the direct head spans
+	window      = 200 // bytes of text that one window of the direct head spans
 	maxSegments = 1500
 )
 
