@@ -171,7 +171,7 @@ func accuracyPage(sets, bare map[string]*share, play *share, coded []share, took
 	p("# Accuracy of the guard")
 	p("")
 	p("Written by `make accuracy` (`bench/guardmodel`); do not edit. Every inspector is on as shipped, with the shipped model (`content/models/injection.md`).")
-	p("Thresholds come from the benign training side: at most 1 %% of it, and 0.2 %% of each large set (the model card lists them). Nothing was trained and no")
+	p("Thresholds come from the benign training side: at most 1 %% of it, and 0.5 %% of each large set (the model card lists them). Nothing was trained and no")
 	p("threshold was set on what is measured here, but the rates were watched while the classifier was built: a set that nobody has looked at may come out")
 	p("lower. The attacks are of other families than the trained ones. Intervals are Wilson's, 95 %%. *With role* is how a gateway asks; *without* is for")
 	p("texts whose author is not known.")
@@ -192,6 +192,8 @@ func accuracyPage(sets, bare map[string]*share, play *share, coded []share, took
 			goal = "≤ 2 %"
 			if sets[k].rate() > 0.02 {
 				goal += ", **not reached**"
+			} else if bare[k].rate() > 0.02 {
+				goal += ", **not reached** without role"
 			}
 		}
 		p("| %s | %s | %.1f %% | %s |", k, sets[k], 100*bare[k].rate(), goal)

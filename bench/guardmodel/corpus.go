@@ -150,7 +150,7 @@ func build(rows []row, seed uint64) (*corpus, error) {
 // row adds a row of the licensed sets, and keeps what documents are made of.
 func (c *corpus) row(r row, src *sources) {
 	weight := float32(1)
-	if r.set() == "self-instruct" || r.set() == "Arena-Hard v0.1" {
+	if written(r.set()) {
 		weight = 6 // few, and the only ones that people wrote to a model
 	}
 	c.direct(r.set(), r.group(), r.Text, r.attack(), weight)

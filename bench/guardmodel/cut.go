@@ -66,7 +66,7 @@ func crossScores(rows []row, parts []*classify.Model, like decode.Likeness, of f
 // any large set by the first head, and of a kind of document by the second.
 const (
 	overall   = 0.01
-	mostOfSet = 0.01
+	mostOfSet = 0.005
 	mostMixed = 0.003 // of a large set that people wrote, by the third head, of each kind
 	enough    = 100   // rows of a set; fewer cannot tell a per cent
 	least     = 25    // rows of a kind
@@ -84,6 +84,12 @@ func thresholds(b *strings.Builder, m *classify.Model, benign []scored) {
 	}
 }
 
+// people is the two sets together that people wrote to a model: each alone is
+// too small to tell 0.5 %.
+const people = "prompts of people"
+
+func written(set string) bool { return set == "self-instruct" || set == "Arena-Hard v0.1" }
+
 // directCut is one for all kinds.
 func directCut(b *strings.Builder, all []scored) float64 {
 	bySet := map[string][]float64{}
@@ -92,6 +98,9 @@ func directCut(b *strings.Builder, all []scored) float64 {
 		if s := &all[i]; !s.attack() {
 			x := s.highest(0, classify.Direct, -1)
 			bySet[s.set()] = append(bySet[s.set()], x)
+			if written(s.set()) {
+				bySet[people] = append(bySet[people], x)
+			}
 			benign = append(benign, x)
 		}
 	}
@@ -101,7 +110,7 @@ func directCut(b *strings.Builder, all []scored) float64 {
 		x := bySet[set]
 		q := quantile(x, mostOfSet)
 		fmt.Fprintf(b, "  %-24s n=%-4d 0.5%%: %5.2f 1%%: %5.2f 2%%: %5.2f 5%%: %5.2f\n", set, len(x), q, quantile(x, 0.01), quantile(x, 0.02), quantile(x, 0.05))
-		if len(x) >= enough {
+		if len(x) >= enough && !written(set) {
 			cut = max(cut, q)
 		}
 	}

@@ -100,13 +100,13 @@ func balance(all []sample, keep func(*sample) bool) map[string]float64 {
 		}
 	}
 	sum := map[bool]float64{}
-	for set, n := range size {
-		sum[label[set]] += math.Sqrt(n)
+	for _, set := range sortedKeys(size) { // a fixed order: sums of floats depend on it
+		sum[label[set]] += math.Sqrt(size[set])
 	}
 	out := map[string]float64{}
 	total := 0.0
-	for _, n := range size {
-		total += n
+	for _, set := range sortedKeys(size) {
+		total += size[set]
 	}
 	for set, n := range size {
 		out[set] = math.Sqrt(n) / sum[label[set]] * total / 2 / n
