@@ -301,7 +301,7 @@ func Rewrite(raw []byte, change func(string) string) (out []byte, changed bool, 
 		kind, n := d.StackIndex(d.StackDepth())
 		isName := kind == '{' && n%2 == 0
 		tok, err := d.ReadToken()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return append(out, raw[at:]...), changed, nil
 		}
 		if err != nil {
@@ -381,16 +381,16 @@ func (l *Lines) line() ([]byte, error) {
 		part, err := l.r.ReadSlice('\n')
 		if len(line)+len(part) > l.max+1 {
 			head := append(line, part...)
-			for err == bufio.ErrBufferFull {
+			for errors.Is(err, bufio.ErrBufferFull) {
 				_, err = l.r.ReadSlice('\n')
 			}
-			if err != nil && err != io.EOF {
+			if err != nil && !errors.Is(err, io.EOF) {
 				return nil, err
 			}
 			return nil, &TooLong{l.max, bytes.Clone(head[:min(len(head), keptHead)])}
 		}
 		line = append(line, part...)
-		if err != bufio.ErrBufferFull {
+		if !errors.Is(err, bufio.ErrBufferFull) {
 			return line, err
 		}
 	}

@@ -143,7 +143,7 @@ func Members(raw []byte, visit func(name string, v jsontext.Value, at int) error
 	if _, err := d.ReadToken(); err != nil {
 		return syntax(err)
 	}
-	if _, err := d.ReadToken(); err != io.EOF {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return errors.New("something follows the JSON object")
 	}
 	return nil

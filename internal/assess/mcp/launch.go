@@ -24,7 +24,7 @@ var (
 
 // launchOf reads the command lines of the launchers that fetch what they run.
 func launchOf(command string, args []string) (l launch) {
-	words := append(strings.Fields(command), args...)
+	words := behindGateway(append(strings.Fields(command), args...))
 	for len(words) > 0 && (slices.Contains([]string{"sudo", "doas", "env", "nohup", "exec"}, program(words[0])) || strings.Contains(words[0], "=")) {
 		words = words[1:]
 	}
@@ -85,6 +85,16 @@ func launchOf(command string, args []string) (l launch) {
 		}
 	}
 	return l
+}
+
+// behindGateway is the command of a server that our own gateway starts.
+func behindGateway(words []string) []string {
+	if len(words) > 0 && program(words[0]) == "bartizan" {
+		if k := slices.Index(words, "--"); k >= 0 {
+			return words[k+1:]
+		}
+	}
+	return words
 }
 
 func (l *launch) add(what, why string) { l.loose = append(l.loose, loose{what, why}) }

@@ -219,7 +219,7 @@ func program(command string) string {
 
 // reach looks at what the command line gives the server.
 func (r *run) reach(s *mcp.Server, at place) {
-	words := append(strings.Fields(s.Command), s.Args...)
+	words := behindGateway(append(strings.Fields(s.Command), s.Args...))
 	if len(words) == 0 {
 		return
 	}

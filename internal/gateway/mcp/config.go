@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -233,13 +232,4 @@ func (c *Config) checkPolicies() (all []error) {
 
 func plainName(s string) bool {
 	return s != "" && len(s) <= 60 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
-}
-
-// names of the servers, sorted.
-func (c *Config) names() (out []string) {
-	for n := range c.Servers {
-		out = append(out, n)
-	}
-	sort.Strings(out)
-	return out
 }

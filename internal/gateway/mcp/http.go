@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"mime"
@@ -89,7 +90,9 @@ func (h *HTTPGate) Serve(ctx context.Context, l net.Listener) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close() // streams that stay open are normal here
 	}
-	<-done
+	if end := <-done; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
 	h.late.Wait()
 	return err
 }
@@ -270,6 +273,12 @@ func (x *exchange) post() {
 		http.Error(x.w, "the message could not be read", http.StatusBadRequest)
 		return
 	}
+	if why := headersDiffer(x.r.Header, body); why != "" {
+		x.s.raise(smuggled, "headers", why)
+		x.s.note(Line{From: "client", Kind: "malformed", Bytes: len(body), Done: "refused", Why: []string{why}, Hash: hashOf(body)})
+		x.reply(http.StatusBadRequest, mcp.Failure(mcp.GuessID(body), mcp.CodeRequest, "refused by the gateway: "+why))
+		return
+	}
 	out, later := x.s.FromClient(body)
 	if later != nil {
 		out = later(x.r.Context(), x.ask)
@@ -286,6 +295,39 @@ func (x *exchange) post() {
 	default:
 		x.w.WriteHeader(http.StatusAccepted)
 	}
+}
+
+// headersDiffer compares the headers that say since 2026-07-28 what a message is with the
+// message: who reads only the headers must not take it for another.
+func headersDiffer(h http.Header, body []byte) string {
+	method, name := h.Get("Mcp-Method"), h.Get("Mcp-Name")
+	if len(h.Values("Mcp-Method")) > 1 || len(h.Values("Mcp-Name")) > 1 {
+		return "a header twice"
+	}
+	if method == "" && name == "" {
+		return ""
+	}
+	m, err := mcp.ParseMessage(body)
+	if err != nil {
+		return "" // it is refused as what it is
+	}
+	if method != "" && method != m.Method {
+		return "the header Mcp-Method names another method than the message"
+	}
+	if name == "" || m.Method != "tools/call" {
+		return ""
+	}
+	if coded, ok := strings.CutPrefix(name, "=?base64?"); ok {
+		plain, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(coded, "?="))
+		if err != nil {
+			return "the header Mcp-Name cannot be read"
+		}
+		name = string(plain)
+	}
+	if c, err := mcp.ParseCall(m.Params); err == nil && c.Name != name {
+		return "the header Mcp-Name names another tool than the message"
+	}
+	return ""
 }
 
 // reply is an answer of the gateway itself.

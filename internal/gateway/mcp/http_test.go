@@ -138,6 +138,8 @@ func TestHTTPRefusals(t *testing.T) {
 		"too large":           {url, `{"x":"` + strings.Repeat("x", 5000) + `"}`, key, 413},
 		"malformed":           {url, "{", key, 200},
 		"refused by a policy": {url, `{"jsonrpc":"2.0","id":1,"method":"made/up"}`, key, 200},
+		"another method":      {url, ping, append([]string{"Mcp-Method", "tools/list"}, key...), 400},
+		"another tool":        {url, string(request(1, "delete", "{}")), append([]string{"Mcp-Method", "tools/call", "Mcp-Name", "=?base64?cmVhZA==?="}, key...), 400},
 		"dropped":             {url, `{"jsonrpc":"2.0","method":"made/up"}`, key, 202},
 	} {
 		if status, body := post(t, c.url, c.body, c.headers...); status != c.status {

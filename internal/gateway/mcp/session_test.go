@@ -157,7 +157,7 @@ func TestBytesPassUnchanged(t *testing.T) {
 	exchange("", `{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"messages":[]}}`)
 	exchange(`{"jsonrpc":"2.0","id":1,"result":{"model":"m"}}`, "")
 	exchange(`[{"jsonrpc":"2.0","id":5,"method":"ping"},{"jsonrpc":"2.0","id":6,"method":"ping"}]`, `[{"jsonrpc":"2.0","id":5,"result":{}},{"jsonrpc":"2.0","id":6,"result":{}}]`)
-	exchange(string(request(7, "echo", `{}`)), `{"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"no"}}`)
+	exchange(string(request(7, "echo", `{}`)), `{"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"The file does not exist."}}`)
 	exchange(`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}`, `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}`)
 	if len(h.all) > 0 {
 		t.Errorf("alarms %+v", h.all)

@@ -33,7 +33,7 @@ func (e *events) next() (*event, error) {
 		line, err := e.line(len(ev.raw))
 		ev.raw = append(ev.raw, line...)
 		if err != nil {
-			if err == io.EOF && len(bytes.TrimSpace(ev.raw)) > 0 {
+			if errors.Is(err, io.EOF) && len(bytes.TrimSpace(ev.raw)) > 0 {
 				err = errors.New("the stream ended in the middle of an event")
 			}
 			return nil, err
@@ -69,7 +69,7 @@ func (e *events) line(have int) ([]byte, error) {
 			return nil, fmt.Errorf("an event of more than %d bytes", e.limit)
 		}
 		line = append(line, part...)
-		if err == bufio.ErrBufferFull {
+		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
 		}
 		if err != nil {

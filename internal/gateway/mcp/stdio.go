@@ -51,7 +51,7 @@ func (g *Gate) Stdio(ctx context.Context, agent, name string, server Server, p P
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(server.Command[0], server.Command[1:]...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), server.Command[0], server.Command[1:]...) // endProcess ends it, in order
 	cmd.Dir, cmd.Stderr, cmd.WaitDelay = server.Dir, p.Errors, graceful
 	cmd.Env = os.Environ()
 	for k, v := range server.Env {
@@ -84,10 +84,10 @@ func (g *Gate) Stdio(ctx context.Context, agent, name string, server Server, p P
 		c.settle()
 		_ = in.Close() // it says goodbye to a server that may be gone
 		select {
-		case <-serverDone:
+		case err = <-serverDone:
 		case <-time.After(graceful):
 		}
-	case <-serverDone:
+	case err = <-serverDone:
 		alone = true
 	case <-ctx.Done():
 	}
@@ -96,6 +96,9 @@ func (g *Gate) Stdio(ctx context.Context, agent, name string, server Server, p P
 	c.end()
 	c.late.Wait()
 	_ = p.In.Close() // so that who reads it ends; it may be closed already
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
+		g.log.Debug("read from the server", "server", name, "error", err)
+	}
 	if alone {
 		return fmt.Errorf("server %s ended before its client: %w", name, orDone(exit))
 	}
@@ -170,7 +173,7 @@ func (c *stdio) fromClient(ctx context.Context, lines *mcp.Lines) error {
 			c.send(c.client, mcp.Failure(mcp.GuessID(tooLong.Head), mcp.CodeRequest, "refused by the gateway: "+err.Error()))
 			continue
 		}
-		if err == io.EOF || ctx.Err() != nil {
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {

@@ -168,7 +168,7 @@ func (x *exchange) stream(resp *http.Response) {
 	for {
 		e, err := in.next()
 		if err != nil {
-			if err != io.EOF && x.r.Context().Err() == nil {
+			if !errors.Is(err, io.EOF) && x.r.Context().Err() == nil {
 				x.s.note(Line{From: "server", Kind: "malformed", Done: "dropped", Why: []string{"the stream: " + safe.Clean(err.Error(), 200)}})
 			}
 			return
