@@ -33,7 +33,7 @@ import (
 const (
 	goalText = 2.0
 	goalGzip = 1.4
-	goalPar  = 1.0 // Parquet, which DuckDB writes itself
+	goalPar  = 1.0     // Parquet, which DuckDB writes itself
 	goalSet  = 0.99    // precision and recall of the sources
 	goalRSS  = 1.0 / 3 // of DuckDB's
 	goalTwo  = 1.25    // wall time of one core, to that of two
