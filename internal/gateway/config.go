@@ -33,6 +33,7 @@ type Server struct {
 	Key         string         `yaml:"key"`         // PEM file with its key
 	Names       []string       `yaml:"names"`       // host names clients use, for the certificate that is made
 	Proxies     []netip.Prefix `yaml:"proxies"`     // peers whose X-Forwarded-For is believed
+	Caught      string         `yaml:"caught"`      // prompts that attacked a decoy: refuse, ignore
 	Connections int            `yaml:"connections"` // most clients' connections at once
 	Audit       string         `yaml:"audit"`       // file of the audit lines; empty: audit.jsonl in the gateway's folder
 	AuditBytes  conf.Bytes     `yaml:"audit_bytes"` // size at which the file becomes the old one
@@ -98,7 +99,7 @@ const (
 
 // DefaultConfig is a gateway without routes.
 func DefaultConfig() Config {
-	return Config{Server: Server{Listen: "127.0.0.1:9613", TLS: "auto", Connections: 4096, AuditBytes: 256 << 20}}
+	return Config{Server: Server{Listen: "127.0.0.1:9613", TLS: "auto", Caught: Refuse, Connections: 4096, AuditBytes: 256 << 20}}
 }
 
 // DefaultRoute is what a route does not say.
@@ -141,6 +142,7 @@ func (c *Config) Complete(all Catalogue) map[string]error {
 		bad["tls"] = fmt.Errorf("%s can be reached from other machines: that needs tls: on", at)
 	}
 	word(bad, "tls", c.TLS, "auto", "on", "off")
+	word(bad, "caught", c.Caught, Refuse, "ignore")
 	if (c.Cert == "") != (c.Key == "") {
 		bad["cert"] = errors.New("a certificate needs its key and the other way round: give cert and key, or neither")
 	}

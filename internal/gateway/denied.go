@@ -44,6 +44,36 @@ func (d *Denied) Set(id model.ULID, e model.Entity, until time.Time) {
 	d.entities[e] = id
 }
 
+// maxCaught bounds what strangers can make grow.
+const maxCaught = 20_000
+
+// Catch refuses something from now on because it was seen where nobody has business,
+// without a decision. It tells whether that is new; when there is no room left, it is not.
+func (d *Denied) Catch(id model.ULID, e model.Entity, now, until time.Time) bool {
+	if !now.Before(until) {
+		return false
+	}
+	if _, known := d.Entity(e, now); known {
+		return false
+	}
+	d.mu.Lock()
+	full := len(d.by) >= maxCaught
+	if full {
+		for k, x := range d.by {
+			if !now.Before(x.until) {
+				d.drop(k)
+			}
+		}
+		full = len(d.by) >= maxCaught
+	}
+	d.mu.Unlock()
+	if full {
+		return false
+	}
+	d.Set(id, e, until)
+	return true
+}
+
 // Delete ends one.
 func (d *Denied) Delete(id model.ULID) {
 	d.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"bartizan/internal/builtin"
 	"bartizan/internal/bus"
 	"bartizan/internal/decide"
 	"bartizan/internal/gateway"
@@ -29,6 +30,7 @@ type joined struct {
 	bus     *bus.Bus
 	ledger  bus.Topic[model.Entry]
 	entries *bus.Publisher[model.Entry]
+	sensed  *bus.Publisher[model.Signal]
 	key     string
 
 	mu      sync.Mutex
@@ -52,6 +54,10 @@ func join(t *testing.T) *joined {
 	if j.entries, err = bus.NewPublisher(t.Context(), j.bus, j.ledger); err != nil {
 		t.Fatal(err)
 	}
+	seen := bus.Topic[model.Signal]{Stream: "SIGNALS", Subject: "signals", Schema: "signal", Version: 1}
+	if j.sensed, err = bus.NewPublisher(t.Context(), j.bus, seen); err != nil {
+		t.Fatal(err)
+	}
 	c := gateway.DefaultConfig()
 	c.Listen, c.Proxies = "127.0.0.1:0", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	c.Routes = map[string]gateway.Route{"openai": {Service: gateway.Service{Upstream: up.URL}}}
@@ -62,7 +68,7 @@ func join(t *testing.T) *joined {
 		t.Fatal(err)
 	}
 	j.role, err = Join(t.Context(), Options{Config: c, Data: dir, Log: slog.New(slog.DiscardHandler)},
-		Node{Bus: j.bus, Decisions: j.ledger, Ledger: decide.NewLedger(decide.LedgerConfig{}), Health: obs.NewHealth(), Publish: func(_ context.Context, s []model.Signal) error {
+		Node{Bus: j.bus, Decisions: j.ledger, Ledger: decide.NewLedger(decide.LedgerConfig{}), Signals: seen, Health: obs.NewHealth(), Publish: func(_ context.Context, s []model.Signal) error {
 			j.mu.Lock()
 			defer j.mu.Unlock()
 			j.signals = append(j.signals, s...)
@@ -179,4 +185,28 @@ func TestSignalsAndLines(t *testing.T) {
 	if s.Kind != "guard.injection" || s.Actor.Value() != "45.66.77.88" || len(s.Related) != 2 || s.Check() != nil {
 		t.Errorf("%+v: %v", s, s.Check())
 	}
+}
+
+// A prompt that attacked a decoy is refused here; one that was only used there is not.
+func TestCaughtByADecoy(t *testing.T) {
+	j := join(t)
+	const text = "good morning"
+	prompt, err := model.ParseEntity(model.TypePrompt, builtin.PromptFingerprint(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := model.ParseIP("198.51.100.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"model.use", "model.jailbreak"} {
+		if got := j.ask("45.66.77.88", text); got != 200 {
+			t.Fatalf("before %s: status %d", kind, got)
+		}
+		s := model.Signal{ID: model.NewULID(time.Now()), Time: time.Now(), Kind: kind, Class: model.ClassModelAbuse, Rule: kind, Title: "test", Actor: addr, Sensor: "node/llm", Confidence: 0.9, Count: 1, Related: []model.Entity{prompt}}
+		if _, err := j.sensed.Publish(t.Context(), "k", s.ID.String(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.until("45.66.77.88", 403)
 }

@@ -3,6 +3,8 @@ package gate
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +21,7 @@ type Node struct {
 	Bus       *bus.Bus
 	Decisions bus.Topic[model.Entry]
 	Ledger    *decide.Ledger // its own fold, empty
+	Signals   bus.Topic[model.Signal]
 	Publish   func(context.Context, []model.Signal) error
 	Health    *obs.Health
 }
@@ -34,6 +37,7 @@ type Role struct {
 	*Gate
 	node    Node
 	last    uint64 // ledger entry that is folded
+	caught  uint64 // signal that is folded
 	signals chan model.Signal
 	records chan gateway.Record
 	lost    atomic.Uint64 // signals and lines that nobody took in time
@@ -58,6 +62,12 @@ func Join(ctx context.Context, o Options, n Node) (_ *Role, err error) {
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("read ledger for the gateway: %w", err)
+	}
+	if r.caught, err = bus.Read(ctx, n.Bus, n.Signals, bus.From{Time: time.Now().Add(-remember)}, func(m bus.Message[model.Signal]) error {
+		r.catch(o, &m.Value)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read signals for the gateway: %w", err)
 	}
 	if r.Gate, err = Open(o); err != nil {
 		return nil, err
@@ -94,11 +104,36 @@ func (r *Role) fold(d *gateway.Denied, m bus.Message[model.Entry]) {
 	}
 }
 
+// remember is how long a prompt that attacked a decoy is refused.
+const remember = 7 * 24 * time.Hour
+
+// attacks are the kinds of signals whose prompts attack a model, whoever sends them.
+// What is only used at a decoy, a greeting or a sum, is nobody's alone.
+var attacks = []string{"model.prompt-injection", "model.jailbreak", "model.prompt-extraction", "model.tool-abuse", "model.resale"}
+
+// catch takes the prompts of what a decoy has seen.
+func (r *Role) catch(o Options, s *model.Signal) {
+	if o.Config.Caught != gateway.Refuse || s.Spoofable || strings.HasPrefix(s.Sensor, "gateway") || !slices.Contains(attacks, s.Kind) {
+		return
+	}
+	for _, e := range s.Related {
+		if e.Type() == model.TypePrompt {
+			o.Denied.Catch(s.ID, e, time.Now(), s.Time.Add(remember))
+		}
+	}
+}
+
 // Start runs the parts of the gateway in a group.
 func (r *Role) Start(g *life.Group) {
 	g.Go("gateway decisions", func(ctx context.Context) error {
 		return bus.Follow(ctx, r.node.Bus, r.node.Decisions, bus.From{Seq: r.last + 1}, func(m bus.Message[model.Entry]) error {
 			r.fold(r.opt.Denied, m)
+			return nil
+		})
+	})
+	g.Go("gateway caught", func(ctx context.Context) error {
+		return bus.Follow(ctx, r.node.Bus, r.node.Signals, bus.From{Seq: r.caught + 1}, func(m bus.Message[model.Signal]) error {
+			r.catch(r.opt, &m.Value)
 			return nil
 		})
 	})
