@@ -16,6 +16,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -94,6 +96,7 @@ func bare(to string) error {
 	p := httputil.NewSingleHostReverseProxy(u)
 	p.Transport = &http.Transport{MaxIdleConnsPerHost: 1024, MaxIdleConns: 1024, DisableCompression: true}
 	p.FlushInterval = -1
+	p.ErrorLog = log.New(io.Discard, "", 0) // wrk leaves in the middle when its time is over
 	return serve(p)
 }
 

@@ -221,6 +221,15 @@ func escapes(s string) string {
 
 // numbers decodes character codes: "73 103 110" and "01001001 01100111".
 func numbers(s string) (string, bool) {
+	digits := 0
+	for i := 0; i < len(s); i++ {
+		if s[i] >= '0' && s[i] <= '9' {
+			digits++
+		}
+	}
+	if digits < 16 { // eight codes of two digits
+		return "", false
+	}
 	fields := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == '\n' })
 	var b strings.Builder
 	n, best := 0, ""
