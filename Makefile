@@ -104,7 +104,8 @@ soak: build ## the long forms: the unit under systemd, 200 kills, 200 drills, an
 	scripts/unit-systemd.sh
 	BARTIZAN_SOAK=1 BARTIZAN_KILLS=$${BARTIZAN_KILLS:-200} SOAKTIME=$${SOAKTIME:-1h} $(GO) test -count=1 -v -timeout 4h ./e2e/...
 	BARTIZAN_KILLS=$${BARTIZAN_KILLS:-100} $(GO) test -count=1 -v -run Kill -timeout 1h ./internal/lake
-	BARTIZAN_MOTO=1 scripts/install-test-tools.sh
+	BARTIZAN_MOTO=1 BARTIZAN_HEC=1 scripts/install-test-tools.sh
+	BARTIZAN_HEC=1 $(GO) test -count=1 -v -run OpenTelemetry ./internal/export/hec
 	BARTIZAN_MOTO=1 $(GO) test -count=1 -v -timeout 10m ./internal/lake/bucket ./internal/source/transport/sqs
 	./$(BIN) drill --self --runs $${DRILLS:-200}
 

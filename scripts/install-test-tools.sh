@@ -66,6 +66,13 @@ if [ ! -x "$cache/bin/versitygw" ] || [ "$vgw/go.sum" -nt "$cache/bin/versitygw"
   CGO_ENABLED=0 go build -C "$vgw" -trimpath -ldflags '-s -w' -o "$cache/bin/versitygw" github.com/versity/versitygw/cmd/versitygw
 fi
 
+# A receiver of the HTTP Event Collector's protocol, that of the OpenTelemetry Collector, for the long tests only.
+hec=scripts/tools/hecreceiver
+if [ -n "${BARTIZAN_HEC:-}" ] && { [ ! -x "$cache/bin/hecreceiver" ] || [ "$hec/go.sum" -nt "$cache/bin/hecreceiver" ]; }; then
+  echo "building hecreceiver"
+  CGO_ENABLED=0 go build -C "$hec" -trimpath -ldflags '-s -w' -o "$cache/bin/hecreceiver" .
+fi
+
 # A second S3 server, for the long tests only: moto, an emulator of AWS. Debian's packages of its newest suite are pure
 # Python and run with an older python3 when they are unpacked into a folder; only the compiled ones come from the own suite.
 moto=$cache/moto

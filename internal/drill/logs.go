@@ -55,7 +55,7 @@ func logAttacks(dir string, now time.Time) []logAttack {
 		scan.WriteString(flow(outside(7), netip.AddrFrom4([4]byte{10, 77, 1, byte(i)}), 40000+i, 22, 1, 40, from.Add(time.Duration(i)*300*time.Millisecond), 0, "REJECT"))
 	}
 	late := []int{0, 2, -3, 1, 4, -1, -4, 3, -2, 0, 1} // a little jitter, as real ones have
-	for i := range 240 { // the same few bytes every two minutes
+	for i := range 240 {                               // the same few bytes every two minutes
 		at := from.Add(time.Duration(i)*2*time.Minute + time.Duration(late[i%len(late)])*time.Second)
 		beacon.WriteString(flow(inside(20), outside(30), 41000+i, 443, 9, 1480+i%3, at, 2, "ACCEPT"))
 		beacon.WriteString(flow(outside(30), inside(20), 443, 41000+i, 8, 3920+i%2, at, 2, "ACCEPT"))
