@@ -51,7 +51,7 @@ func (v Violation) String() string {
 }
 
 // Load parses every Go file under root except in testdata, vendor,
-// node_modules and folders whose name begins with "." or "_".
+// node_modules, folders whose name begins with "." or "_", and modules of their own.
 func Load(root string) (*Tree, error) {
 	t := &Tree{Root: root, Fset: token.NewFileSet()}
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
@@ -59,7 +59,7 @@ func Load(root string) (*Tree, error) {
 			return err
 		}
 		if d.IsDir() {
-			if p != root && skipDir(d.Name()) {
+			if p != root && (skipDir(d.Name()) || ownModule(p)) {
 				return filepath.SkipDir
 			}
 			return nil
@@ -74,6 +74,13 @@ func Load(root string) (*Tree, error) {
 	}
 	sort.Slice(t.Files, func(i, j int) bool { return t.Files[i].Path < t.Files[j].Path })
 	return t, nil
+}
+
+// ownModule says whether a folder is a module of its own, as the go tool sees it:
+// a tool of the tests with dependencies that the program does not have.
+func ownModule(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	return err == nil
 }
 
 func skipDir(name string) bool {
