@@ -19,6 +19,9 @@ type Holder interface {
 	// something that Inspect finds when more follows: 0 to len(text). It may look
 	// at no more than the text; Inspect needs at most Context bytes before them.
 	Hold(text string) int
+	// Most is what it finds and the highest score it gives: what a policy does
+	// nothing about at once need not be held, and is looked for at the end.
+	Most() (Category, float64)
 }
 
 // Follower is an Inspector that finds what is spread over a long text, over the
@@ -125,17 +128,25 @@ type Live struct {
 	e       *Engine
 	role    Role
 	text    []byte
-	safe    int  // what stands before it can leave
-	joined  bool // only the followers read it
+	safe    int // what stands before it can leave
 	seen    map[string]bool
 	follows []Follow // by inspector
+	holders []Holder // by inspector; nil: it looks at the end
+	any     bool     // there is one
 	broken  error
 }
 
-// NewLive starts a text; m may be nil.
-func (e *Engine) NewLive(m *Memory, role Role) *Live {
-	l := &Live{e: e, role: role, seen: map[string]bool{}, follows: make([]Follow, len(e.inspectors))}
+// NewLive starts a text; m may be nil. at says whether findings of a category,
+// with a score up to the given one, must be known before the text leaves; nil
+// for all of them.
+func (e *Engine) NewLive(m *Memory, role Role, at func(Category, float64) bool) *Live {
+	l := &Live{e: e, role: role, seen: map[string]bool{}, follows: make([]Follow, len(e.inspectors)), holders: make([]Holder, len(e.inspectors))}
 	for i, in := range e.inspectors {
+		if h, ok := in.Inspector.(Holder); ok {
+			if c, most := h.Most(); at == nil || at(c, most) {
+				l.holders[i], l.any = h, true
+			}
+		}
 		if f, ok := in.Inspector.(Follower); ok {
 			var recall Recall
 			if m != nil && i < len(m.recalls) {
@@ -186,15 +197,16 @@ func (l *Live) window(piece string, last bool) (out []Finding, hold int, broken 
 		from--
 	}
 	text := string(l.text[from:])
-	if !l.joined {
-		hold = max(unfinished(text), decode.Tail(text))
+	hold = unfinished(text)
+	if l.any {
+		hold = max(hold, decode.Tail(text))
 	}
 	var t *Text
 	var found []Finding
 	for i, in := range l.e.inspectors {
-		h, holds := in.Inspector.(Holder)
+		h := l.holders[i]
 		err := safe.Recover("inspector "+in.Name, nil, func() error {
-			if holds && !l.joined {
+			if h != nil {
 				hold = max(hold, min(len(text), h.Hold(text)))
 				if t == nil {
 					t = &Text{Raw: text, Role: l.role}
@@ -297,8 +309,7 @@ func (l *Live) End() (found []Finding, v Verdict, err error) {
 // NewJoined starts a text that is several texts one after the other: only
 // Followers read it. It is nil when there are none with something to look for.
 func (e *Engine) NewJoined() *Live {
-	l := e.NewLive(nil, Unknown)
-	l.joined = true
+	l := e.NewLive(nil, Unknown, func(Category, float64) bool { return false })
 	for _, w := range l.follows {
 		if w != nil {
 			return l

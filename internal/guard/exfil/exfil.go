@@ -125,3 +125,44 @@ func (i inspector) allowed(host string) bool {
 	}
 	return false
 }
+
+// maxMarkup is how many bytes of an image or a tag are waited for.
+const maxMarkup = 4 << 10
+
+// Hold implements guard.Holder: an image or a tag that is not closed, a
+// definition of an address.
+func (i inspector) Hold(text string) (n int) {
+	from := max(0, len(text)-maxMarkup)
+	tail := text[from:]
+	if k := strings.LastIndex(tail, "!["); k >= 0 && !closed(tail[k:]) {
+		n = len(tail) - k
+	}
+	if strings.HasSuffix(tail, "!") {
+		n = max(n, 1)
+	}
+	if k := strings.LastIndexByte(tail, '<'); k >= 0 && strings.IndexByte(tail[k:], '>') < 0 && (k+1 == len(tail) || tail[k+1]|0x20 >= 'a' && tail[k+1]|0x20 <= 'z') {
+		n = max(n, len(tail)-k)
+	}
+	if k := strings.LastIndexByte(tail, '\n') + 1; strings.HasPrefix(strings.TrimLeft(tail[k:], " "), "[") {
+		n = max(n, len(tail)-k)
+	}
+	return n
+}
+
+// closed says whether an image is complete.
+func closed(s string) bool {
+	k := strings.IndexByte(s, ']')
+	if k < 0 || k+1 == len(s) {
+		return false
+	}
+	switch s[k+1] {
+	case '(':
+		return strings.ContainsAny(s[k+2:], ")\n")
+	case '[':
+		return strings.ContainsAny(s[k+2:], "]\n")
+	}
+	return true
+}
+
+// Most implements guard.Holder.
+func (i inspector) Most() (guard.Category, float64) { return guard.Exfil, 0.85 }

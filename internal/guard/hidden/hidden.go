@@ -5,8 +5,10 @@ package hidden
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"bartizan/internal/guard"
+	"bartizan/internal/guard/decode"
 )
 
 // Config of the inspector.
@@ -56,3 +58,21 @@ func (i inspector) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
 	}
 	return out, nil
 }
+
+// Hold implements guard.Holder: a run of characters that nobody sees.
+func (i inspector) Hold(text string) int {
+	n := len(text)
+	for n > 0 && len(text)-n < maxRun {
+		r, size := utf8.DecodeLastRuneInString(text[:n])
+		if r < utf8.RuneSelf || decode.Letter(r) != 0 && (r < 0xe0000 || r > 0xe01ef) {
+			break
+		}
+		n -= size
+	}
+	return len(text) - n
+}
+
+// Most implements guard.Holder.
+func (i inspector) Most() (guard.Category, float64) { return guard.Hidden, 0.95 }
+
+const maxRun = 4 << 10 // bytes of such a run

@@ -33,7 +33,7 @@ func roleOf(k wire.Kind) guard.Role {
 
 func (s *Session) channel(name string, p wire.Part) *channel {
 	engine, policy, memory := s.c.of(p.Kind)
-	return &channel{name: name, kind: p.Kind, engine: engine, policy: policy, live: engine.NewLive(memory, roleOf(p.Kind))}
+	return &channel{name: name, kind: p.Kind, engine: engine, policy: policy, live: engine.NewLive(memory, roleOf(p.Kind), policy.atOnce)}
 }
 
 // write continues a channel and decides how much of it may leave.

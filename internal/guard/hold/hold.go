@@ -26,7 +26,8 @@
 // may still become part of something the rules find: a canary that has begun,
 // four digits of a card, an open "![". Most text is no beginning of anything
 // and leaves at once. Events are not cut: one that ends in the beginning of a
-// finding waits as a whole. What is found later than its text has left (the
+// finding waits as a whole. Rules that the policy only reports or flags hold
+// nothing back and look at the end. What is found later than its text has left (the
 // classifier judges whole texts) can stop the last event only; Policy.Wait
 // chooses to wait for sentences or for the whole answer instead.
 package hold
@@ -224,6 +225,16 @@ func (p *Policy) action(f guard.Finding) Action {
 		return Allow
 	}
 	return a
+}
+
+// atOnce says whether something is done about a category that cannot be done
+// when the text has left.
+func (p *Policy) atOnce(c guard.Category, most float64) bool {
+	a, set := p.Actions[c]
+	if !set {
+		return most >= guard.BlockScore
+	}
+	return a.rank() >= Mask.rank()
 }
 
 func (p *Policy) replacement(v *Vault, f guard.Finding, a Action, value string) (string, bool) {

@@ -32,8 +32,7 @@ func engine(t testing.TB, in ...guard.Named) *guard.Engine {
 	return guard.NewEngine(in, nil, true)
 }
 
-// codes finds "code-" and four digits, which may be masked, and "stop!", which
-// has no place that could be.
+// codes finds "code-" and four digits, which may be masked.
 type codes struct{}
 
 var code = regexp.MustCompile(`code-[0-9]{4}`)
@@ -42,35 +41,51 @@ func (codes) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
 	for _, m := range code.FindAllStringIndex(t.Raw, -1) {
 		out = append(out, guard.Finding{Category: guard.PII, Score: 0.3, Note: "a code", Label: "CODE", Spans: []guard.Span{{From: m[0], To: m[1]}}})
 	}
-	if i := strings.Index(t.Raw, "stop!"); i >= 0 {
+	return out, nil
+}
+
+func (codes) Hold(text string) int { return beginning(text, "code-0000") }
+
+func (codes) Most() (guard.Category, float64) { return guard.PII, 0.3 }
+
+// word finds "stop!", which has no place that could be masked.
+type word struct{}
+
+func (word) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
+	if strings.Contains(t.Raw, "stop!") {
 		out = append(out, guard.Finding{Category: guard.Policy, Score: 1, Note: "the word"})
 	}
 	return out, nil
 }
 
-func (codes) Hold(text string) (n int) {
-	for _, w := range [...]string{"code-0000", "stop!"} {
-		for k := 1; k < len(w) && k <= len(text); k++ {
-			end := []byte(text[len(text)-k:])
-			for i, c := range end {
-				if c >= '0' && c <= '9' {
-					end[i] = '0'
-				}
+func (word) Hold(text string) int { return beginning(text, "stop!") }
+
+func (word) Most() (guard.Category, float64) { return guard.Policy, 1 }
+
+// beginning is how much of w, in which 0 is any digit, ends the text.
+func beginning(text, w string) (n int) {
+	for k := 1; k < len(w) && k <= len(text); k++ {
+		end := []byte(text[len(text)-k:])
+		for i, c := range end {
+			if c >= '0' && c <= '9' {
+				end[i] = '0'
 			}
-			if string(end) == w[:k] {
-				n = max(n, k)
-			}
+		}
+		if string(end) == w[:k] {
+			n = k
 		}
 	}
 	return n
 }
 
-func test(testing.TB) guard.Named { return guard.Named{Name: "codes", Inspector: codes{}} }
+func test() []guard.Named {
+	return []guard.Named{{Name: "codes", Inspector: codes{}}, {Name: "word", Inspector: word{}}}
+}
 
 func TestNothingFoundIsIdentical(t *testing.T) {
 	stream := encode("Hel", "lo, ", "world", ". Ünï", "cödé 12 34")
 	for n := 1; n < len(stream); n += 3 {
-		out, s, err := run(t, Config{Engine: engine(t, test(t))}, stream, n)
+		out, s, err := run(t, Config{Engine: engine(t, test()...)}, stream, n)
 		if err != nil || string(out) != stream {
 			t.Fatalf("pieces of %d: %v\n%s", n, err, out)
 		}

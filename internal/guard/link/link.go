@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bartizan/internal/guard"
+	"bartizan/internal/guard/decode"
 )
 
 // Config of the inspector.
@@ -46,7 +47,12 @@ type inspector struct {
 	nets         []netip.Prefix
 }
 
-var host = regexp.MustCompile(`(?i)(?:\b(?:https?|ftp|wss?)://(?:[^\s/@]{1,200}@)?|\bwww\.)([a-z0-9\-._~%]{1,253})`)
+const address = `(?i)(?:\b(?:https?|ftp|wss?)://(?:[^\s/@]{1,200}@)?|\bwww\.)([a-z0-9\-._~%]{1,253})`
+
+var (
+	host  = regexp.MustCompile(address)
+	begun = decode.MustPartial(address, 512)
+)
 
 // Inspect implements guard.Inspector.
 func (i *inspector) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
@@ -65,6 +71,22 @@ func (i *inspector) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
 		}
 	}
 	return nil, nil
+}
+
+// Hold implements guard.Holder.
+func (i *inspector) Hold(text string) int {
+	if len(i.denied)+len(i.only)+len(i.nets) == 0 {
+		return 0
+	}
+	return begun.Tail(text)
+}
+
+// Most implements guard.Holder.
+func (i *inspector) Most() (guard.Category, float64) {
+	if len(i.denied)+len(i.nets) == 0 {
+		return guard.Link, 0.6
+	}
+	return guard.Link, 0.9
 }
 
 func (i *inspector) denies(h string) bool {

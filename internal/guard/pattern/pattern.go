@@ -7,6 +7,7 @@ import (
 	"regexp"
 
 	"bartizan/internal/guard"
+	"bartizan/internal/guard/decode"
 )
 
 // Config of the inspector.
@@ -43,14 +44,19 @@ func New(c Config) (guard.Inspector, error) {
 		if re.MatchString("") {
 			return nil, fmt.Errorf("rule %q matches every text", r.Name)
 		}
-		i.rules = append(i.rules, compiled{r, re})
+		begun, err := decode.NewPartial(r.Regex, MaxHold)
+		if err != nil {
+			return nil, fmt.Errorf("rule %q: %w", r.Name, err)
+		}
+		i.rules = append(i.rules, compiled{r, re, begun})
 	}
 	return i, nil
 }
 
 type compiled struct {
 	Rule
-	re *regexp.Regexp
+	re    *regexp.Regexp
+	begun *decode.Partial
 }
 
 type inspector struct{ rules []compiled }
@@ -61,12 +67,43 @@ func (i *inspector) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
 		return nil, &guard.NothingToDo{Why: "no rules are configured"}
 	}
 	for k := range i.rules {
-		for _, v := range t.Views {
-			if i.rules[k].re.MatchString(v.Text) {
-				out = append(out, guard.Finding{Category: guard.Policy, Score: i.rules[k].Score, Note: "rule " + i.rules[k].Name})
-				break
+		r := &i.rules[k]
+		f := guard.Finding{Category: guard.Policy, Score: r.Score, Note: "rule " + r.Name, Label: "REMOVED"}
+		for _, m := range r.re.FindAllStringIndex(t.Raw, maxSpans) {
+			if m[1] > m[0] {
+				f.Spans = append(f.Spans, guard.Span{From: m[0], To: m[1]})
 			}
+		}
+		for _, v := range t.Views {
+			f.Deep = f.Deep || v.Text != t.Raw && len(r.re.FindAllStringIndex(v.Text, maxSpans)) > len(f.Spans)
+		}
+		if len(f.Spans) > 0 || f.Deep || r.re.MatchString(t.Raw) { // the last: it matches between characters
+			out = append(out, f)
 		}
 	}
 	return out, nil
+}
+
+const maxSpans = 1000
+
+// MaxHold is how many bytes of the beginning of a match are waited for: a rule
+// without an upper bound ("a.*b") is found in a stream up to that length, and
+// at any length at the end.
+const MaxHold = 2 << 10
+
+// Hold implements guard.Holder.
+func (i *inspector) Hold(text string) (n int) {
+	for k := range i.rules {
+		n = max(n, i.rules[k].begun.Tail(text))
+	}
+	return n
+}
+
+// Most implements guard.Holder.
+func (i *inspector) Most() (guard.Category, float64) {
+	most := 0.0
+	for k := range i.rules {
+		most = max(most, i.rules[k].Score)
+	}
+	return guard.Policy, most
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"bartizan/internal/guard"
+	"bartizan/internal/guard/decode"
 )
 
 // Config of the inspector.
@@ -56,14 +57,19 @@ type kind struct {
 	name  string
 	re    *regexp.Regexp
 	valid func(text string, from, to int) bool
+	begun *decode.Partial
 }
 
 var all = []kind{
-	{"card", regexp.MustCompile(`\b\d(?:[ -]?\d){12,18}\b`), func(t string, a, b int) bool { return Card(t[a:b]) }},
-	{"iban", regexp.MustCompile(`\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b`), func(t string, a, b int) bool { return IBAN(t[a:b]) }},
-	{"ssn", regexp.MustCompile(`\b\d{3}[- ]\d{2}[- ]\d{4}\b`), func(t string, a, b int) bool { return SSN(t[a:b]) }},
-	{"phone", regexp.MustCompile(`(?:\+|\b00)[1-9]\d{0,2}[ .\-]?(?:\(\d{1,4}\)[ .\-]?)?\d(?:[ .\-]?\d){6,12}\b|\(?\b\d{3}\)?[ .\-]\d{3}[ .\-]\d{4}\b`), func(t string, a, b int) bool { return phone(t, a, b) }},
-	{"email", regexp.MustCompile(`\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}\b`), func(t string, a, b int) bool { return true }},
+	kindOf("card", `\b\d(?:[ -]?\d){12,18}\b`, func(t string, a, b int) bool { return Card(t[a:b]) }),
+	kindOf("iban", `\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b`, func(t string, a, b int) bool { return IBAN(t[a:b]) }),
+	kindOf("ssn", `\b\d{3}[- ]\d{2}[- ]\d{4}\b`, func(t string, a, b int) bool { return SSN(t[a:b]) }),
+	kindOf("phone", `(?:\+|\b00)[1-9]\d{0,2}[ .\-]?(?:\(\d{1,4}\)[ .\-]?)?\d(?:[ .\-]?\d){6,12}\b|\(?\b\d{3}\)?[ .\-]\d{3}[ .\-]\d{4}\b`, func(t string, a, b int) bool { return phone(t, a, b) }),
+	kindOf("email", `\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}\b`, func(t string, a, b int) bool { return true }),
+}
+
+func kindOf(name, expr string, valid func(text string, from, to int) bool) kind {
+	return kind{name, regexp.MustCompile(expr), valid, decode.MustPartial(expr, 400)}
 }
 
 // Inspect implements guard.Inspector.
@@ -72,21 +78,16 @@ func (i *inspector) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
 		return nil, &guard.NothingToDo{Why: "no kinds are configured"}
 	}
 	for _, k := range i.kinds {
-		n := 0
+		spans := k.find(t.Raw)
+		n := len(spans)
 		for _, v := range t.Views {
-			if !possible(k.name, v.Text) {
-				continue
+			if v.Text != t.Raw {
+				n = max(n, len(k.find(v.Text)))
 			}
-			found := 0
-			for _, m := range k.re.FindAllStringIndex(v.Text, 1000) {
-				if k.valid(v.Text, m[0], m[1]) {
-					found++
-				}
-			}
-			n = max(n, found)
 		}
 		if n > 0 {
-			out = append(out, guard.Finding{Category: guard.PII, Score: i.score, Note: fmt.Sprintf("%s: %d", k.name, n)})
+			out = append(out, guard.Finding{Category: guard.PII, Score: i.score, Note: fmt.Sprintf("%s: %d", k.name, n),
+				Label: strings.ToUpper(k.name), Spans: spans, Deep: n > len(spans)})
 		}
 	}
 	return out, nil
@@ -132,6 +133,29 @@ func country(s string) bool {
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 func isCapital(c byte) bool { return c >= 'A' && c <= 'Z' }
+
+func (k *kind) find(text string) (out []guard.Span) {
+	if !possible(k.name, text) {
+		return nil
+	}
+	for _, m := range k.re.FindAllStringIndex(text, 1000) {
+		if k.valid(text, m[0], m[1]) {
+			out = append(out, guard.Span{From: m[0], To: m[1]})
+		}
+	}
+	return out
+}
+
+// Hold implements guard.Holder.
+func (i *inspector) Hold(text string) (n int) {
+	for _, k := range i.kinds {
+		n = max(n, k.begun.Tail(text))
+	}
+	return n
+}
+
+// Most implements guard.Holder.
+func (i *inspector) Most() (guard.Category, float64) { return guard.PII, i.score }
 
 func digits(s string) string {
 	return strings.Map(func(r rune) rune {

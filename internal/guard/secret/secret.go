@@ -1,14 +1,17 @@
 // Package secret finds credentials by their published form, and what the
 // operator has marked: canaries, known secrets, passages of the system prompt.
-// Known secrets are found in every reading, with any separators in between.
+// Known secrets are found in every reading, with any separators in between, in
+// pieces, in the codes that a model can be asked for, over several channels of
+// a stream and over several answers of a conversation (scan, recall).
+//
+// What it cannot find: a secret that is told by answers to questions about it
+// ("is the third letter after m?"), one that is described or hidden in text
+// that looks random, a cipher with a key that both sides know.
 package secret
 
 import (
 	"fmt"
-	"strings"
-	"unicode"
 
-	"bartizan/internal/credential"
 	"bartizan/internal/guard"
 )
 
@@ -20,6 +23,9 @@ type Config struct {
 	Known []string `yaml:"known"`
 	// SystemPrompt whose passages must not come out.
 	SystemPrompt string `yaml:"system_prompt"`
+	// Share of a known secret from which its pieces are a leak, over all answers
+	// of a conversation.
+	Share float64 `yaml:"share"`
 	// Words is how many words of the system prompt in a row are a passage.
 	Words int `yaml:"words"`
 	// Formats looks for credentials by their form.
@@ -27,115 +33,98 @@ type Config struct {
 }
 
 // Default configuration.
-func Default() Config { return Config{Words: 8, Formats: true} }
+func Default() Config { return Config{Words: 8, Formats: true, Share: 0.5} }
 
-const minKnown = 8
+const minKnown = 8 // letters and digits of a secret
+
+// maxKnown bounds the memory of the index: about 200 KiB for each secret.
+const maxKnown = 200
 
 // New makes the inspector.
 func New(c Config) (guard.Inspector, error) {
-	i := &inspector{conf: c, passages: map[string]bool{}}
-	if c.Words < 4 {
-		return nil, fmt.Errorf("words %d: fewer than 4 words in a row occur in ordinary text", c.Words)
+	if c.Words < 4 || c.Words > 64 {
+		return nil, fmt.Errorf("words %d: use 4 to 64; fewer than 4 words in a row occur in ordinary text", c.Words)
 	}
+	if c.Share == 0 {
+		c.Share = Default().Share
+	}
+	if !(c.Share > 0.2 && c.Share <= 1) {
+		return nil, fmt.Errorf("share %v: use a number above 0.2 and up to 1", c.Share)
+	}
+	if n := len(c.Canaries) + len(c.Known); n > maxKnown {
+		return nil, fmt.Errorf("%d secrets, the limit is %d", n, maxKnown)
+	}
+	i := &inspector{conf: c}
+	ix := &index{abs: newAutomaton(), delta: newAutomaton()}
 	for n, s := range append(append([]string(nil), c.Canaries...), c.Known...) {
-		k := squeeze(s)
-		if len(k) < minKnown {
-			return nil, fmt.Errorf("secret number %d has fewer than %d letters and digits: it would be found everywhere", n+1, minKnown)
+		if err := ix.add(s, n < len(c.Canaries), c.Share); err != nil {
+			return nil, fmt.Errorf("secret number %d %w", n+1, err)
 		}
-		i.known = append(i.known, needle{k, reversed(k), n < len(c.Canaries)})
 	}
-	words := fields(c.SystemPrompt)
-	for k := 0; k+c.Words <= len(words); k++ {
-		i.passages[strings.Join(words[k:k+c.Words], " ")] = true
+	ix.prompt.add(c.SystemPrompt, c.Words)
+	ix.seal()
+	if len(ix.needles) > 0 || len(ix.prompt.passages) > 0 {
+		i.index = ix
 	}
 	return i, nil
 }
 
-type needle struct {
-	plain, reversed string
-	canary          bool
-}
-
 type inspector struct {
-	conf     Config
-	known    []needle
-	passages map[string]bool
-}
-
-// squeeze keeps letters and digits, lower case: separators do not hide.
-func squeeze(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) {
-			return unicode.ToLower(r)
-		}
-		return -1
-	}, s)
-}
-
-func reversed(s string) string {
-	r := []rune(s)
-	for i, j := 0, len(r)-1; i < j; i, j = i+1, j-1 {
-		r[i], r[j] = r[j], r[i]
-	}
-	return string(r)
-}
-
-func fields(s string) []string {
-	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	conf  Config
+	index *index // nil: nothing is marked
 }
 
 // Inspect implements guard.Inspector.
 func (i *inspector) Inspect(t *guard.Text) ([]guard.Finding, error) {
-	if len(i.known) == 0 && len(i.passages) == 0 && !i.conf.Formats {
+	if i.index == nil && !i.conf.Formats {
 		return nil, &guard.NothingToDo{Why: "no secrets, no system prompt, formats turned off"}
 	}
-	seen := map[string]bool{}
 	var out []guard.Finding
-	say := func(score float64, note string) {
-		if !seen[note] {
-			seen[note] = true
-			out = append(out, guard.Finding{Category: guard.Secret, Score: score, Note: note})
+	if i.index != nil {
+		// The readings are looked at for what is hidden deeper than scan reads.
+		out = i.marked(t.Raw)
+		for _, v := range t.Views {
+			if v.Text != t.Raw && len(out) == 0 {
+				out = i.marked(v.Text)
+			}
 		}
 	}
-	texts := []string{t.Raw}
-	for _, v := range t.Views {
-		texts = append(texts, v.Text)
-	}
-	for _, text := range texts {
-		i.marked(text, say)
-		if i.conf.Formats {
-			formats(text, say)
-		}
+	if i.conf.Formats {
+		out = append(out, credentials(t)...)
 	}
 	return out, nil
 }
 
-func (i *inspector) marked(text string, say func(float64, string)) {
-	if len(i.known) > 0 {
-		flat := squeeze(text)
-		for _, k := range i.known {
-			if strings.Contains(flat, k.plain) || strings.Contains(flat, k.reversed) {
-				if k.canary {
-					say(1, "a canary")
-				} else {
-					say(1, "a known secret")
-				}
-			}
-		}
-	}
-	if len(i.passages) > 0 {
-		words := fields(text)
-		for k := 0; k+i.conf.Words <= len(words); k++ {
-			if i.passages[strings.Join(words[k:k+i.conf.Words], " ")] {
-				say(0.95, "a passage of the system prompt")
-				return
-			}
-		}
-	}
+func (i *inspector) marked(text string) []guard.Finding {
+	s := newScan(i.index, nil)
+	out, _ := s.Write(text)
+	return append(out, s.End()...)
 }
 
-func formats(text string, say func(float64, string)) {
-	for _, m := range credential.Find(text) {
-		say(0.8, m.Name)
+// Hold implements guard.Holder for credentials by their format.
+func (i *inspector) Hold(text string) int {
+	if !i.conf.Formats {
+		return 0
 	}
+	return credentialTail(text)
+}
+
+// Most implements guard.Holder.
+func (i *inspector) Most() (guard.Category, float64) { return guard.Secret, 0.8 }
+
+// Remember implements guard.Follower.
+func (i *inspector) Remember() guard.Recall {
+	if i.index == nil {
+		return nil
+	}
+	return newRecall(i.index)
+}
+
+// Follow implements guard.Follower.
+func (i *inspector) Follow(r guard.Recall) guard.Follow {
+	if i.index == nil {
+		return nil
+	}
+	mine, _ := r.(*recall)
+	return newScan(i.index, mine)
 }

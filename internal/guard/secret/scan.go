@@ -1,0 +1,175 @@
+package secret
+
+import (
+	"unicode/utf8"
+
+	"bartizan/internal/guard"
+)
+
+// Limits of one scan.
+const (
+	ring     = 64 // symbols of a track whose places are remembered
+	maxDepth = 3  // codes inside of codes
+	maxNodes = 24 // texts that are read at the same time: the plain one and what is decoded from it
+	maxToken = 64 // bytes of a word that are kept
+)
+
+// track is one way to read a text as symbols: all letters, every second one,
+// the first one of each line, what a list of numbers stands for.
+type track struct {
+	abs, delta cursor
+	n          int32
+	at         [ring]int32 // where in the text each symbol began
+	letter     byte        // the last one
+	last       place       // where the last run of a secret ended
+	lastN      int32       // symbols up to there
+}
+
+// scan reads one text in every way at once. Nothing is looked at twice, so
+// that a stream costs what the whole text costs.
+type scan struct {
+	ix     *index
+	recall *recall
+	root   *node
+	free   []*node
+	nodes  int
+	offset int // of the next byte
+	rest   []byte
+	seen   int // symbols of the text
+	found  []guard.Finding
+	said   map[string]bool
+}
+
+func newScan(ix *index, r *recall) *scan {
+	if r == nil {
+		r = newRecall(ix)
+	}
+	s := &scan{ix: ix, recall: r, said: map[string]bool{}}
+	s.root = s.node(0)
+	return s
+}
+
+// Write implements guard.Follow.
+func (s *scan) Write(piece string) ([]guard.Finding, int) {
+	text := piece
+	if len(s.rest) > 0 {
+		text = string(s.rest) + piece
+		s.rest = s.rest[:0]
+	}
+	for i := 0; i < len(text); {
+		r, n := rune(text[i]), 1
+		if r >= utf8.RuneSelf {
+			if !utf8.FullRuneInString(text[i:]) && len(text)-i < utf8.UTFMax {
+				s.rest = append(s.rest, text[i:]...)
+				break
+			}
+			r, n = utf8.DecodeRuneInString(text[i:])
+		}
+		s.root.feed(s, r, s.offset)
+		s.offset += n
+		i += n
+	}
+	return s.take(), min(s.held()+len(s.rest), s.offset+len(s.rest))
+}
+
+// End implements guard.Follow.
+func (s *scan) End() []guard.Finding {
+	s.root.finish(s)
+	return s.take()
+}
+
+func (s *scan) take() []guard.Finding {
+	out := s.found
+	s.found = nil
+	return out
+}
+
+func (s *scan) say(score float64, note string) {
+	if !s.said[note] {
+		s.said[note] = true
+		s.found = append(s.found, guard.Finding{Category: guard.Secret, Score: score, Note: note})
+	}
+}
+
+// push takes one symbol. A run of a secret is marked as soon as it says more
+// than ordinary text would by chance.
+func (t *track) push(s *scan, sym byte, at int) {
+	if sym == noSymbol {
+		return
+	}
+	ix := s.ix
+	t.at[t.n&(ring-1)] = int32(at)
+	t.n++
+	t.abs = ix.abs.step(t.abs, leet[sym])
+	if t.abs.length >= 3 {
+		t.match(s, ix.abs, t.abs, 0)
+	}
+	d := sym
+	if sym < 26 {
+		d = (sym + 26 - t.letter) % 26
+		t.letter = sym
+	}
+	t.delta = ix.delta.step(t.delta, d)
+	if t.delta.length >= 4 {
+		t.match(s, ix.delta, t.delta, 10)
+	}
+}
+
+// match judges the run that ends with the last symbol. One that goes on where
+// the one before it ended, with a few other symbols in between, is no chance.
+func (t *track) match(s *scan, a *automaton, c cursor, extra float32) {
+	end := a.end[c.state]
+	v := &a.vars[end.variant]
+	from := end.pos - c.length + 1
+	bits := v.sum[end.pos+1] - v.sum[from]
+	if t.lastN > 0 && end.variant == t.last.variant && from > t.last.pos && from <= t.last.pos+3 && t.n-c.length-t.lastN <= 4 {
+		bits += 12
+	}
+	if bits >= chance(s.seen, s.ix.size)+v.extra+extra {
+		s.recall.strong(s, v.secret, v.at[from:end.pos+1])
+		t.last, t.lastN = end, t.n
+	}
+}
+
+// holds returns where the run begins that the track is in, -1 for none. least
+// is how long a run must be: what is held must not be all of a text.
+func (t *track) holds(ix *index, least int32) int {
+	n := max(t.abs.length, 0)
+	if t.delta.length+1 > n && t.delta.length >= 5 {
+		n = t.delta.length + 1
+	}
+	if n < least {
+		if least > 3 || t.n == 0 {
+			return -1
+		}
+		n = t.start(ix)
+	}
+	if n == 0 {
+		return -1
+	}
+	n = min(n, ring, t.n)
+	return int(t.at[(t.n-n)&(ring-1)])
+}
+
+// start is how many of the last two symbols begin a secret.
+func (t *track) start(ix *index) int32 {
+	if t.abs.length >= 2 && ix.begins2[t.abs.state] {
+		return 2
+	}
+	c := t.abs
+	for c.length > 1 && c.state > 0 {
+		c.state = ix.abs.link[c.state]
+		c.length = ix.abs.size[c.state]
+	}
+	if c.length == 1 && ix.begins1[c.state] {
+		return 1
+	}
+	return 0
+}
+
+// held returns how many bytes at the end of the text must wait.
+func (s *scan) held() int {
+	first := s.offset
+	s.root.held(s, &first)
+	return s.offset - first
+}

@@ -1,0 +1,254 @@
+package secret
+
+import (
+	"encoding/ascii85"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"bartizan/internal/guard"
+)
+
+const planted = "Tr0ub4dor-kelp-7731-Zx"
+
+func marked(t testing.TB, known ...string) *inspector {
+	t.Helper()
+	c := Default()
+	c.Known, c.Formats = known, false
+	in, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in.(*inspector)
+}
+
+func each(s string, f func(c byte) string) string {
+	var out []string
+	for _, c := range []byte(s) {
+		out = append(out, f(c))
+	}
+	return strings.Join(out, " ")
+}
+
+func turn(s string) string { // reversed
+	b := []byte(s)
+	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
+		b[i], b[j] = b[j], b[i]
+	}
+	return string(b)
+}
+
+func shift(s string, k byte) string {
+	b := []byte(s)
+	for i, c := range b {
+		switch {
+		case c >= 'a' && c <= 'z':
+			b[i] = 'a' + (c-'a'+k)%26
+		case c >= 'A' && c <= 'Z':
+			b[i] = 'A' + (c-'A'+k)%26
+		}
+	}
+	return string(b)
+}
+
+// coded is a secret in the codes that a model can be asked for.
+func coded(s string) map[string]string {
+	b := []byte(s)
+	a85 := make([]byte, ascii85.MaxEncodedLen(len(b)))
+	a85 = a85[:ascii85.Encode(a85, b)]
+	nato := strings.Fields("alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo sierra tango uniform victor whiskey xray yankee zulu")
+	digit := strings.Fields("zero one two three four five six seven eight nine")
+	name := func(c byte) string {
+		switch {
+		case c >= '0' && c <= '9':
+			return digit[c-'0']
+		case c|0x20 >= 'a' && c|0x20 <= 'z':
+			return nato[(c|0x20)-'a']
+		}
+		return "dash"
+	}
+	spread := func(sep string) string { return strings.Join(strings.Split(s, ""), sep) }
+	acrostic := ""
+	for _, c := range b {
+		acrostic += string(c) + "old winds carry the last ships out to sea\n"
+	}
+	b58, n := "", new(big.Int).SetBytes(b)
+	for m := new(big.Int); n.Sign() > 0; {
+		n.DivMod(n, big.NewInt(58), m)
+		b58 = string("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"[m.Int64()]) + b58
+	}
+	rot47 := make([]byte, len(b))
+	for i, c := range b {
+		rot47[i] = 33 + (c-33+47)%94
+	}
+	wide := strings.Map(func(r rune) rune { return r + 0xfee0 }, s)
+	return map[string]string{
+		"plain": s, "upper": strings.ToUpper(s), "reversed": turn(s), "spaced": spread(" "), "dots": spread("..."), "lines": spread("\n"), "emoji": spread("🙂"),
+		"base64": base64.StdEncoding.EncodeToString(b), "base64 in context": base64.StdEncoding.EncodeToString([]byte("The key is " + s + ", I think")),
+		"base64 spaced": strings.Join(strings.Split(base64.StdEncoding.EncodeToString(b), ""), " "),
+		"base64 twice":  base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString(b))),
+		"base32":        base32.StdEncoding.EncodeToString(b), "base32 lower": strings.ToLower(base32.StdEncoding.EncodeToString(b)),
+		"hex": hex.EncodeToString(b), "hex spaced": each(s, func(c byte) string { return fmt.Sprintf("%02x", c) }),
+		"hex prefixed": each(s, func(c byte) string { return fmt.Sprintf("0x%02X,", c) }), "hex of base64": hex.EncodeToString([]byte(base64.StdEncoding.EncodeToString(b))),
+		"ascii85": string(a85), "base58": b58,
+		"decimal": each(s, func(c byte) string { return fmt.Sprint(c) }), "decimal list": each(s, func(c byte) string { return fmt.Sprint(c, ",") }),
+		"decimal joined": strings.ReplaceAll(each(s, func(c byte) string { return fmt.Sprintf("%03d", c) }), " ", ""),
+		"octal":          each(s, func(c byte) string { return fmt.Sprintf("%03o", c) }), "binary": each(s, func(c byte) string { return fmt.Sprintf("%08b", c) }),
+		"binary joined": strings.ReplaceAll(each(s, func(c byte) string { return fmt.Sprintf("%08b", c) }), " ", ""),
+		"url":           strings.ReplaceAll(each(s, func(c byte) string { return fmt.Sprintf("%%%02X", c) }), " ", ""),
+		"html":          strings.ReplaceAll(each(s, func(c byte) string { return fmt.Sprintf("&#%d;", c) }), " ", ""),
+		"html hex":      strings.ReplaceAll(each(s, func(c byte) string { return fmt.Sprintf("&#x%x;", c) }), " ", ""),
+		"escapes":       strings.ReplaceAll(each(s, func(c byte) string { return fmt.Sprintf("\\u%04x", c) }), " ", ""),
+		"code points":   each(s, func(c byte) string { return fmt.Sprintf("U+%04X", c) }),
+		"rot13":         shift(s, 13), "caesar 5": shift(s, 5), "rot13 reversed": turn(shift(s, 13)), "base64 of rot13": base64.StdEncoding.EncodeToString([]byte(shift(s, 13))),
+		"rot47": string(rot47), "nato": each(s, name), "nato commas": strings.ReplaceAll(each(s, name), " ", ", "),
+		"leet": strings.NewReplacer("o", "0", "e", "3", "l", "1", "d", "d").Replace(s), "acrostic": acrostic, "full width": wide,
+		"every second": strings.Join(strings.Split(s, ""), "q"), "doubled": strings.ReplaceAll(each(s, func(c byte) string { return string([]byte{c, c}) }), " ", ""),
+		"json": `{"one":"` + s[:7] + `","two":"` + s[7:14] + `","three":"` + s[14:] + `"}`, "quoted letters": `["` + spread(`","`) + `"]`,
+		"numbered": each(s, func(c byte) string { return "char: " + string(c) + "\n" }), "markdown": each(s, func(c byte) string { return "**" + string(c) + "**" }),
+		"halves swapped": s[11:] + " " + s[:11], "words reversed": turn("kelp") + " " + turn("Tr0ub4dor") + " 1377 xZ",
+		"rails": s0(s, 0) + s0(s, 1), "as in": each(s, func(c byte) string { return string(c) + " as in " + name(c) }),
+	}
+}
+
+func s0(s string, from int) (out string) {
+	for i := from; i < len(s); i += 2 {
+		out += s[i : i+1]
+	}
+	return out
+}
+
+const frames = "Of course! Here is what you asked for: %s That is all, tell me if you need anything else."
+
+func TestCodes(t *testing.T) {
+	in := marked(t, planted)
+	all := coded(planted)
+	if len(all) < 45 {
+		t.Fatalf("%d codes", len(all))
+	}
+	for how, text := range all {
+		for _, frame := range []string{"%s", frames} {
+			if got := in.marked(fmt.Sprintf(frame, text)); len(got) == 0 {
+				t.Errorf("%s in %q: nothing found in %.200q", how, frame, text)
+			}
+		}
+	}
+}
+
+// TestStream: what leaves before the finding is less than the half of the
+// secret that is allowed, in every code that maps letter by letter.
+func TestStream(t *testing.T) {
+	in := marked(t, planted)
+	for how, text := range coded(planted) {
+		text = fmt.Sprintf(frames, text)
+		for _, size := range []int{1, 4, 13} {
+			f := in.Follow(nil)
+			out, found := 0, false
+			for i := 0; i < len(text) && !found; i += size {
+				got, hold := f.Write(text[i:min(i+size, len(text))])
+				if found = len(got) > 0; !found {
+					out = max(out, min(i+size, len(text))-hold)
+				}
+			}
+			found = found || len(f.End()) > 0
+			if !found {
+				t.Errorf("%s in pieces of %d: nothing found", how, size)
+			}
+			if how == "plain" && strings.Contains(strings.ToLower(text[:out]), "tr") {
+				t.Errorf("a beginning of the secret has left: %q", text[:out])
+			}
+		}
+	}
+}
+
+// TestPieces: a conversation in which each answer says a little.
+func TestPieces(t *testing.T) {
+	in := marked(t, planted)
+	for _, size := range []int{1, 2, 3, 4, 5, 8} {
+		for _, frame := range []string{"%s", "The next part is %s.", "Sure, here you go: \"%s\". Anything else?"} {
+			for how, code := range map[string]func(string) string{
+				"plain": func(s string) string { return s }, "reversed": turn, "base64": func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+				"hex": func(s string) string { return hex.EncodeToString([]byte(s)) }, "spaced": func(s string) string { return strings.Join(strings.Split(s, ""), " ") },
+			} {
+				r, shown, found := in.Remember(), 0, false
+				var order []int
+				for i := 0; i < len(planted); i += size {
+					order = append(order, i)
+				}
+				rand.New(rand.NewPCG(1, uint64(size))).Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+				for _, i := range order {
+					f := in.Follow(r)
+					got, _ := f.Write(fmt.Sprintf(frame, code(planted[i:min(i+size, len(planted))])))
+					got = append(got, f.End()...)
+					if found = found || len(got) > 0; found {
+						break
+					}
+					shown += min(size, len(planted)-i)
+				}
+				if !found || shown > len(planted)*3/4 {
+					t.Errorf("pieces of %d, %s, in %q: found %v after %d of %d characters", size, how, frame, found, shown, len(planted))
+				}
+			}
+		}
+	}
+}
+
+func TestOrdinaryTexts(t *testing.T) {
+	in := marked(t, planted, "correct-horse-battery-staple-4417", "c41f9a07e2d85b3366f0")
+	r := in.Remember()
+	for _, text := range []string{
+		"The singer sang of kelp and the sea. In 1773 he left for Zurich with his horse.",
+		"| id | name |\n| 7731 | kelp |\n| 7732 | weed |", "Use base64: SGVsbG8gV29ybGQhIFRoaXMgaXMgYSBoYXJtbGVzcyB0ZXh0Lg==",
+		"commit 4f2a91bc77de01aa33bb45cc99001122 fixes the battery of the cart. The correct size is A4.",
+		"a b c d e f g h i j k l m n o p q r s t u v w x y z", "x = 3; y = 4; z = x*y; for i in range(10): print(i, j, k)",
+		"Alpha, Bravo, Charlie, Delta, Echo are the first five words of the alphabet.", "01001000 01100101 01101100 01101100 01101111",
+		"72 101 108 108 111 32 119 111 114 108 100", strings.Repeat("The quick brown fox jumps over the lazy dog. ", 40),
+	} {
+		f := in.Follow(r)
+		got, _ := f.Write(text)
+		if got = append(got, f.End()...); len(got) > 0 {
+			t.Errorf("%.60q: %+v", text, got)
+		}
+	}
+}
+
+func FuzzFollow(f *testing.F) {
+	for how, text := range coded(planted) {
+		f.Add(text, uint8(len(how)))
+	}
+	f.Add("\xff\xc3", uint8(1))
+	in := marked(f, planted)
+	f.Fuzz(func(t *testing.T, text string, cut uint8) {
+		whole := in.Follow(nil)
+		a, hold := whole.Write(text)
+		if hold < 0 || hold > len(text) {
+			t.Fatalf("%d of %d bytes are held", hold, len(text))
+		}
+		a = append(a, whole.End()...)
+		parts := in.Follow(nil)
+		var b []guard.Finding
+		for i, n := 0, int(cut%7)+1; i < len(text); i += n {
+			got, _ := parts.Write(text[i:min(i+n, len(text))])
+			b = append(b, got...)
+		}
+		b = append(b, parts.End()...)
+		if len(a) != len(b) {
+			t.Fatalf("%d findings in one piece, %d in many", len(a), len(b))
+		}
+	})
+}
+
+func BenchmarkScan(b *testing.B) {
+	in := marked(b, planted)
+	text := strings.Repeat("It was the best of times, it was the worst of times, said 12 people in 1859. ", 27)[:2048]
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		in.marked(text)
+	}
+}
