@@ -58,10 +58,19 @@ const (
 
 // Memory of one conversation: what its texts have shown so far. It is safe for
 // concurrent use; whoever keeps it decides how long.
-type Memory struct{ recalls []Recall } // one for each inspector, nil for most
+type Memory struct {
+	recalls []Recall // one for each inspector, nil for most
+	joined  *Memory  // of texts that are several channels together
+}
 
 // NewMemory makes the memory of one conversation with an engine.
 func (e *Engine) NewMemory() *Memory {
+	m := e.newMemory()
+	m.joined = e.newMemory()
+	return m
+}
+
+func (e *Engine) newMemory() *Memory {
 	m := &Memory{recalls: make([]Recall, len(e.inspectors))}
 	for i, in := range e.inspectors {
 		if f, ok := in.Inspector.(Follower); ok {
@@ -77,6 +86,9 @@ func (m *Memory) Size() (n int) {
 		if r != nil {
 			n += r.Size()
 		}
+	}
+	if m.joined != nil {
+		n += m.joined.Size()
 	}
 	return n
 }
@@ -308,8 +320,12 @@ func (l *Live) End() (found []Finding, v Verdict, err error) {
 
 // NewJoined starts a text that is several texts one after the other: only
 // Followers read it. It is nil when there are none with something to look for.
-func (e *Engine) NewJoined() *Live {
-	l := e.NewLive(nil, Unknown, func(Category, float64) bool { return false })
+// m may be nil.
+func (e *Engine) NewJoined(m *Memory) *Live {
+	if m != nil {
+		m = m.joined
+	}
+	l := e.NewLive(m, Unknown, func(Category, float64) bool { return false })
 	for _, w := range l.follows {
 		if w != nil {
 			return l

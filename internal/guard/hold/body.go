@@ -8,25 +8,19 @@ import (
 // Request inspects a request: what is masked is kept in the vault. The error is
 // a *Blocked; the result is there in any case.
 func Request(c Config, body []byte, m *wire.Message) (*Result, error) {
-	return message(c, nil, body, m, true)
+	return message(c, body, m, true)
 }
 
 // Answer inspects an answer that is not streamed, restores placeholders and
 // masks for good. The error is a *Blocked; the result is there in any case.
 func Answer(c Config, body []byte, m *wire.Message) (*Result, error) {
-	return message(c, nil, body, m, false)
+	return message(c, body, m, false)
 }
 
-// Rewriting is Request and Answer for a format that is a Rewriter.
-func Rewriting(c Config, by Rewriter, body []byte, m *wire.Message, request bool) (*Result, error) {
-	return message(c, by, body, m, request)
-}
-
-func message(c Config, by any, body []byte, m *wire.Message, request bool) (*Result, error) {
+func message(c Config, body []byte, m *wire.Message, request bool) (*Result, error) {
 	r := &Result{Action: Allow, Usage: m.Usage}
 	err := r.unknown(&c.Policy, m.Unknown)
-	var spans []wire.Span
-	var texts []string
+	var all []wire.Edit
 	for _, p := range m.Parts {
 		if err != nil {
 			break
@@ -36,16 +30,15 @@ func message(c Config, by any, body []byte, m *wire.Message, request bool) (*Res
 		}
 		var edits []edit
 		if edits, err = r.part(&c, p, request); err == nil && len(edits) > 0 {
-			spans = append(spans, p.Span)
-			texts = append(texts, apply(p.Text, 0, len(p.Text), edits, p.Kind == wire.ToolCall))
+			all = append(all, wire.Edit{Span: p.Span, Text: apply(p.Text, 0, len(p.Text), edits, p.Kind == wire.ToolCall)})
 		}
 	}
 	if err == nil && !request {
 		err = r.together(&c, m.Parts)
 	}
-	if err == nil && len(spans) > 0 {
+	if err == nil && len(all) > 0 {
 		var e error
-		if body, e = rewrite(by, body, spans, texts); e != nil {
+		if body, e = wire.Rewrite(body, all); e != nil {
 			err = &Blocked{guard.Policy, e.Error()}
 		}
 	}
@@ -111,7 +104,7 @@ func (r *Result) together(c *Config, parts []wire.Part) error {
 			n++
 		}
 	}
-	joined := c.Engine.NewJoined()
+	joined := c.Engine.NewJoined(c.Memory)
 	if n < 2 || joined == nil {
 		return nil
 	}

@@ -202,7 +202,7 @@ func (s *Session) replaced(ch *channel, f guard.Finding) bool {
 
 // whole takes an event that repeats a whole text.
 func (s *Session) whole(ev *event, d wire.Delta) error {
-	ch := s.open[d.Channel]
+	ch := s.open[string(d.Kind)+"\x00"+d.Channel]
 	if ch == nil || ch.live.Text() != d.Text {
 		ch = nil
 		for _, o := range s.all {
@@ -224,8 +224,7 @@ func (s *Session) whole(ev *event, d wire.Delta) error {
 		return err
 	}
 	if len(ch.edits) > 0 {
-		ev.spans = append(ev.spans, d.Span)
-		ev.texts = append(ev.texts, apply(d.Text, 0, len(d.Text), ch.edits, ch.kind == wire.ToolCall))
+		ev.edits = append(ev.edits, wire.Edit{Span: d.Span, Text: apply(d.Text, 0, len(d.Text), ch.edits, ch.kind == wire.ToolCall)})
 	}
 	return nil
 }

@@ -1,9 +1,6 @@
 package hold
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 
@@ -64,54 +61,8 @@ func touched(edits []edit, from, to int) bool {
 	return slices.ContainsFunc(edits, func(e edit) bool { return e.to > from && e.from < to })
 }
 
-// quote writes a JSON string as an API would: no escapes that need not be.
-func quote(s string) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil {
-		return []byte(`""`) // strings always encode
-	}
-	return bytes.TrimRight(b.Bytes(), "\n")
-}
-
 // inside is s as it stands between the quotes of a JSON string.
 func inside(s string) string {
-	q := quote(s)
+	q := wire.AppendString(nil, s)
 	return string(q[1 : len(q)-1])
-}
-
-// Rewriter is a wire.Stream or wire.Format whose texts cannot be replaced where
-// they stand: because of a checksum, a length or another code around them.
-type Rewriter interface {
-	// Rewrite returns raw with the texts in place of the spans, which are in order.
-	Rewrite(raw []byte, spans []wire.Span, texts []string) ([]byte, error)
-}
-
-var errNoSpan = errors.New("the text has no place in the message where it could be replaced")
-
-// rewrite puts texts in place of spans.
-func rewrite(by any, raw []byte, spans []wire.Span, texts []string) ([]byte, error) {
-	order := make([]int, len(spans))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return spans[a].From - spans[b].From })
-	s, t := make([]wire.Span, 0, len(spans)), make([]string, 0, len(spans))
-	for _, i := range order {
-		s, t = append(s, spans[i]), append(t, texts[i])
-	}
-	if r, ok := by.(Rewriter); ok {
-		return r.Rewrite(raw, s, t)
-	}
-	var out []byte
-	at := 0
-	for i, p := range s {
-		if p.From >= p.To || p.From < at || p.To > len(raw) || raw[p.From] != '"' || raw[p.To-1] != '"' {
-			return nil, errNoSpan
-		}
-		out = append(append(out, raw[at:p.From]...), quote(t[i])...)
-		at = p.To
-	}
-	return append(out, raw[at:]...), nil
 }

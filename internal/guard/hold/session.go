@@ -33,8 +33,7 @@ type Session struct {
 type event struct {
 	raw    []byte
 	pieces []piece
-	spans  []wire.Span // texts of whole repeats that are replaced
-	texts  []string
+	edits  []wire.Edit // of texts that repeat a whole channel
 }
 
 // piece is the text of one delta: a range of its channel and of the joined text.
@@ -187,13 +186,14 @@ func (s *Session) delta(ev *event, d wire.Delta) error {
 	if s.spoken += len(d.Text); s.spoken > s.c.Policy.MaxStream {
 		return &Blocked{guard.Shape, fmt.Sprintf("more than %d bytes of text", s.c.Policy.MaxStream)}
 	}
-	ch := s.open[d.Channel]
+	key := string(d.Kind) + "\x00" + d.Channel // answer and reasoning may share a name
+	ch := s.open[key]
 	if ch == nil || ch.done {
 		if len(s.all) >= MaxChannels {
 			return &Blocked{guard.Shape, fmt.Sprintf("more than %d channels", MaxChannels)}
 		}
 		ch = s.channel(d.Channel, d.Part)
-		s.open[d.Channel] = ch
+		s.open[key] = ch
 		s.all = append(s.all, ch)
 		if len(s.all) == 2 {
 			if err := s.join(); err != nil {
@@ -221,7 +221,7 @@ func (s *Session) delta(ev *event, d wire.Delta) error {
 // join begins to read the channels as one text, in the order in which they
 // arrive: a secret can be cut in two between reasoning and answer.
 func (s *Session) join() error {
-	if s.joined = s.c.Engine.NewJoined(); s.joined == nil {
+	if s.joined = s.c.Engine.NewJoined(s.c.Memory); s.joined == nil {
 		return nil
 	}
 	found, err := s.joined.Write(s.all[0].live.Text())
@@ -305,15 +305,15 @@ func (s *Session) safe(ev *event) bool {
 
 // edited returns the event's bytes with its text replaced where it must be.
 func (s *Session) edited(ev *event) ([]byte, error) {
-	spans, texts := ev.spans, ev.texts
+	edits := ev.edits
 	for _, p := range ev.pieces {
 		if len(p.ch.edits) > 0 && touched(p.ch.edits, p.from, p.to) {
-			spans = append(spans, p.span)
-			texts = append(texts, apply(p.ch.live.Text(), p.from, p.to, p.ch.edits, p.ch.kind == wire.ToolCall))
+			text := apply(p.ch.live.Text(), p.from, p.to, p.ch.edits, p.ch.kind == wire.ToolCall)
+			edits = append(edits, wire.Edit{Span: p.span, Text: text})
 		}
 	}
-	if len(spans) == 0 {
+	if len(edits) == 0 {
 		return ev.raw, nil
 	}
-	return rewrite(s.stream, ev.raw, spans, texts)
+	return wire.RewriteEvent(s.stream, ev.raw, edits)
 }

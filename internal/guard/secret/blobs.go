@@ -29,6 +29,7 @@ type run struct {
 	buf   [minRun]byte
 	at    [minRun]int32
 	child *node
+	sure  bool // it is no chance that something is decoded
 }
 
 // byte takes one decoded byte.
@@ -38,10 +39,7 @@ func (r *run) byte(s *scan, depth int, b byte, at int) {
 	}
 	if b < ' ' && b != '\n' && b != '\t' || b >= 0x7f {
 		r.n = 0
-		if r.child != nil {
-			s.drop(r.child)
-			r.child = nil
-		}
+		r.drop(s)
 		return
 	}
 	if r.child != nil {
@@ -57,10 +55,18 @@ func (r *run) byte(s *scan, depth int, b byte, at int) {
 		return
 	}
 	r.child = s.node(depth + 1)
+	r.child.noise = !r.sure
 	for i, b := range r.buf {
 		r.child.feed(s, rune(b), int(r.at[i]))
 	}
 	r.n = 0
+}
+
+func (r *run) drop(s *scan) {
+	if r.child != nil {
+		s.drop(r.child)
+		r.child = nil
+	}
 }
 
 func value64(c byte) int {
@@ -198,12 +204,7 @@ func (b *blobs) each(f func(*run)) {
 }
 
 func (b *blobs) drop(s *scan) {
-	b.each(func(r *run) {
-		if r.child != nil {
-			s.drop(r.child)
-			r.child = nil
-		}
-	})
+	b.each(func(r *run) { r.drop(s) })
 }
 
 func (b *blobs) finish(s *scan) {

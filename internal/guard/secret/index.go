@@ -54,6 +54,7 @@ func (ix *index) add(s string, canary bool, share float64) error {
 	for _, at := range [][]int16{forward, back} {
 		ix.put(ix.abs, id, at, 0)
 		ix.put(ix.delta, id, at, 0)
+		ix.turned(id, at)
 	}
 	if len(text) <= maxTransposed && len(ix.needles) <= 32 {
 		ix.transposed(id, s)
@@ -100,6 +101,20 @@ func (ix *index) put(a *automaton, id int, at []int16, extra float32) {
 	a.add(v, word)
 }
 
+// turned adds the secret with the alphabet turned round (atbash), in any shift.
+func (ix *index) turned(id int, at []int16) {
+	n := &ix.needles[id]
+	text := slices.Clone(n.text)
+	for i, c := range text {
+		if c < 26 {
+			text[i] = 25 - c
+		}
+	}
+	n.text, text = text, n.text
+	ix.put(ix.delta, id, at, 0)
+	n.text = text
+}
+
 // transposed adds the orders in which a text comes out of the simple
 // transpositions: rails, columns, swapped pairs. They are of the text as it is
 // written, with its separators, and as it is squeezed.
@@ -124,7 +139,7 @@ func (ix *index) transposed(id int, s string) {
 				key := string(runesOf(at))
 				if !seen[key] {
 					seen[key] = true
-					ix.put(ix.abs, id, at, 6)
+					ix.put(ix.abs, id, at, 5)
 				}
 			}
 		}
@@ -172,6 +187,18 @@ func transpositions(in []int16) (out [][]int16) {
 		}
 	}
 	return append(out, ends)
+}
+
+// untransposed undoes the simple transpositions of a word that may be a code.
+func untransposed(raw []byte) (out [][]byte) {
+	for _, from := range transpositions(order(len(raw))) {
+		text := make([]byte, len(raw))
+		for i, p := range from {
+			text[p] = raw[i]
+		}
+		out = append(out, text)
+	}
+	return out
 }
 
 // seal finishes the index.

@@ -219,5 +219,5 @@ func weigh(text []byte) []float32 {
 // chance is how many bits a run must say that comes in a text of so many
 // symbols: below, one must expect it in ordinary text.
 func chance(symbolsSeen, needles int) float32 {
-	return float32(math.Log2(float64(max(symbolsSeen, 4))*float64(needles))) + 7
+	return float32(math.Log2(float64(max(symbolsSeen, 4))*float64(needles))) + 9
 }

@@ -4,28 +4,33 @@ import (
 	"hash/maphash"
 	"slices"
 	"unicode"
+
+	"bartizan/internal/guard/decode"
 )
 
 // node reads one text: the plain one, or what a code inside of another text says.
 type node struct {
 	depth    int
+	noise    bool  // decoded from where nothing says that it was coded
 	flat     track // letters and digits
 	signs    track // with signs for letters, as leetspeak has them
 	rot47    track
-	keys     [2]track // one key to the left, to the right
+	keys     [4]track // one key to the left, to the right; small letters only
 	strides  [9]track // every second, third, fourth of them
-	quoted   track    // inside of quotes, names of fields left out
+	quoted   [2]rare  // inside of quotes, names of fields left out
 	reversed track    // each word from its end
 	letters  [4]track // first, second, last, last but one letter of each word
 	lines    [5]track // first letter or digit, first letter, last one of each line; first one of each sentence; first of a line if nothing stands before it
-	names    [3]track // letters and digits by name, alone, both
-	codes    [5]track // lists of decimal, hexadecimal, octal numbers, places in the alphabet from 1, from 0
-	morse    track
-	bits     [15]track
-	triples  [3]track
+	alone    [2]track // letters that stand alone; those and names of letters
+	names    [1]rare
+	codes    [5]rare // lists of decimal, hexadecimal, octal numbers, places in the alphabet from 1, from 0
+	morse    rare
+	bits     [15]rare
+	triples  [3]rare
 	lexical  track
 	blobs    blobs
 	esc      escape
+	tight    *node // the text without what may stand between its characters
 
 	count    int
 	tok      [maxToken]byte // symbols of the word
@@ -39,7 +44,8 @@ type node struct {
 	begun    [3]bool // the line has a letter or digit, a letter, anything
 	sentence bool    // the next letter begins one
 	dot      byte
-	quote    quote
+	quote    [2]quote // as they are, and after a backslash: a text inside of a text
+	slash    bool
 	dash     [8]byte
 	dashN    int
 	dashAt   int
@@ -51,6 +57,7 @@ type node struct {
 	wordAt   [64]int32
 	wordN    int
 	total    int      // words
+	first    byte     // 1 + the letter that is the first word
 	few      []string // short ordinary ones of a short text
 	run      int      // of words that follow each other in the system prompt
 }
@@ -58,7 +65,7 @@ type node struct {
 type quote struct {
 	open  bool
 	ended bool // a closing quote has come: what follows tells a field from its value
-	text  [64]byte
+	text  [64]rune
 	at    [64]int32
 	n     int
 }
@@ -76,6 +83,10 @@ func (s *scan) node(depth int) *node {
 
 func (s *scan) drop(n *node) {
 	n.blobs.drop(s)
+	n.rares(func(_ int, t *rare) { t.out.drop(s) })
+	if n.tight != nil {
+		s.drop(n.tight)
+	}
 	if n.esc.child != nil {
 		s.drop(n.esc.child)
 	}
@@ -96,9 +107,16 @@ func (n *node) feed(s *scan, r rune, at int) {
 		if sym < 26 {
 			n.keys[0].push(s, keyLeft[sym], at)
 			n.keys[1].push(s, keyRight[sym], at)
+			left, right := sym, sym
+			if r >= 'a' { // capitals as they are
+				left, right = keyLeft[sym], keyRight[sym]
+			}
+			n.keys[2].push(s, left, at)
+			n.keys[3].push(s, right, at)
 		} else if sym < 36 {
-			n.keys[0].push(s, sym, at)
-			n.keys[1].push(s, sym, at)
+			for k := range n.keys {
+				n.keys[k].push(s, sym, at)
+			}
 		}
 		n.digits(s, sym, at)
 	} else {
@@ -124,6 +142,22 @@ func (n *node) feed(s *scan, r rune, at int) {
 		n.blobs.feed(s, n.depth, byte(r), at)
 	}
 	n.esc.feed(s, n.depth, r, at)
+	if n.depth == 0 && r > ' ' && !between(r) {
+		if n.tight == nil {
+			n.tight = s.node(1)
+			n.tight.noise = true
+		}
+		n.tight.feed(s, r, at)
+	}
+}
+
+// between is what may stand between the characters of a code.
+func between(r rune) bool {
+	switch r {
+	case '_', '.', ',', '-', '*', '\'', '"', '|', ';', ':', '`':
+		return true
+	}
+	return r >= 0x2000 && symbol(r) == noSymbol
 }
 
 // inWord collects words and lines.
@@ -136,6 +170,8 @@ func (n *node) inWord(s *scan, r rune, sym byte, at int) {
 			n.tok[n.tokN], n.raw[n.tokN] = sym, 0
 			if r < 0x80 {
 				n.raw[n.tokN] = byte(r)
+			} else if c := decode.Letter(r); c < 0x80 {
+				n.raw[n.tokN] = byte(c)
 			}
 		}
 		n.tokN++
@@ -194,12 +230,12 @@ func (n *node) word(s *scan) {
 	var buf [maxToken]byte
 	low := lower(&buf, raw)
 	if name, ok := named(low); ok {
-		n.names[0].push(s, name, at)
-		n.names[2].push(s, name, at)
+		n.names[0].char(s, n, char(name), at)
+		n.alone[1].push(s, name, at)
 	}
 	if len(tok) == 1 {
-		n.names[1].push(s, tok[0], at)
-		n.names[2].push(s, tok[0], at)
+		n.alone[0].push(s, tok[0], at)
+		n.alone[1].push(s, tok[0], at)
 	}
 	n.number(s, low, at)
 	if english, ok := translated(low); ok {
@@ -220,17 +256,23 @@ func (n *node) word(s *scan) {
 // piece hands a word that is no ordinary one to the memory of the conversation.
 // What is decoded from somewhere in a text is often noise: only long words of it.
 func (n *node) piece(s *scan, tok, raw []byte, at int) {
-	if n.depth > 0 {
+	if n.noise {
 		if len(tok) >= 4 && !ordinary(tok) {
 			s.recall.piece(s, tok, at)
+		}
+		if len(raw) >= 8 && len(raw) < maxToken && n.depth > 1 && mixed(raw) {
+			n.decoded(s, raw, at)
 		}
 		return
 	}
 	n.total++
-	switch filler := n.total > 1 && (raw[0] == 'a' || raw[0] == 'I'); {
+	switch filler := raw[0] == 'a' || raw[0] == 'I'; {
 	case len(tok) == 1 && !filler:
 		s.recall.single(s, 0, tok[0], at)
 	case len(tok) == 1:
+		if n.total == 1 {
+			n.first = tok[0] + 1
+		}
 	case !ordinary(tok) || s.ix.isPart(tok):
 		s.recall.piece(s, tok, at)
 	case len(tok) <= 4 && n.total <= fewWords:
@@ -239,6 +281,43 @@ func (n *node) piece(s *scan, tok, raw []byte, at int) {
 	if slices.Contains(raw, 0) {
 		return
 	}
+	n.decoded(s, raw, at)
+	back := slices.Clone(raw)
+	slices.Reverse(back)
+	n.decoded(s, back, at)
+	if len(raw) >= 8 && len(raw) < maxToken && mixed(raw) {
+		for _, text := range untransposed(raw) {
+			n.decoded(s, text, at)
+		}
+	}
+	if twice := halved(tok); twice != nil {
+		s.recall.piece(s, twice, at)
+	}
+}
+
+// halved is a word of which every letter stands twice, or has the same letter
+// after it.
+func halved(tok []byte) (out []byte) {
+	if len(tok) < 4 {
+		return nil
+	}
+	twice, filled := len(tok)%2 == 0, true
+	for i := range tok {
+		if i%2 == 0 {
+			out = append(out, tok[i])
+			continue
+		}
+		twice = twice && tok[i] == tok[i-1]
+		filled = filled && tok[i] == tok[1]
+	}
+	if !twice && !filled {
+		return nil
+	}
+	return out
+}
+
+// decoded reads a word by itself in every code that words have.
+func (n *node) decoded(s *scan, raw []byte, at int) {
 	for how, text := range decodedWord(raw) {
 		syms := symbolsOf(text)
 		switch {
@@ -262,10 +341,13 @@ const fewWords = 12
 
 // answers takes the short words of a short answer: "the next part is do".
 func (n *node) answers(s *scan) {
-	if n.depth == 0 && n.total <= fewWords {
+	if !n.noise && n.total <= fewWords {
 		for _, w := range n.few {
-			s.recall.piece(s, []byte(w), 0)
+			s.recall.part(s, []byte(w))
 		}
+	}
+	if n.depth == 0 && n.total == 1 && n.first > 0 {
+		s.recall.single(s, 0, n.first-1, 0)
 	}
 	n.few = nil
 }
@@ -308,33 +390,40 @@ func (n *node) passage(s *scan, tok []byte, at int) {
 
 // quotes reads what stands in quotes as one text: the values of a JSON object.
 func (n *node) quotes(s *scan, r rune, sym byte, at int) {
-	q := &n.quote
-	if r == '"' {
-		if !q.open && q.ended { // two texts in a row: the first was a value
-			n.value(s)
+	escaped := n.slash
+	n.slash = r == '\\' && !escaped
+	for k := range n.quote {
+		q := &n.quote[k]
+		switch {
+		case r == '"' && escaped == (k == 1):
+			if !q.open && q.ended { // two texts in a row: the first was a value
+				n.value(s, k)
+			}
+			q.open = !q.open
+			q.ended = !q.open
+		case r == '"' || r == '\\':
+		case q.open && (sym != noSymbol || r > ' ' && r < 0x7f):
+			if q.n == len(q.text) {
+				n.value(s, k)
+			}
+			q.text[q.n], q.at[q.n] = r, int32(at)
+			q.n++
+		case q.ended && r == ':':
+			q.n, q.ended = 0, false
+		case q.ended && r > ' ':
+			n.value(s, k)
 		}
-		q.open = !q.open
-		q.ended = !q.open
-		return
-	}
-	switch {
-	case q.open && sym != noSymbol:
-		if q.n == len(q.text) {
-			n.value(s)
-		}
-		q.text[q.n], q.at[q.n] = sym, int32(at)
-		q.n++
-	case q.ended && r == ':':
-		q.n, q.ended = 0, false
-	case q.ended && r > ' ':
-		n.value(s)
 	}
 }
 
-func (n *node) value(s *scan) {
-	q := &n.quote
+func (n *node) value(s *scan, k int) {
+	q := &n.quote[k]
 	for i := range q.n {
-		n.quoted.push(s, q.text[i], int(q.at[i]))
+		if r := q.text[i]; r < 0x7f {
+			n.quoted[k].char(s, n, byte(r), int(q.at[i]))
+		} else {
+			n.quoted[k].push(s, symbol(r), int(q.at[i]))
+		}
 	}
 	q.n, q.ended = 0, false
 }
@@ -346,10 +435,15 @@ func (n *node) finish(s *scan) {
 	}
 	n.line(s)
 	n.answers(s)
-	n.value(s)
+	n.value(s, 0)
+	n.value(s, 1)
 	n.dashEnd(s)
+	n.rarePieces(s)
 	n.esc.finish(s)
 	n.blobs.finish(s)
+	if n.tight != nil {
+		n.tight.finish(s)
+	}
 }
 
 // held lowers first to where the earliest run begins that may become a finding.
@@ -369,23 +463,30 @@ func (n *node) held(s *scan, first *int) {
 	for i := range n.strides {
 		low(&n.strides[i], 5)
 	}
-	for _, list := range [][]track{n.keys[:], n.letters[:], n.lines[:], n.bits[:], n.triples[:]} {
+	for _, list := range [][]track{n.keys[:], n.letters[:], n.lines[:], n.alone[:]} {
 		for i := range list {
 			low(&list[i], 4)
 		}
 	}
-	for _, list := range [][]track{n.names[:], n.codes[:]} {
-		for i := range list {
-			low(&list[i], 4)
+	n.rares(func(_ int, t *rare) {
+		low(&t.track, 4)
+		if t.out.child != nil {
+			t.out.child.held(s, first)
 		}
-	}
-	for _, t := range [...]*track{&n.quoted, &n.reversed, &n.morse, &n.lexical} {
+	})
+	for _, t := range [...]*track{&n.reversed, &n.lexical} {
 		low(t, 5)
+	}
+	if n.tokN >= 3 && n.depth == 0 && mixed(n.raw[:min(n.tokN, maxToken)]) { // a word of a code is judged when it is complete
+		*first = min(*first, n.tokAt)
 	}
 	if n.run >= 2 {
 		*first = min(*first, int(n.wordAt[(n.wordN-min(n.run, n.wordN, 63))&63]))
 	}
 	n.blobs.held(s, first)
+	if n.tight != nil {
+		n.tight.held(s, first)
+	}
 	if n.esc.child != nil {
 		n.esc.child.held(s, first)
 	}

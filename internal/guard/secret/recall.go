@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 )
 
@@ -19,13 +20,14 @@ const (
 type recall struct {
 	mu      sync.Mutex
 	secrets []shown
-	words   int32                 // counted in words that are no ordinary words
-	singles [1 + wordCodes][]byte // by the code they came in
-	runs    [1 + wordCodes]struct {
+	words   int32             // counted in words that are no ordinary words
+	singles [rareKinds][]byte // by the code they came in
+	runs    [rareKinds]struct {
 		last byte
 		n    int
 	}
-	short  track // such words and single letters, one after the other, over all texts
+	before [rareKinds][]byte // what the last answer had of a rare kind: what stands in every answer says nothing
+	short  track             // such words and single letters, one after the other, over all texts
 	pushed int
 	prompt []bool // words of the system prompt that came out in runs
 }
@@ -35,21 +37,27 @@ type shown struct {
 	until  []int32
 	pieces int // that were marked weakly
 	sure   []bool
+	// by the shift of the alphabet, made when something is seen in it
+	shifted map[int]*shown
 }
+
+func newShown(n int) *shown { return &shown{until: make([]int32, n), sure: make([]bool, n)} }
 
 func newRecall(ix *index) *recall {
 	r := &recall{secrets: make([]shown, len(ix.needles))}
 	for i, n := range ix.needles {
-		r.secrets[i] = shown{until: make([]int32, len(n.text)), sure: make([]bool, len(n.text))}
+		r.secrets[i] = *newShown(len(n.text))
 	}
 	return r
 }
 
 // Size implements guard.Recall.
 func (r *recall) Size() int {
-	n := 1024
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 1024 + rareKinds*maxSingle
 	for _, s := range r.secrets {
-		n += 64 + 5*len(s.until)
+		n += (64 + 5*len(s.until)) * (1 + len(s.shifted))
 	}
 	return n
 }
@@ -68,6 +76,14 @@ func (r *recall) strong(s *scan, secret int, at []int16) {
 // piece takes a word that is no ordinary one, and marks the secrets that it is
 // a part of.
 func (r *recall) piece(s *scan, word []byte, at int) {
+	r.part(s, word)
+	if len(word) <= 8 {
+		r.chain(s, word, at)
+	}
+}
+
+// part marks the secrets that a word is a part of.
+func (r *recall) part(s *scan, word []byte) {
 	r.mu.Lock()
 	r.words++
 	life := int32(never)
@@ -79,32 +95,33 @@ func (r *recall) piece(s *scan, word []byte, at int) {
 	}
 	for i := range s.ix.needles {
 		n := &s.ix.needles[i]
-		hit := r.mark(i, n.text, word, life, false)
-		if r.mark(i, n.back, word, life, true) || hit {
-			r.secrets[i].pieces++
+		if r.mark(&r.secrets[i], n, word, life) {
+			if !ordinary(word) {
+				r.secrets[i].pieces++
+			}
 			r.judge(s, i)
+		}
+		if len(word) >= 3 {
+			r.shift(s, i, word, life)
 		}
 	}
 	r.mu.Unlock()
-	if len(word) <= 8 {
-		r.chain(s, word, at)
-	}
 }
 
-// mark marks where a word stands in a secret; new says that it told something.
-func (r *recall) mark(secret int, text, word []byte, life int32, back bool) (news bool) {
-	w := &r.secrets[secret]
-	for from := 0; ; from++ {
-		k := bytes.Index(text[from:], word)
-		if k < 0 {
-			return news
+// mark marks where a word stands in a secret, leetspeak or letters in another
+// order included; news says that it told something.
+func (r *recall) mark(w *shown, n *needle, word []byte, life int32) (news bool) {
+	mixed := len(word) >= 4 && len(word) <= fewSymbols
+	var want [symbols]int8
+	for _, c := range word {
+		want[leet[c]]++
+	}
+	for from := 0; from+len(word) <= len(n.text); from++ {
+		part := n.text[from : from+len(word)]
+		if !(same(part, word) || backwards(part, word) || mixed && anagram(part, want) || len(word) == 3 && leet[part[0]] == leet[word[1]] && leet[part[1]] == leet[word[0]] && leet[part[2]] == leet[word[2]]) {
+			continue
 		}
-		from += k
-		for j := range word {
-			p := from + j
-			if back {
-				p = len(text) - 1 - p
-			}
+		for p := from; p < from+len(word); p++ {
 			news = news || w.until[p] <= r.words
 			w.until[p] = max(w.until[p], life)
 			if len(word) >= 8 && !ordinary(word) {
@@ -112,6 +129,113 @@ func (r *recall) mark(secret int, text, word []byte, life int32, back bool) (new
 			}
 		}
 	}
+	return news
+}
+
+// shift marks a word that is a part of a secret in another alphabet: shifted, or
+// turned round. Each alphabet is counted by itself.
+func (r *recall) shift(s *scan, secret int, word []byte, life int32) {
+	n := &s.ix.needles[secret]
+	var text [fewSymbols]byte
+	if len(word) > len(text) {
+		return
+	}
+	letters := 0
+	for k := 1; k < 29; k++ {
+		letters = 0
+		for i, c := range word {
+			if c < 26 {
+				letters++
+				switch k {
+				case 26:
+					c = 25 - c
+				case 27:
+					c = keyLeft[c]
+				case 28:
+					c = keyRight[c]
+				default:
+					c = (c + byte(k)) % 26
+				}
+			}
+			text[i] = c
+		}
+		if letters < 2 {
+			return
+		}
+		if !n.has(text[:len(word)]) {
+			continue
+		}
+		w := r.secrets[secret].shifted[k]
+		if w == nil {
+			if w = newShown(len(n.text)); r.secrets[secret].shifted == nil {
+				r.secrets[secret].shifted = map[int]*shown{}
+			}
+			r.secrets[secret].shifted[k] = w
+		}
+		if r.mark(w, n, text[:len(word)], life) {
+			w.pieces++
+			any := 0
+			for _, u := range w.until {
+				if u > r.words {
+					any++
+				}
+			}
+			if any*10 >= len(w.until)*5 && w.pieces >= 3 {
+				s.say(0.95, "pieces of "+n.name()+" in another alphabet")
+			}
+		}
+	}
+}
+
+// has says whether a word stands in a secret, either way round.
+func (n *needle) has(word []byte) bool {
+	return bytes.Contains(n.text, word) || bytes.Contains(n.back, word)
+}
+
+func same(a, b []byte) bool {
+	for i := range a {
+		if leet[a[i]] != leet[b[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+func backwards(a, b []byte) bool {
+	for i := range a {
+		if leet[a[i]] != leet[b[len(b)-1-i]] {
+			return false
+		}
+	}
+	return true
+}
+
+func anagram(part []byte, want [symbols]int8) bool {
+	for _, c := range part {
+		if want[leet[c]]--; want[leet[c]] < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// news returns what an answer has of a rare kind that the last one had not.
+func (r *recall) news(kind int, got []byte) (out []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.before[kind]
+	r.before[kind] = slices.Clone(got)
+	for _, c := range got {
+		if i := bytes.IndexByte(old, c); i >= 0 {
+			old = slices.Delete(slices.Clone(old), i, i+1)
+			continue
+		}
+		out = append(out, c)
+	}
+	if len(out) == 0 {
+		return got
+	}
+	return out
 }
 
 // chain reads short words of all texts as one text.
@@ -159,43 +283,58 @@ func (r *recall) single(s *scan, code int, sym byte, at int) {
 	}
 	r.singles[code] = list
 	for i := range s.ix.needles {
-		if n, w := &s.ix.needles[i], &r.secrets[i]; n.distinct >= 6 && r.wants(n, w, sym) {
+		if s.ix.needles[i].distinct >= 6 {
 			r.judge(s, i)
 		}
 	}
 }
 
-// wants says whether a letter is one of those that nothing else has told.
-func (r *recall) wants(n *needle, w *shown, sym byte) bool {
-	for p, c := range n.text {
-		if c == sym && w.until[p] <= r.words {
-			return true
-		}
-	}
-	return false
-}
-
 // filled counts the positions of a secret that single letters fill, of those
-// that nothing else has told.
+// that nothing else has told; with the alphabet shifted, or turned round, too.
 func (r *recall) filled(n *needle, w *shown) (most int) {
-	for _, list := range r.singles {
+	for kind, list := range r.singles {
 		last := list[max(0, len(list)-len(n.text)*5/4):]
-		var left [symbols]int8
-		for p, c := range n.text {
-			if w.until[p] <= r.words {
-				left[c]++
-			}
+		if len(last)*2 < len(n.text) && kind > 0 {
+			continue
 		}
-		hit := 0
-		for _, c := range last {
-			if left[c] > 0 {
-				left[c]--
-				hit++
-			}
+		shifts := 27
+		if kind > 0 {
+			shifts = 1
 		}
-		most = max(most, hit)
+		for k := range shifts {
+			hit := r.fills(n, w, last, byte(k))
+			if kind >= wordCodes && hit*100 < len(n.text)*75 { // lists of numbers and short words are letters too often
+				hit = 0
+			}
+			most = max(most, hit)
+		}
 	}
 	return most
+}
+
+func (r *recall) fills(n *needle, w *shown, last []byte, k byte) (hit int) {
+	var left [symbols]int8
+	for p, c := range n.text {
+		if k > 0 || w.until[p] <= r.words {
+			left[c]++
+		}
+	}
+	for _, c := range last {
+		switch {
+		case c < 26 && k == 26:
+			c = 25 - c
+		case c < 26:
+			c = (c + k) % 26
+		}
+		if left[c] > 0 {
+			left[c]--
+			hit++
+		}
+	}
+	if k > 0 && hit*100 < len(n.text)*80 { // of 26 alphabets one always comes close
+		return 0
+	}
+	return hit
 }
 
 // judge says whether too much of a secret has come out. The lock is held.
@@ -215,10 +354,10 @@ func (r *recall) judge(s *scan, secret int) {
 		s.say(1, n.name())
 	case sure >= n.need:
 		s.say(0.95, "a part of "+n.name())
-	case any*10 >= len(w.until)*6 && any >= n.need && w.pieces >= 3 || any*10 >= len(w.until)*5 && w.pieces >= 5:
+	case any >= n.need && any*10 >= len(w.until)*6 && w.pieces >= 3:
 		s.say(0.95, "pieces of "+n.name())
 	case n.distinct >= 6: // a number has no more digits than any other
-		if alone := r.filled(n, w); (any+alone)*100 >= len(w.until)*65 && alone*4 >= len(w.until) {
+		if alone := r.filled(n, w); min(any+alone, len(w.until))*100 >= len(w.until)*65 && alone*4 >= len(w.until) {
 			s.say(0.95, "the letters of "+n.name()+", one by one")
 		}
 	}

@@ -8,10 +8,10 @@ import (
 
 // Limits of one scan.
 const (
-	ring     = 64 // symbols of a track whose places are remembered
-	maxDepth = 3  // codes inside of codes
-	maxNodes = 24 // texts that are read at the same time: the plain one and what is decoded from it
-	maxToken = 64 // bytes of a word that are kept
+	ring     = 64  // symbols of a track whose places are remembered
+	maxDepth = 3   // codes inside of codes
+	maxNodes = 48  // texts that are read at the same time: the plain one and what is decoded from it
+	maxToken = 192 // bytes of a word that are kept
 )
 
 // track is one way to read a text as symbols: all letters, every second one,

@@ -190,7 +190,7 @@ func TestPieces(t *testing.T) {
 					}
 					shown += min(size, len(planted)-i)
 				}
-				if !found || shown > len(planted)*3/4 {
+				if !found || shown > len(planted)*5/6 { // pieces of two letters in base64 are seen late
 					t.Errorf("pieces of %d, %s, in %q: found %v after %d of %d characters", size, how, frame, found, shown, len(planted))
 				}
 			}

@@ -84,18 +84,18 @@ func (n *node) number(s *scan, low []byte, at int) {
 		n.greedy(s, low, at)
 		return
 	}
-	char := func(t *track, v int) {
+	char := func(t *rare, v int) {
 		if v >= 32 && v < 127 {
-			t.push(s, symbol(rune(v)), at)
+			t.char(s, n, byte(v), at)
 		}
 	}
 	if v := value(low, 10); v >= 0 {
 		char(&n.codes[0], v)
 		if v >= 1 && v <= 26 {
-			n.codes[3].push(s, byte(v-1), at)
+			n.codes[3].char(s, n, 'a'+byte(v-1), at)
 		}
 		if v <= 25 {
-			n.codes[4].push(s, byte(v), at)
+			n.codes[4].char(s, n, 'a'+byte(v), at)
 		}
 		if len(low) >= 4 {
 			n.greedy(s, low, at)
@@ -132,7 +132,7 @@ func (n *node) greedy(s *scan, raw []byte, at int) {
 		}
 		v, _ := strconv.Atoi(string(raw[i : i+k])) // digits only
 		if v >= 32 && v < 127 {
-			n.codes[0].push(s, symbol(rune(v)), at)
+			n.codes[0].char(s, n, byte(v), at)
 		}
 		i += k
 	}
@@ -147,7 +147,7 @@ func (n *node) digits(s *scan, sym byte, at int) {
 	n.dec = [3]byte{n.dec[1], n.dec[2], d}
 	n.decN++
 	if v := int(n.dec[0])*100 + int(n.dec[1])*10 + int(d); v >= 32 && v < 127 {
-		n.triples[n.decN%3].push(s, symbol(rune(v)), at)
+		n.triples[n.decN%3].char(s, n, byte(v), at)
 	}
 	if d > 1 {
 		return
@@ -155,10 +155,10 @@ func (n *node) digits(s *scan, sym byte, at int) {
 	n.reg = n.reg<<1 | uint32(d)
 	n.bitN++
 	if c := n.reg & 0xff; c >= 32 && c < 127 {
-		n.bits[n.bitN%8].push(s, symbol(rune(c)), at)
+		n.bits[n.bitN%8].char(s, n, byte(c), at)
 	}
-	if c := n.reg & 0x7f; c >= 32 {
-		n.bits[8+n.bitN%7].push(s, symbol(rune(c)), at)
+	if c := n.reg & 0x7f; c >= 32 && c < 127 {
+		n.bits[8+n.bitN%7].char(s, n, byte(c), at)
 	}
 }
 
@@ -196,7 +196,7 @@ func (n *node) dashes(s *scan, r rune, at int) {
 func (n *node) dashEnd(s *scan) {
 	if n.dashN > 0 && n.dashN <= 5 {
 		if c, ok := morseCode[string(n.dash[:n.dashN])]; ok {
-			n.morse.push(s, c, n.dashAt)
+			n.morse.char(s, n, char(c), n.dashAt)
 		}
 	}
 	n.dashN = 0
@@ -286,10 +286,9 @@ func decodedWord(raw []byte) (out map[int]string) {
 	}
 	b, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(text))
 	add(2, b, err)
-	if len(text) > 3 {
-		b, err := base58(text)
-		add(3, b, err)
-	} else if v, err := strconv.ParseUint(text, 10, 7); err == nil {
+	b, err = base58(text)
+	add(3, b, err)
+	if v, err := strconv.ParseUint(text, 10, 7); err == nil {
 		add(4, []byte{byte(v)}, nil)
 	}
 	return out
