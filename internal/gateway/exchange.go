@@ -192,7 +192,7 @@ func (x *exchange) judgeRequest(body []byte) ([]byte, error) {
 	if x.route.masks {
 		x.vault = hold.NewVault()
 	}
-	r, err := hold.Rewriting(x.config(false), bodies{}, body, x.msg, true)
+	r, err := hold.Request(x.config(false), body, x.msg)
 	x.took(r, false, err)
 	if err != nil {
 		return nil, x.blocked()

@@ -45,25 +45,9 @@ func (t *tap) Event(raw []byte) (wire.Event, error) {
 	return e, err
 }
 
-// Rewrite implements hold.Rewriter with what the format knows of its events.
-func (t *tap) Rewrite(raw []byte, spans []wire.Span, texts []string) ([]byte, error) {
-	return wire.RewriteEvent(t.Stream, raw, edits(spans, texts))
-}
-
-// bodies implements hold.Rewriter for whole messages.
-type bodies struct{}
-
-// Rewrite puts texts in place of spans.
-func (bodies) Rewrite(raw []byte, spans []wire.Span, texts []string) ([]byte, error) {
-	return wire.Rewrite(raw, edits(spans, texts))
-}
-
-func edits(spans []wire.Span, texts []string) []wire.Edit {
-	out := make([]wire.Edit, len(spans))
-	for i := range spans {
-		out[i] = wire.Edit{Span: spans[i], Text: texts[i]}
-	}
-	return out
+// Rewrite implements wire.Rewriter with what the format knows of its events.
+func (t *tap) Rewrite(raw []byte, edits []wire.Edit) ([]byte, error) {
+	return wire.RewriteEvent(t.Stream, raw, edits)
 }
 
 // stream looks at an answer that comes in events, and lets it out as far as it may go.

@@ -167,7 +167,7 @@ func (x *exchange) whole(ctx context.Context, head wire.Head, resp *http.Respons
 		return err
 	}
 	x.memory = x.g.memories.of(x.route.sides["response"].engine, x.route.name+" "+x.client()+" "+x.rec.User)
-	r, err := hold.Rewriting(x.config(true), bodies{}, body, m, false)
+	r, err := hold.Answer(x.config(true), body, m)
 	x.took(r, true, err)
 	switch {
 	case err != nil && len(r.Unknown) > 0 && x.route.Unknown != Forward:
