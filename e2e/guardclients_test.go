@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -40,6 +41,7 @@ func TestGuardClients(t *testing.T) {
 	npm := clientsFolder(t)
 	model := newModelServer(t)
 	g := newGuard(t, model.URL)
+	model.arrived = g.tap.arrived
 	for _, client := range guardClients {
 		t.Run(client, func(t *testing.T) {
 			direct := runClient(t, npm, model.URL, "none", client)
@@ -268,12 +270,13 @@ func (g *guardUnderTest) audit(t *testing.T) (out []gateway.Record) {
 // tap stands between client and guard and keeps what the guard sends.
 type tap struct {
 	*httptest.Server
-	mu   sync.Mutex
-	seen []*bytes.Buffer
+	arrived chan struct{}
+	mu      sync.Mutex
+	seen    []*bytes.Buffer
 }
 
 func newTap(t *testing.T, to *url.URL) *tap {
-	p := &tap{}
+	p := &tap{arrived: make(chan struct{}, 1)}
 	proxy := httputil.NewSingleHostReverseProxy(to)
 	proxy.FlushInterval = -1
 	proxy.ModifyResponse = func(r *http.Response) error {
@@ -281,10 +284,19 @@ func newTap(t *testing.T, to *url.URL) *tap {
 		defer p.mu.Unlock()
 		b := &bytes.Buffer{}
 		p.seen = append(p.seen, b)
-		r.Body = &tapped{r.Body, b, &p.mu}
+		r.Body = &tapped{r.Body, b, p}
 		return nil
 	}
-	p.Server = httptest.NewServer(proxy)
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Go's server closes a request's body with the first byte of the answer, which may come before the body's end was read.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		proxy.ServeHTTP(w, r)
+	}))
 	t.Cleanup(p.Close)
 	return p
 }
@@ -294,15 +306,19 @@ type tapped struct {
 		Read([]byte) (int, error)
 		Close() error
 	}
-	to *bytes.Buffer
-	mu *sync.Mutex
+	to  *bytes.Buffer
+	tap *tap
 }
 
 func (b *tapped) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.tap.mu.Lock()
+	defer b.tap.mu.Unlock()
 	b.to.Write(p[:n])
+	select {
+	case b.tap.arrived <- struct{}{}:
+	default:
+	}
 	return n, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 
@@ -24,7 +25,8 @@ const leakCanary = "zq7-canary-4411"
 // that the prompt asks for: "plain" or "leak", then "text", "tool" or "structured".
 type modelServer struct {
 	*httptest.Server
-	stop *wire.Refusal // ends streams in the middle as the guard does; nil: they are whole
+	arrived <-chan struct{} // says that a client got something; nil: nobody waits for that
+	stop    *wire.Refusal   // ends streams in the middle as the guard does; nil: they are whole
 }
 
 func newModelServer(t *testing.T) *modelServer {
@@ -109,6 +111,13 @@ func (m *modelServer) serve(w http.ResponseWriter, r *http.Request, answer func(
 			return
 		}
 		w.(http.Flusher).Flush()
+		if m.arrived != nil {
+			// Pieces that come at once are looked at at once: a guard that lets too much go would not be seen.
+			select {
+			case <-m.arrived:
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
 	}
 }
 

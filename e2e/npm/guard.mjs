@@ -138,4 +138,4 @@ for (const kind of ["text", "tool", "structured"]) {
     }
   }
 }
-console.log(JSON.stringify(out));
+process.stdout.write(JSON.stringify(out) + "\n", () => process.exit(0)); // some clients keep connections open
