@@ -135,7 +135,7 @@ func compare(t *testing.T, direct, guarded exchange, line gateway.Record, body s
 		}
 		var a, b any
 		if json.Unmarshal(direct.Result, &a) != nil || json.Unmarshal(guarded.Result, &b) != nil || !reflect.DeepEqual(a, b) {
-			t.Errorf("straight: %s\nguarded:  %s", direct.Result, guarded.Result)
+			t.Errorf("straight: %s\nguarded:  %s\naudit: %+v\nbody: %s", direct.Result, guarded.Result, line, body)
 		}
 		if line.Outcome != gateway.Forwarded || line.Action == gateway.Block || line.Usage == nil || len(line.Unknown) > 0 {
 			t.Errorf("audit line: %+v", line)

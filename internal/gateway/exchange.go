@@ -31,10 +31,12 @@ type exchange struct {
 	key    *keys.Key // nil: none is needed
 	msg    *wire.Message
 	rec    Record
-	vault  *hold.Vault   // what is masked in the request; nil: nothing can be
-	memory *guard.Memory // what this client was told so far
-	hold   *budget.Hold  // nil: nothing is reserved
-	begun  bool          // the status went out
+	vault  *hold.Vault     // what is masked in the request; nil: nothing can be
+	memory *guard.Memory   // what this client was told so far
+	turn   *guard.Turn     // of memory
+	left   func() []string // what a stream let out; nil: nothing before it is whole
+	hold   *budget.Hold    // nil: nothing is reserved
+	begun  bool            // the status went out
 	logged bool
 	start  time.Time
 }
@@ -318,6 +320,7 @@ func (x *exchange) finish() {
 	if x.rec.Outcome == "" {
 		x.rec.Outcome = Forwarded
 	}
+	x.told()
 	x.price()
 	x.rec.Took = float64(time.Since(x.start).Microseconds()) / 1000
 	err := x.g.opt.Audit(&x.rec)
@@ -327,6 +330,26 @@ func (x *exchange) finish() {
 		x.g.broken.Store(&err)
 	case x.g.broken.Load() != nil:
 		x.g.broken.Store(nil)
+	}
+}
+
+// recall begins to remember what the client is told.
+func (x *exchange) recall() {
+	x.memory = x.g.memories.of(x.route.sides["response"].engine, x.route.name+" "+x.client()+" "+x.rec.User)
+	x.turn = x.memory.Begin()
+}
+
+// told settles what the client was told. What was stopped was not said: a client
+// whose answer was stopped would get no other one after it.
+func (x *exchange) told() {
+	switch {
+	case x.turn == nil:
+	case x.rec.Outcome != Refused:
+		x.turn.Keep()
+	case x.left == nil:
+		x.turn.Undo(nil)
+	default:
+		x.turn.Undo(x.left())
 	}
 }
 

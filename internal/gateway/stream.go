@@ -58,9 +58,10 @@ func (x *exchange) stream(ctx context.Context, head wire.Head, resp *http.Respon
 		return x.unknownAnswer(err.Error()) // also where the unknown is forwarded: it could be cut anywhere
 	}
 	x.rec.Stream = true
-	x.memory = x.g.memories.of(x.route.sides["response"].engine, x.route.name+" "+x.client()+" "+x.rec.User)
+	x.recall()
 	t := &tap{Stream: f, x: x, called: map[string]bool{}}
 	s := hold.NewSession(x.config(true), t)
+	x.left = s.Left
 	err = x.pump(ctx, resp, s, t)
 	r := s.Result()
 	if r.Usage != nil {

@@ -166,7 +166,7 @@ func (x *exchange) whole(ctx context.Context, head wire.Head, resp *http.Respons
 	if err := x.callAll(m.Parts); err != nil {
 		return err
 	}
-	x.memory = x.g.memories.of(x.route.sides["response"].engine, x.route.name+" "+x.client()+" "+x.rec.User)
+	x.recall()
 	r, err := hold.Answer(x.config(true), body, m)
 	x.took(r, true, err)
 	switch {

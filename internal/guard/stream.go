@@ -39,6 +39,8 @@ type Follower interface {
 type Recall interface {
 	// Size in bytes, for the accounts of who keeps it.
 	Size() int
+	// Snapshot returns what brings it back to how it is now.
+	Snapshot() (restore func())
 }
 
 // Follow reads one text. It is not safe for concurrent use.
@@ -55,43 +57,6 @@ const (
 	Context = 128      // bytes before what is held that an inspector may need
 	MaxHeld = 64 << 10 // bytes that wait at most; what is longer is stopped
 )
-
-// Memory of one conversation: what its texts have shown so far. It is safe for
-// concurrent use; whoever keeps it decides how long.
-type Memory struct {
-	recalls []Recall // one for each inspector, nil for most
-	joined  *Memory  // of texts that are several channels together
-}
-
-// NewMemory makes the memory of one conversation with an engine.
-func (e *Engine) NewMemory() *Memory {
-	m := e.newMemory()
-	m.joined = e.newMemory()
-	return m
-}
-
-func (e *Engine) newMemory() *Memory {
-	m := &Memory{recalls: make([]Recall, len(e.inspectors))}
-	for i, in := range e.inspectors {
-		if f, ok := in.Inspector.(Follower); ok {
-			m.recalls[i] = f.Remember()
-		}
-	}
-	return m
-}
-
-// Size of what is remembered, in bytes.
-func (m *Memory) Size() (n int) {
-	for _, r := range m.recalls {
-		if r != nil {
-			n += r.Size()
-		}
-	}
-	if m.joined != nil {
-		n += m.joined.Size()
-	}
-	return n
-}
 
 // InspectIn inspects a text as a part of a conversation.
 func (e *Engine) InspectIn(m *Memory, text string, role Role) (Verdict, error) {

@@ -88,6 +88,8 @@ func (s *Session) Feed(raw []byte) (out []byte, err error) {
 	return out, nil
 }
 
+var errKept = errors.New("events were kept back although nothing was found in them")
+
 var errSplit = errors.New("the format's reader asked for bytes that are not there")
 
 // Close says that nothing follows and returns the rest, or the format's end
@@ -106,12 +108,25 @@ func (s *Session) Close() (out []byte, err error) {
 	if len(bytes.TrimSpace(s.pending)) > 0 || !s.last {
 		return s.end(out, &Broken{io.ErrUnexpectedEOF})
 	}
+	if len(s.queue) > 0 { // a mistake of ours must not look like a whole answer
+		return s.end(out, &Broken{errKept})
+	}
 	return append(out, s.pending...), nil
 }
 
 // Result of the session so far; complete after Close. The caller does not
 // change it.
 func (s *Session) Result() *Result { return &s.result }
+
+// Left is what has been let out of each channel.
+func (s *Session) Left() (out []string) {
+	for _, ch := range s.all {
+		if ch.left > 0 {
+			out = append(out, ch.live.Text()[:ch.left])
+		}
+	}
+	return out
+}
 
 // end stops the stream: what waits is dropped.
 func (s *Session) end(out []byte, err error) ([]byte, error) {
@@ -214,7 +229,11 @@ func (s *Session) delta(ev *event, d wire.Delta) error {
 			return err
 		}
 	}
-	ev.pieces = append(ev.pieces, piece{ch: ch, from: from, to: ch.live.Len(), joined: s.spoken, span: d.Span})
+	joined := ch.live.Len() // what is joined later begins with the first channel
+	if s.joined != nil {
+		joined = s.joined.Len()
+	}
+	ev.pieces = append(ev.pieces, piece{ch: ch, from: from, to: ch.live.Len(), joined: joined, span: d.Span})
 	return nil
 }
 

@@ -29,7 +29,6 @@ type recall struct {
 	before [rareKinds][]byte // what the last answer had of a rare kind: what stands in every answer says nothing
 	short  track             // such words and single letters, one after the other, over all texts
 	pushed int
-	prompt []bool // words of the system prompt that came out in runs
 }
 
 // shown is what is known of one secret: by position, until which word.
@@ -60,6 +59,42 @@ func (r *recall) Size() int {
 		n += (64 + 5*len(s.until)) * (1 + len(s.shifted))
 	}
 	return n
+}
+
+// Snapshot implements guard.Recall.
+func (r *recall) Snapshot() (restore func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := &recall{}
+	r.copyTo(was)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		was.copyTo(r)
+	}
+}
+
+// copyTo makes another one equal, but for its lock.
+func (r *recall) copyTo(to *recall) {
+	to.secrets = make([]shown, len(r.secrets))
+	for i := range r.secrets {
+		to.secrets[i] = *r.secrets[i].clone()
+	}
+	to.words, to.pushed, to.short, to.runs = r.words, r.pushed, r.short, r.runs
+	for k := range r.singles {
+		to.singles[k], to.before[k] = slices.Clone(r.singles[k]), slices.Clone(r.before[k])
+	}
+}
+
+func (w *shown) clone() *shown {
+	c := &shown{until: slices.Clone(w.until), pieces: w.pieces, sure: slices.Clone(w.sure)}
+	if len(w.shifted) > 0 {
+		c.shifted = make(map[int]*shown, len(w.shifted))
+		for k, v := range w.shifted {
+			c.shifted[k] = v.clone()
+		}
+	}
+	return c
 }
 
 // strong marks positions of a secret that came out beyond doubt.

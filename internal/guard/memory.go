@@ -1,0 +1,110 @@
+package guard
+
+import "sync"
+
+// Memory of one conversation: what its texts have shown so far. It is safe for
+// concurrent use; whoever keeps it decides how long.
+type Memory struct {
+	engine  *Engine
+	recalls []Recall // one for each inspector, nil for most
+	joined  *Memory  // of texts that are several channels together
+
+	mu     sync.Mutex
+	active int // turns that have not ended
+	begun  int // turns so far
+}
+
+// NewMemory makes the memory of one conversation with an engine.
+func (e *Engine) NewMemory() *Memory {
+	m := e.newMemory()
+	m.joined = e.newMemory()
+	return m
+}
+
+func (e *Engine) newMemory() *Memory {
+	m := &Memory{engine: e, recalls: make([]Recall, len(e.inspectors))}
+	for i, in := range e.inspectors {
+		if f, ok := in.Inspector.(Follower); ok {
+			m.recalls[i] = f.Remember()
+		}
+	}
+	return m
+}
+
+// Size of what is remembered, in bytes.
+func (m *Memory) Size() (n int) {
+	for _, r := range m.recalls {
+		if r != nil {
+			n += r.Size()
+		}
+	}
+	if m.joined != nil {
+		n += m.joined.Size()
+	}
+	return n
+}
+
+// Turn is one exchange of a conversation: what it showed is remembered, unless
+// it was stopped. End it once, with Keep or Undo.
+type Turn struct {
+	m       *Memory
+	at      int
+	restore []func()
+}
+
+// Begin starts a turn, before its first text is inspected.
+func (m *Memory) Begin() *Turn {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.active++
+	m.begun++
+	t := &Turn{m: m, at: m.begun}
+	if m.active == 1 {
+		t.restore = m.snapshot(nil)
+		t.restore = m.joined.snapshot(t.restore)
+	}
+	return t
+}
+
+func (m *Memory) snapshot(list []func()) []func() {
+	if m == nil {
+		return list
+	}
+	for _, r := range m.recalls {
+		if r != nil {
+			list = append(list, r.Snapshot())
+		}
+	}
+	return list
+}
+
+// Keep ends a turn whose texts have left.
+func (t *Turn) Keep() {
+	t.m.mu.Lock()
+	defer t.m.mu.Unlock()
+	t.m.active--
+}
+
+// Undo ends a turn that was stopped: only left was told, which is remembered.
+// When another turn of the conversation ran at the same time, everything stays
+// remembered: who asks twice at once gets no second try.
+func (t *Turn) Undo(left []string) {
+	t.m.mu.Lock()
+	defer t.m.mu.Unlock()
+	t.m.active--
+	if t.m.active > 0 || t.m.begun != t.at || t.restore == nil {
+		return
+	}
+	for _, back := range t.restore {
+		back()
+	}
+	for _, text := range left {
+		l := t.m.engine.NewLive(t.m, Unknown, func(Category, float64) bool { return false })
+		for _, w := range l.follows {
+			if w != nil {
+				w.Write(text)
+				w.End()
+			}
+		}
+	}
+}
