@@ -23,7 +23,7 @@ import (
 
 func detectCmd(g *global) *cobra.Command {
 	q := app.DetectRequest{}
-	failOn, quarantine, options := "", "", ""
+	failOn, quarantine, options, tune := "", "", "", ""
 	decisions, policy := false, ""
 	cmd := &cobra.Command{
 		Use: "detect FILE…|DIR|-|udp://HOST:PORT", Short: "Find attackers in flow logs and logs", Args: cobra.MinimumNArgs(1),
@@ -51,6 +51,11 @@ func detectCmd(g *global) *cobra.Command {
 					q.Type = "json"
 				}
 			}
+			if tune != "" {
+				if q.Families, err = familyOptions(tune); err != nil {
+					return usage(fmt.Errorf("--tune: %w", err))
+				}
+			}
 			if decisions {
 				if q.Policy, err = app.DecidePolicy(policy); err != nil {
 					return usage(fmt.Errorf("--policy: %w", err))
@@ -75,6 +80,7 @@ func detectCmd(g *global) *cobra.Command {
 	f.StringVar(&q.Rules, "rules", "", "folder with Sigma rules (SigmaHQ's layout), or with more rules of your own, <folder>/<group>/*.yaml")
 	f.Var(&expandFlag{&q.Expand}, "expand", "NAME=VALUE for %NAME% in Sigma rules with the modifier expand (repeatable)")
 	f.StringSliceVar(&q.Own, "own", nil, "prefixes of your own networks (default: the private ranges)")
+	f.StringVar(&tune, "tune", "", "YAML file with thresholds, by detector family: what \"detect\" is in a node's configuration")
 	f.StringVar(&options, "map", "", "YAML file with options of the format: for type json, where in a record what stands (fields)")
 	f.StringArrayVar(&q.Intel, "intel", nil, "file with indicators (text, CSV, JSON, MISP, STIX 2.1; also gzip), repeatable; FILE@0.6 says how far it is believed (0.75)")
 	f.StringArrayVar(&q.Allow, "allow", nil, "file with addresses, prefixes and domains that no list may hit, repeatable")
@@ -117,6 +123,15 @@ func formatOptions(name string) (conf.Raw, error) {
 		return nil, err
 	}
 	return conf.Parse(name, data)
+}
+
+// familyOptions reads options of detector families, by name.
+func familyOptions(name string) (out map[string]conf.Raw, err error) {
+	raw, err := formatOptions(name)
+	if err != nil {
+		return nil, err
+	}
+	return out, raw.Into(&out)
 }
 
 // How much the heap of a run may grow before it is collected, in percent. Of

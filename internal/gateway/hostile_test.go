@@ -77,6 +77,7 @@ func TestHostileRequests(t *testing.T) {
 		{"escaped slash", strings.Replace(head, "/toy/chat", "/toy%2fchat", 1) + "Content-Length: 11\r\n\r\n" + ok, false, " 404 "},
 		{"doubled slash", strings.Replace(head, "/toy/chat", "//toy/chat", 1) + "Content-Length: 11\r\n\r\n" + ok, false, " 404 "},
 		{"not json", strings.Replace(head, "application/json", "text/plain", 1) + "Content-Length: 11\r\n\r\n" + ok, false, " 415 "},
+		{"other characters", strings.Replace(head, "application/json", "application/json; charset=utf-16", 1) + "Content-Length: 11\r\n\r\n" + ok, false, " 415 "},
 		{"garbage", "\x16\x03\x01\x02\x00\x01", true, ""},
 	}
 	for _, c := range cases {

@@ -106,8 +106,9 @@ func (x *exchange) readBody() ([]byte, error) {
 	case err != nil:
 		return nil, &refusal{status: 400, code: "incomplete", message: "the request did not come whole or in time", reason: clean(err.Error(), 200), outcome: Refused}
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return nil, &refusal{status: 415, code: "not_json", message: "the gateway looks into JSON only: send Content-Type: application/json", outcome: Refused}
+	// Another character set would be other text to the upstream than to the gateway (RFC 8259 §8.1 has one).
+	if kind, with, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" || with["charset"] != "" && !strings.EqualFold(with["charset"], "utf-8") {
+		return nil, &refusal{status: 415, code: "not_json", message: "the gateway looks into JSON in UTF-8 only: send Content-Type: application/json", outcome: Refused}
 	}
 	if !utf8.Valid(body) {
 		return nil, &refusal{status: 400, code: "not_utf8", message: "the request is not valid UTF-8", outcome: Refused}
