@@ -41,11 +41,16 @@ func (l *Limiter) Allow(key string, now time.Time) (ok bool, wait time.Duration)
 	defer l.mu.Unlock()
 	b := l.now(key, now)
 	if b.left < 1 {
-		return false, time.Duration((1 - b.left) / l.rate * float64(time.Second))
+		return false, l.until(b.left)
 	}
 	b.left--
 	l.put(key, b)
 	return true, 0
+}
+
+// until there is one whole, never nothing: a rest of a rounding error is a wait too.
+func (l *Limiter) until(left float64) time.Duration {
+	return max(1, time.Duration((1-left)/l.rate*float64(time.Second)))
 }
 
 // Spent tells whether the key has nothing left, without taking anything.
@@ -56,7 +61,7 @@ func (l *Limiter) Spent(key string, now time.Time) (spent bool, wait time.Durati
 	if b.left >= 1 {
 		return false, 0
 	}
-	return true, time.Duration((1 - b.left) / l.rate * float64(time.Second))
+	return true, l.until(b.left)
 }
 
 func (l *Limiter) now(key string, now time.Time) bucket {

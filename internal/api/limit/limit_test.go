@@ -37,6 +37,18 @@ func TestShareIsKept(t *testing.T) {
 	})
 }
 
+// TestRoundingIsAWait: 9 and 1 milliseconds at 100 a second are one, but for a rest.
+func TestRoundingIsAWait(t *testing.T) {
+	l := New(100, 2)
+	now := time.Unix(1_700_000_000, 0)
+	for _, ms := range []int{0, 0, 9, 1} {
+		now = now.Add(time.Duration(ms) * time.Millisecond)
+		if ok, wait := l.Allow("k", now); !ok && wait <= 0 {
+			t.Errorf("refused with a wait of %v", wait)
+		}
+	}
+}
+
 // A flood of made-up addresses takes no memory, and does not free those who
 // are being limited.
 func TestFloodOfAddresses(t *testing.T) {
