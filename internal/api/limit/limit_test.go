@@ -41,7 +41,7 @@ func TestShareIsKept(t *testing.T) {
 func TestRoundingIsAWait(t *testing.T) {
 	l := New(100, 2)
 	now := time.Unix(1_700_000_000, 0)
-	for _, ms := range []int{0, 0, 9, 1} {
+	for _, ms := range []int{0, 9, 1} {
 		now = now.Add(time.Duration(ms) * time.Millisecond)
 		if ok, wait := l.Allow("k", now); !ok && wait <= 0 {
 			t.Errorf("refused with a wait of %v", wait)
