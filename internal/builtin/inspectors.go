@@ -13,6 +13,7 @@ import (
 	"bartizan/internal/guard/link"
 	"bartizan/internal/guard/pattern"
 	"bartizan/internal/guard/pii"
+	"bartizan/internal/guard/schema"
 	"bartizan/internal/guard/secret"
 	"bartizan/internal/guard/size"
 	"bartizan/internal/plug"
@@ -28,6 +29,7 @@ func Inspectors() plug.Table[guard.Inspector] {
 		plug.Of("exfil", exfil.Default, exfil.New),
 		plug.Of("hidden", hidden.Default, hidden.New),
 		plug.Of("language", language.Default, language.New),
+		plug.Of("schema", schema.Default, schema.New),
 		plug.Of("pattern", pattern.Default, pattern.New),
 		plug.Of("condition", condition.Default, condition.New),
 		plug.Of("injection", injection.Default, injection.New),

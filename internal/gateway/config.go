@@ -118,11 +118,11 @@ type Catalogue struct {
 
 // without lists the inspectors of a direction nobody chose: what makes no sense there.
 var without = map[string][]string{
-	"system":      {"secret", "pii", "link", "exfil", "injection", "language"},
-	"request":     nil,
-	"tool_result": nil,
+	"system":      {"secret", "pii", "link", "exfil", "injection", "language", "schema"},
+	"request":     {"schema"},
+	"tool_result": {"schema"},
 	"response":    {"injection"},
-	"tool_call":   {"injection", "language"},
+	"tool_call":   {"injection", "language", "schema"},
 }
 
 func (r *Policy) directions() map[string]*Direction {
