@@ -240,7 +240,7 @@ func (x *exchange) deniedPrompt() error {
 // where to ask, not what exactly was recognised.
 func (x *exchange) blocked() *refusal {
 	return &refusal{status: 403, code: "blocked_by_guard", outcome: Refused, reason: x.rec.Reason,
-		message: fmt.Sprintf("stopped by the policy of this gateway (%s); the record %s says why", x.rec.Category, x.rec.ID)}
+		message: fmt.Sprintf("stopped by the policy of this gateway (%s)", x.rec.Category)}
 }
 
 // refuse tells the client, in the shape it understands where that is known.
@@ -266,7 +266,7 @@ func (x *exchange) refuse(err error) {
 		}
 	}
 	if body == nil {
-		body = plainRefusal(e)
+		body = plainRefusal(e, x.rec.ID.String())
 	}
 	if e.retry > 0 {
 		h.Set("Retry-After", fmt.Sprint(e.retry))
@@ -294,7 +294,7 @@ func (x *exchange) note(e *refusal) {
 // writeTime bounds the writing of a refusal to a client that takes nothing.
 const writeTime = 10 * time.Second
 
-func plainRefusal(e *refusal) []byte {
+func plainRefusal(e *refusal, record string) []byte {
 	var b struct {
 		Error struct {
 			Message string `json:"message"`
@@ -302,7 +302,7 @@ func plainRefusal(e *refusal) []byte {
 			Code    string `json:"code"`
 		} `json:"error"`
 	}
-	b.Error.Message, b.Error.Type, b.Error.Code = e.message, "gateway", e.code
+	b.Error.Message, b.Error.Type, b.Error.Code = e.message+" (record "+record+")", "gateway", e.code
 	text, err := json.Marshal(b)
 	if err != nil {
 		return []byte(`{"error":{"message":"refused","type":"gateway"}}`)

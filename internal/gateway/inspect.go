@@ -3,7 +3,6 @@ package gateway
 import (
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -100,8 +99,7 @@ func (x *exchange) config(answer bool) hold.Config {
 		c.Policy.Wait = hold.Whole
 	}
 	c.Policy.MaxStream, c.Policy.MaxEvent = min(int(r.Answer), guard.MaxText), maxEvent
-	c.Refusal = wire.Refusal{Code: "blocked_by_guard", ID: x.rec.ID.String(),
-		Message: fmt.Sprintf("stopped by the policy of this gateway; the record %s says why", x.rec.ID)}
+	c.Refusal = wire.Refusal{Code: "blocked_by_guard", ID: x.rec.ID.String(), Message: "stopped by the policy of this gateway"}
 	if answer {
 		c.Memory = x.memory
 	}
