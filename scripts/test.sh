@@ -52,7 +52,9 @@ step_e2e() {
   # One package at a time: they measure times and share the kernel.
   BARTIZAN_KILLS=${BARTIZAN_KILLS:-20} go_test -count=1 -short -p 1 -timeout 20m "${dirs[@]}"
 }
-step_fuzz() { FUZZTIME=${FUZZTIME:-10s} scripts/fuzz.sh; }
+# Three at a time on two cores: the short form looks whether the targets still hold
+# and has half an hour together with everything else; make fuzz gives each a core.
+step_fuzz() { FUZZTIME=${FUZZTIME:-10s} FUZZJOBS=${FUZZJOBS:-3} scripts/fuzz.sh; }
 
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=(tools lint build unit e2e fuzz)
