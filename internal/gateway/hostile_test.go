@@ -135,7 +135,9 @@ func TestHostileUpstreams(t *testing.T) {
 			io.WriteString(z, `{"said":"CANARY"}`)
 			z.Close()
 		}), 502, "compressed_answer"},
-		"redirects": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 307) }, 502, "upstream_redirect"},
+		"redirects": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusTemporaryRedirect)
+		}, 502, "upstream_redirect"},
 		"is endless": {answer(js, func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, `{"said":"`)
 			for r.Context().Err() == nil {

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"errors"
+
 	"bartizan/internal/gateway/keys"
 	"bartizan/internal/guard"
 	"bartizan/internal/guard/wire"
@@ -94,12 +96,12 @@ func (g *Gateway) badKey(x *exchange, err error) {
 		return
 	}
 	var s sign
-	switch err { //nolint:errorlint // the book returns them as they are
-	case keys.ErrCanary:
+	switch {
+	case errors.Is(err, keys.ErrCanary):
 		s = sign{"guard.key-canary", "used a key that was laid out as bait", model.ClassAccess, 0.97, model.High, []string{"AML.T0012", "T1078.004"}}
-	case keys.ErrUnknown:
+	case errors.Is(err, keys.ErrUnknown):
 		s = sign{"guard.key-guess", "offered a key this gateway never made", model.ClassAuth, 0.60, model.Low, []string{"AML.T0012", "T1110"}}
-	case keys.ErrRevoked:
+	case errors.Is(err, keys.ErrRevoked):
 		s = sign{"guard.key-revoked", "used a key that was revoked", model.ClassAccess, 0.45, model.Medium, []string{"AML.T0012", "T1078.004"}}
 	default:
 		return

@@ -281,8 +281,8 @@ func change(dir string, fn func([]Key) ([]Key, error)) error {
 	if err != nil {
 		return fmt.Errorf("lock keys: %w", err)
 	}
-	defer lock.Close()                                                     // releases it
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // a descriptor fits
+	defer lock.Close() // releases it
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("lock keys: %w", err)
 	}
 	path := filepath.Join(dir, "keys.json")

@@ -3,12 +3,11 @@ package secret
 // blobs reads a text as base64, base32, base85 and hexadecimal at every place
 // where a code could begin, whatever stands between its characters.
 type blobs struct {
-	b64  grouped[[4]run]
-	b32  grouped[[8]run]
-	a85  grouped[[5]run]
-	b85  grouped[[5]run]
-	hex  grouped[[2]run]
-	last [8]byte
+	b64 grouped[[4]run]
+	b32 grouped[[8]run]
+	a85 grouped[[5]run]
+	b85 grouped[[5]run]
+	hex grouped[[2]run]
 }
 
 // grouped counts the characters of one code.

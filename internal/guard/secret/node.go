@@ -37,13 +37,10 @@ type node struct {
 	raw      [maxToken]byte // its characters, 0 where they are not ASCII
 	tokN     int
 	tokAt    int
-	lineWord int // words in this line so far
-	lineAt   int
 	lineLast byte // last symbol of the line
 	lineEnd  int
-	begun    [3]bool // the line has a letter or digit, a letter, anything
-	sentence bool    // the next letter begins one
-	dot      byte
+	begun    [3]bool  // the line has a letter or digit, a letter, anything
+	sentence bool     // the next letter begins one
 	quote    [2]quote // as they are, and after a backslash: a text inside of a text
 	slash    bool
 	dash     [8]byte
