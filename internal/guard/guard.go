@@ -53,6 +53,9 @@ type Text struct {
 	Role   Role
 	Views  []decode.View
 	Hidden decode.Hidden
+	// Followed says that whoever is a Follower reads Raw as well, as a part of its
+	// conversation: its Inspect is left with the other readings.
+	Followed bool
 }
 
 // Category of what was found.
@@ -171,14 +174,18 @@ func (e *TooLong) Error() string {
 // short while ago. The error is a *TooLong; then
 // nothing was looked at.
 func (e *Engine) Inspect(text string, role Role) (Verdict, error) {
+	return e.inspect(text, role, false)
+}
+
+func (e *Engine) inspect(text string, role Role, followed bool) (Verdict, error) {
 	if len(text) > MaxText {
 		return Verdict{}, &TooLong{len(text)}
 	}
-	key := recentKey{role, sha256.Sum256([]byte(text))}
+	key := recentKey{role, followed, sha256.Sum256([]byte(text))}
 	if v, ok := e.recent.get(key); ok {
 		return v, nil
 	}
-	t := &Text{Raw: text, Role: role}
+	t := &Text{Raw: text, Role: role, Followed: followed}
 	t.Views, t.Hidden = decode.Views(text, e.like)
 	v := Verdict{Action: Allow, Size: len(text), Sum: key.sum}
 	for _, view := range t.Views[1:] {

@@ -16,8 +16,9 @@ type recent struct {
 }
 
 type recentKey struct {
-	role Role
-	sum  [sha256.Size]byte
+	role     Role
+	followed bool // see Text
+	sum      [sha256.Size]byte
 }
 
 // maxRecent is the size of a generation; a verdict is about 1 KiB.

@@ -60,7 +60,7 @@ const (
 
 // InspectIn inspects a text as a part of a conversation.
 func (e *Engine) InspectIn(m *Memory, text string, role Role) (Verdict, error) {
-	v, err := e.Inspect(text, role)
+	v, err := e.inspect(text, role, m != nil)
 	if err != nil || m == nil {
 		return v, err
 	}
@@ -270,7 +270,8 @@ func (l *Live) End() (found []Finding, v Verdict, err error) {
 	if err != nil {
 		return nil, Verdict{}, err
 	}
-	if v, err = l.e.Inspect(string(l.text), l.role); err != nil {
+	followed := slices.ContainsFunc(l.follows, func(w Follow) bool { return w != nil })
+	if v, err = l.e.inspect(string(l.text), l.role, followed); err != nil {
 		return nil, v, err
 	}
 	for i, w := range l.follows {

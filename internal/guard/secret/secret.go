@@ -82,7 +82,9 @@ func (i *inspector) Inspect(t *guard.Text) ([]guard.Finding, error) {
 	var out []guard.Finding
 	if i.index != nil {
 		// The readings are looked at for what is hidden deeper than scan reads.
-		out = i.marked(t.Raw)
+		if !t.Followed {
+			out = i.marked(t.Raw)
+		}
 		for _, v := range t.Views {
 			if v.Text != t.Raw && len(out) == 0 {
 				out = i.marked(v.Text)
