@@ -1,6 +1,7 @@
 // Package credential knows credentials by the forms their issuers publish. It
-// says what a text holds and where, and can put a name in its place; it never
-// hands a secret to a caller. The guard, the scanners and the gateway share it.
+// says what a text holds and where, and can put a name in its place; of what it
+// finds it never hands a secret to a caller. The guard, the scanners and the gateway
+// share it. It also has the form of the credentials that this program gives out.
 package credential
 
 import (

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bartizan/internal/bus"
+	"bartizan/internal/credential"
 )
 
 // Bounds of a book.
@@ -90,8 +91,8 @@ func (b *Book) Create(ctx context.Context, now time.Time, name string, scope Sco
 	if err := b.room(ctx, now); err != nil {
 		return Token{}, "", err
 	}
-	id, text := generate()
-	t := Token{ID: id, Name: name, Scope: scope, Hash: hash(text), Created: now.UTC(), Expires: now.Add(life).UTC(), By: by}
+	id, text := form.Mint()
+	t := Token{ID: id, Name: name, Scope: scope, Hash: credential.Hash(text), Created: now.UTC(), Expires: now.Add(life).UTC(), By: by}
 	if _, err := b.store.Put(ctx, id, t); err != nil {
 		return Token{}, "", fmt.Errorf("store token: %w", err)
 	}
@@ -185,16 +186,16 @@ type Grant struct {
 // Check tells who a token's text belongs to. Its time tells nothing about
 // stored tokens: an unknown id is compared too.
 func (b *Book) Check(text string, now time.Time) (Grant, error) {
-	id, err := parse(text)
-	if err != nil {
-		return Grant{}, err
+	id, ok := form.ID(text)
+	if !ok {
+		return Grant{}, ErrMalformed
 	}
-	sum := hash(text)
+	sum := credential.Hash(text)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.by[id]
 	if e == nil {
-		same(sum, hash(""))
+		same(sum, credential.Hash(""))
 		return Grant{}, ErrUnknown
 	}
 	if !same(sum, e.t.Hash) {

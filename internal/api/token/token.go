@@ -8,26 +8,20 @@
 package token
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base32"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"bartizan/internal/credential"
 )
 
 // Prefix starts every token, so that scanners find one that was committed or
 // pasted by mistake (pattern: bzt_[a-z2-7]{10}_[a-z2-7]{52}).
 const Prefix = "bzt_"
 
-const (
-	idLen     = 10 // 50 bits, to find the entry; not secret
-	secretLen = 52 // 256 bits
-	textLen   = len(Prefix) + idLen + 1 + secretLen
-)
+const form credential.Own = Prefix
 
 // Scope is how much a token allows. A larger one includes the smaller.
 type Scope string
@@ -95,29 +89,6 @@ var (
 	ErrRevoked   = errors.New("token was revoked")
 )
 
-// generate makes a token's id and its text.
-func generate() (id, text string) {
-	enc := base32.StdEncoding.WithPadding(base32.NoPadding)
-	b := make([]byte, 7+32)
-	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
-	id = strings.ToLower(enc.EncodeToString(b[:7]))[:idLen]
-	return id, Prefix + id + "_" + strings.ToLower(enc.EncodeToString(b[7:]))
-}
-
-// parse returns the id in a token's text. It accepts exactly what generate makes.
-func parse(text string) (id string, err error) {
-	if len(text) != textLen || !strings.HasPrefix(text, Prefix) || text[len(Prefix)+idLen] != '_' {
-		return "", ErrMalformed
-	}
-	for i := len(Prefix); i < len(text); i++ {
-		c := text[i]
-		if i != len(Prefix)+idLen && (c < 'a' || c > 'z') && (c < '2' || c > '7') {
-			return "", ErrMalformed
-		}
-	}
-	return text[len(Prefix) : len(Prefix)+idLen], nil
-}
-
 // Bearer returns the token in an Authorization header (RFC 6750 §2.1). The
 // scheme's case does not matter; anything else but one space and the token is
 // refused.
@@ -126,15 +97,10 @@ func Bearer(header string) (string, error) {
 	if !ok || !strings.EqualFold(scheme, "bearer") {
 		return "", ErrMalformed
 	}
-	if _, err := parse(text); err != nil {
-		return "", err
+	if _, ok := form.ID(text); !ok {
+		return "", ErrMalformed
 	}
 	return text, nil
-}
-
-func hash(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:])
 }
 
 // same compares two hashes without telling by its time where they differ.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bartizan/internal/bus"
+	"bartizan/internal/credential"
 
 	"go.uber.org/goleak"
 )
@@ -98,7 +99,7 @@ func TestLifeOfATokenOverRestarts(t *testing.T) {
 		}
 	}
 	err = kv.All(t.Context(), func(e bus.Entry[Token]) error {
-		if s := fmt.Sprint(e); strings.Contains(s, text) || strings.Contains(s, text[len(Prefix)+idLen+1:]) {
+		if s := fmt.Sprint(e); strings.Contains(s, text) || strings.Contains(s, text[len(Prefix)+credential.OwnID+1:]) {
 			t.Errorf("the secret is stored: %s", s)
 		}
 		return nil
@@ -185,16 +186,16 @@ func TestScopes(t *testing.T) {
 func TestTokensDiffer(t *testing.T) {
 	ids, texts := map[string]bool{}, map[string]bool{}
 	for range 1000 {
-		id, text := generate()
-		if got, err := parse(text); err != nil || got != id || ids[id] || texts[text] {
-			t.Fatalf("%s: id %s, %v, seen %v %v", text, got, err, ids[id], texts[text])
+		id, text := form.Mint()
+		if got, ok := form.ID(text); !ok || got != id || ids[id] || texts[text] {
+			t.Fatalf("%s: id %s, %v, seen %v %v", text, got, ok, ids[id], texts[text])
 		}
 		ids[id], texts[text] = true, true
 	}
 }
 
 func FuzzBearer(f *testing.F) {
-	_, text := generate()
+	_, text := form.Mint()
 	for _, s := range []string{"Bearer " + text, "bearer " + text, "Bearer  " + text, "Basic " + text, text, "Bearer " + text + " ", "Bearer " + Prefix, ""} {
 		f.Add(s)
 	}
@@ -207,7 +208,7 @@ func FuzzBearer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !strings.HasSuffix(header, " "+got) || len(header) != len("bearer ")+textLen {
+		if !strings.HasSuffix(header, " "+got) || len(header) != len("bearer ")+form.Len() {
 			t.Fatalf("%q gives %q", header, got)
 		}
 		if _, err := b.Check(got, time.Now()); !errors.Is(err, ErrUnknown) {

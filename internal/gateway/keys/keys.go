@@ -7,11 +7,7 @@
 package keys
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base32"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"bartizan/internal/credential"
 	"bartizan/internal/safe"
 )
 
@@ -31,11 +28,10 @@ import (
 // pasted by mistake (pattern: bzg_[a-z2-7]{10}_[a-z2-7]{52}).
 const Prefix = "bzg_"
 
+const form credential.Own = Prefix
+
 // Bounds.
 const (
-	idLen       = 10 // 50 bits, to find the entry; not secret
-	secretLen   = 52 // 256 bits
-	textLen     = len(Prefix) + idLen + 1 + secretLen
 	maxKeys     = 10_000
 	maxFile     = 8 << 20
 	maxName     = 64
@@ -166,12 +162,12 @@ func (b *Book) Check(text string, now time.Time) (*Key, error) {
 	if text == "" {
 		return nil, ErrMissing
 	}
-	id, ok := parse(text)
+	id, ok := form.ID(text)
 	if !ok {
 		return nil, ErrMalformed
 	}
 	k := b.find(id, now)
-	sum := hash(text)
+	sum := credential.Hash(text)
 	if k == nil {
 		return nil, ErrUnknown
 	}
@@ -221,8 +217,8 @@ func Create(dir string, k Key, life time.Duration, now time.Time) (Key, string, 
 			return k, "", fmt.Errorf("%w: %s: 1 to %d letters, digits and - _ . @", ErrInput, what, maxName)
 		}
 	}
-	id, text := generate()
-	k.ID, k.Hash, k.Created, k.Expires, k.Revoked = id, hash(text), now.UTC().Truncate(time.Second), now.Add(life).UTC().Truncate(time.Second), time.Time{}
+	id, text := form.Mint()
+	k.ID, k.Hash, k.Created, k.Expires, k.Revoked = id, credential.Hash(text), now.UTC().Truncate(time.Second), now.Add(life).UTC().Truncate(time.Second), time.Time{}
 	err := change(dir, func(all []Key) ([]Key, error) {
 		for i := range all {
 			if all[i].Name == k.Name && (all[i].State(now) == "valid" || all[i].State(now) == "canary") {
@@ -301,31 +297,4 @@ func change(dir string, fn func([]Key) ([]Key, error)) error {
 		return fmt.Errorf("write keys: %w", err)
 	}
 	return nil
-}
-
-func generate() (id, text string) {
-	enc := base32.StdEncoding.WithPadding(base32.NoPadding)
-	b := make([]byte, 7+32)
-	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
-	id = strings.ToLower(enc.EncodeToString(b[:7]))[:idLen]
-	return id, Prefix + id + "_" + strings.ToLower(enc.EncodeToString(b[7:]))
-}
-
-// parse returns the id in a key's text. It accepts exactly what generate makes.
-func parse(text string) (id string, ok bool) {
-	if len(text) != textLen || !strings.HasPrefix(text, Prefix) || text[len(Prefix)+idLen] != '_' {
-		return "", false
-	}
-	for i := len(Prefix); i < len(text); i++ {
-		c := text[i]
-		if i != len(Prefix)+idLen && (c < 'a' || c > 'z') && (c < '2' || c > '7') {
-			return "", false
-		}
-	}
-	return text[len(Prefix) : len(Prefix)+idLen], true
-}
-
-func hash(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:])
 }

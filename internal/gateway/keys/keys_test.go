@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"bartizan/internal/credential"
 )
 
 func TestLifeOfAKey(t *testing.T) {
@@ -108,12 +110,12 @@ func TestManyWriters(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	_, text := generate()
+	_, text := form.Mint()
 	f.Add(text)
 	f.Add("bzg_")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, s string) {
-		if id, ok := parse(s); ok && (len(id) != idLen || len(s) != textLen) {
+		if id, ok := form.ID(s); ok && (len(id) != credential.OwnID || len(s) != form.Len()) {
 			t.Errorf("%q: %q", s, id)
 		}
 	})
