@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -65,10 +66,15 @@ func connect(ctx context.Context, s *mcp.Server) (sdk.Transport, func() string, 
 		for _, h := range s.Headers {
 			headers.Set(h.Name, expand(h.Value))
 		}
-		if strings.EqualFold(s.Type, "sse") {
-			return &sdk.SSEClientTransport{Endpoint: expand(s.URL), HTTPClient: &http.Client{Transport: &carrier{headers}}}, func() string { return "" }, nil
+		to, err := url.Parse(expand(s.URL))
+		if err != nil {
+			return nil, nil, errors.New("its address is no URL")
 		}
-		return &sdk.StreamableClientTransport{Endpoint: expand(s.URL), HTTPClient: &http.Client{Transport: &carrier{headers}}, MaxRetries: -1,
+		client := &http.Client{Transport: &carrier{headers, to}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		if strings.EqualFold(s.Type, "sse") {
+			return &sdk.SSEClientTransport{Endpoint: to.String(), HTTPClient: client}, func() string { return "" }, nil
+		}
+		return &sdk.StreamableClientTransport{Endpoint: to.String(), HTTPClient: client, MaxRetries: -1,
 			DisableStandaloneSSE: true, MaxEventSize: maxMessage}, func() string { return "" }, nil
 	}
 	return start(ctx, s)
@@ -161,10 +167,19 @@ func (t *tail) text() string {
 	return safe.Clean(strings.TrimSpace(string(t.buf[max(0, len(t.buf)-300):])), 300)
 }
 
-// carrier adds the headers of a configuration and bounds the answers.
-type carrier struct{ headers http.Header }
+// carrier adds the headers of a configuration and bounds the answers. It goes to
+// the server that was named and nowhere else: one that redirects, or names another
+// address for messages, would get the credentials in the headers sent there, or a
+// look at what only this machine can reach.
+type carrier struct {
+	headers http.Header
+	to      *url.URL
+}
 
 func (c *carrier) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme != c.to.Scheme || req.URL.Host != c.to.Host {
+		return nil, fmt.Errorf("it sends its clients to another server, %s, where a scan does not go: name that one instead", safe.Clean(req.URL.Host, 100))
+	}
 	req = req.Clone(req.Context())
 	for name, v := range c.headers {
 		req.Header[name] = v

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,6 +221,38 @@ func TestSilent(t *testing.T) {
 	k := slices.IndexFunc(r.Findings, func(f model.Finding) bool { return f.State == model.FindingUnknown })
 	if r.Blind != 1 || k < 0 || strings.Contains(r.Findings[k].Detail, aws) || !strings.Contains(r.Findings[k].Detail, "within 500ms") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestElsewhere: a server that sends its clients to another one gets nothing sent there,
+// least of all the credentials of the configuration.
+func TestElsewhere(t *testing.T) {
+	s, err := New(Config{Wait: conf.Duration(20 * time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer other.Close()
+	redirects := httptest.NewServer(http.RedirectHandler(other.URL+"/latest/meta-data", http.StatusTemporaryRedirect))
+	defer redirects.Close()
+	names := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer of-the-configuration" {
+			t.Errorf("the server that was named got %q", r.Header.Get("Authorization"))
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "event: endpoint\ndata: %s/messages\n\n", other.URL)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}))
+	defer names.Close()
+	for kind, to := range map[string]string{"http": redirects.URL, "sse": names.URL} {
+		target := fixture(t, "mcp.json", one(fmt.Sprintf(`{"type":%q,"url":%q,"headers":{"Authorization":"Bearer of-the-configuration"}}`, kind, to)))
+		target.Start = true
+		r := assess.Run(t.Context(), "mcp", s, assess.Job{Target: target}, time.Now())
+		if r.Blind != 1 || asked.Load() != 0 {
+			t.Errorf("%s: the other server was asked %d times; %+v", kind, asked.Load(), r)
+		}
 	}
 }
 
