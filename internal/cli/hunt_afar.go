@@ -49,11 +49,8 @@ func (g *global) huntAfar(cmd *cobra.Command, f *huntFlags, args []string) error
 	}
 	defer c.Close()
 	a, err := c.Hunt(cmd.Context(), q)
-	switch {
-	case errors.Is(err, api.ErrInput), errors.Is(err, api.ErrNotFound):
-		return usage(err)
-	case err != nil:
-		return blind(err)
+	if err != nil {
+		return huntFailed(err)
 	}
 	res := &query.Result{Rows: a.Rows, Truncated: a.Truncated, Files: a.Files}
 	for _, c := range a.Columns {
@@ -89,11 +86,8 @@ func (g *global) huntListAfar(cmd *cobra.Command, f *huntFlags, rng query.Range)
 	}
 	defer c.Close()
 	a, err := c.HuntList(cmd.Context(), q)
-	switch {
-	case errors.Is(err, api.ErrInput), errors.Is(err, api.ErrNotFound):
-		return usage(err)
-	case err != nil:
-		return blind(err)
+	if err != nil {
+		return huntFailed(err)
 	}
 	r := iocReport{Format: a.Format, Indicators: a.Indicators, Found: []sighting{}, Unusable: a.Unusable, Problems: []ioc.Problem{}, NotLooked: []query.Skipped{}, Files: a.Files, Truncated: a.Truncated}
 	for _, p := range a.Problems {
@@ -110,4 +104,12 @@ func (g *global) huntListAfar(cmd *cobra.Command, f *huntFlags, rng query.Range)
 		r.Found = append(r.Found, found)
 	}
 	return g.iocAnswer(f.ioc, &r)
+}
+
+// huntFailed tells a question that was wrong from a node that could not look.
+func huntFailed(err error) error {
+	if errors.Is(err, api.ErrInput) || errors.Is(err, api.ErrNotFound) {
+		return usage(err)
+	}
+	return blind(err)
 }
