@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"sync"
 )
@@ -341,7 +342,9 @@ func (r *recall) filled(n *needle, w *shown) (most int) {
 			if kind >= wordCodes && hit*100 < len(n.text)*75 { // lists of numbers and short words are letters too often
 				hit = 0
 			}
-			most = max(most, hit)
+			if hit > most && r.telling(n, w, len(last), hit, kind, byte(k)) {
+				most = hit
+			}
 		}
 	}
 	return most
@@ -370,6 +373,55 @@ func (r *recall) fills(n *needle, w *shown, last []byte, k byte) (hit int) {
 		return 0
 	}
 	return hit
+}
+
+// telling says whether so many positions are not filled by as many letters and
+// digits as stand alone in any text. Of a symbol that the secret has m times
+// min(X, m) positions are filled, X Poisson with its share of ordinary texts; the
+// sum over all symbols is about normal. It is asked after every single letter of
+// a conversation and for every secret, so chance must be far away.
+func (r *recall) telling(n *needle, w *shown, singles, hit, kind int, k byte) bool {
+	var left [symbols]int
+	for p, c := range n.text {
+		if k > 0 || w.until[p] <= r.words {
+			left[c]++
+		}
+	}
+	mean, variance := 0.0, 0.25
+	for c, m := range left {
+		if m == 0 {
+			continue
+		}
+		x := float64(singles) * aloneShare(byte(c))
+		// E[min(X, m)] and E[min(X, m)²] from P(X = j), j < m.
+		p, first, second, below := math.Exp(-x), 0.0, 0.0, 0.0
+		for j := range m {
+			first, second, below = first+float64(j)*p, second+float64(j*j)*p, below+p
+			p *= x / float64(j+1)
+		}
+		first, second = first+float64(m)*(1-below), second+float64(m*m)*(1-below)
+		mean, variance = mean+first, variance+second-first*first
+	}
+	far := 3.5
+	switch {
+	case kind > 0: // letters in a code are rare
+		far = 2
+	case k > 0: // the most of 27 alphabets
+		far = 5
+	}
+	return float64(hit) >= mean+far*math.Sqrt(variance)
+}
+
+// aloneShare is how often what stands alone in a text is a certain symbol: mostly
+// digits of lists and tables, then names of variables and units.
+func aloneShare(sym byte) float64 {
+	switch {
+	case sym < 26:
+		return 0.5 / 26
+	case sym < 36:
+		return 0.5 / 10
+	}
+	return 0.01
 }
 
 // judge says whether too much of a secret has come out. The lock is held.
