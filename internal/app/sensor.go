@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/md5"
+	"crypto/sha1"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -292,6 +294,10 @@ func (s *sensor) keep(ctx context.Context, o *observe.Observation) {
 		e.SHA256, e.Size = sha, len(e.Data)
 		if o.File != nil && o.File.SHA256 == "" {
 			o.File.SHA256 = sha
+		}
+		if o.File != nil && o.File.SHA256 == sha {
+			// Lists often know a file by these only; nothing here trusts them.
+			o.File.SHA1, o.File.MD5 = fmt.Sprintf("%x", sha1.Sum(e.Data)), fmt.Sprintf("%x", md5.Sum(e.Data))
 		}
 	}
 }

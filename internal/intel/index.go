@@ -63,21 +63,24 @@ func better(a, b payload) bool {
 	return a.id < b.id
 }
 
-// packed is the key of an exact entry. SHA-256 values are kept as bytes: half
-// the memory of their text.
+// packed is the key of an exact entry. What files hash to is kept as bytes: half
+// the memory of its text.
 func packed(e model.Entity) string {
-	if e.Type() == model.TypeSHA256 {
+	switch e.Type() {
+	case model.TypeSHA256, model.TypeSHA1, model.TypeMD5:
 		return unhex(e.Value())
 	}
 	return e.Value()
 }
 
+// unhex is for the hex digits of an Entity, which are lower case and at most 64.
 func unhex(s string) string {
 	var b [32]byte
-	for i := range b {
+	n := len(s) / 2
+	for i := range n {
 		b[i] = nibble(s[2*i])<<4 | nibble(s[2*i+1])
 	}
-	return string(b[:])
+	return string(b[:n])
 }
 
 func nibble(c byte) byte {

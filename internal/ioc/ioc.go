@@ -334,8 +334,10 @@ func guess(value string) (model.EntityType, string) {
 		return model.TypeIP, ""
 	case isHex(v) && len(v) == 64:
 		return model.TypeSHA256, ""
-	case isHex(v) && (len(v) == 32 || len(v) == 40):
-		return "", fmt.Sprintf("%d hex digits may be MD5, SHA-1, JA3 or HASSH: write ja3:…, hassh:…; of files only SHA-256 is kept", len(v))
+	case isHex(v) && len(v) == 40:
+		return model.TypeSHA1, ""
+	case isHex(v) && len(v) == 32: // JA3 and HASSH have this form too, and are rarely listed without their names
+		return model.TypeMD5, ""
 	case isJA4(v):
 		return model.TypeJA4, ""
 	case strings.Contains(v, ".") && !strings.ContainsAny(v, " \t/\\@"):
@@ -343,7 +345,7 @@ func guess(value string) (model.EntityType, string) {
 	case isAccessKey(v):
 		return model.TypeAccessKey, ""
 	}
-	return "", "neither address, domain, URL, SHA-256, JA4 nor access key; write type:value"
+	return "", "neither address, domain, URL, MD5, SHA-1, SHA-256, JA4 nor access key; write type:value"
 }
 
 func isIP(v string) bool {
@@ -383,6 +385,10 @@ func typeNamed(name string) (model.EntityType, bool) {
 		return model.TypeURL, true
 	case "sha256", "sha-256", "filehash-sha256", "file-hash-sha256":
 		return model.TypeSHA256, true
+	case "sha1", "sha-1", "filehash-sha1", "file-hash-sha1":
+		return model.TypeSHA1, true
+	case "md5", "filehash-md5", "file-hash-md5":
+		return model.TypeMD5, true
 	case "ja3", "ja3-fingerprint-md5":
 		return model.TypeJA3, true
 	case "ja4", "ja4-plus", "ja4-fingerprint":

@@ -34,12 +34,17 @@ func TestRead(t *testing.T) {
 	}{
 		{"stix", bundle, "stix", []string{"ip:192.0.2.1@3", "ip:198.51.100.0/24@3", "sha256:" + strings.Repeat("a", 64) + "@4", "domain:evil.example@5", "domain:bad.example@5", "url:http://x.example/it's@5"}, []int{6, 7, 8, 9}},
 		{"observables only", `{"type":"bundle","objects":[{"type":"ipv6-addr","value":"2001:db8::1"},` + "\n" + `{"type":"file","hashes":{"MD5":"x"}}]}`, "stix", []string{"ip:2001:db8::/64@1"}, []int{2}},
-		{"misp", event, "misp", []string{"ip:192.0.2.1@2", "ja3:abcdef00000000000000000000000000@4", "sha256:" + strings.Repeat("b", 64) + "@6"}, []int{3}},
+		{"misp", event, "misp", []string{"ip:192.0.2.1@2", "md5:00000000000000000000000000000000@3", "ja3:abcdef00000000000000000000000000@4", "sha256:" + strings.Repeat("b", 64) + "@6"}, nil},
 		{"csv with a head", "# list\nfirst_seen,type,ioc,tags\nx,domain,evil[.]example,bot\nx,sha1,00,bot\nx,ipv4,192.0.2.0/33,\n", "csv", []string{"domain:evil.example@3"}, []int{4, 5}},
 		{"csv without", "192.0.2.1;a note\nhxxp://evil.example/x;other\n;\n", "csv", []string{"ip:192.0.2.1@1", "url:http://evil.example/x@2"}, []int{3}},
 		{"csv of one kind", "sha256_hash,name\n" + strings.Repeat("c", 64) + ",x\n", "csv", []string{"sha256:" + strings.Repeat("c", 64) + "@2"}, nil},
 		{"text", "\xef\xbb\xbf# title\n192.0.2.1 # why\n\nhassh:" + strings.Repeat("d", 32) + "\nuser-agent:zgrab/0.x (x; y)\n" + strings.Repeat("e", 32) + "\n0.0.0.0/0\n192.0.2.1\nAKIAIOSFODNN7EXAMPLE\n", "text",
-			[]string{"ip:192.0.2.1@2", "hassh:" + strings.Repeat("d", 32) + "@4", "user-agent:zgrab/0.x (x; y)@5", "access-key:AKIAIOSFODNN7EXAMPLE@9"}, []int{6, 7}},
+			[]string{"ip:192.0.2.1@2", "hassh:" + strings.Repeat("d", 32) + "@4", "user-agent:zgrab/0.x (x; y)@5", "md5:" + strings.Repeat("e", 32) + "@6", "access-key:AKIAIOSFODNN7EXAMPLE@9"}, []int{7}},
+		{"files", "sha1:" + strings.Repeat("1", 40) + "\n" + strings.Repeat("B", 40) + "\nMD5:" + strings.Repeat("2", 32) + "\nsha1:" + strings.Repeat("1", 39) + "\n", "text",
+			[]string{"sha1:" + strings.Repeat("1", 40) + "@1", "sha1:" + strings.Repeat("b", 40) + "@2", "md5:" + strings.Repeat("2", 32) + "@3"}, []int{4}},
+		{"files of STIX", `{"type":"bundle","objects":[{"type":"indicator","pattern":"[file:hashes.MD5 = '` + strings.Repeat("3", 32) + `' OR file:hashes.'SHA-1' = '` + strings.Repeat("4", 40) + `']"}]}`, "stix",
+			[]string{"md5:" + strings.Repeat("3", 32) + "@1", "sha1:" + strings.Repeat("4", 40) + "@1"}, nil},
+		{"a file observed", `{"type":"bundle","objects":[{"type":"file","hashes":{"MD5":"` + strings.Repeat("5", 32) + `"}}]}`, "stix", []string{"md5:" + strings.Repeat("5", 32) + "@1"}, nil},
 	} {
 		l, err := Read(strings.NewReader(c.in))
 		if err != nil {

@@ -148,11 +148,22 @@ func (l *List) observable(o []byte, line int) error {
 	case "url":
 		return l.add(line, model.TypeURL, x.Value, "")
 	case "file":
-		if v := x.Hashes["SHA-256"]; v != "" {
-			return l.add(line, model.TypeSHA256, v, "")
-		}
-		l.problem(line, "file", "without SHA-256, the only hash that is kept")
+		return l.file(line, x.Hashes)
 	}
+	return nil
+}
+
+// file takes the surest of a file's hashes (STIX 2.1 §6.7, names of §10.6).
+func (l *List) file(line int, hashes map[string]string) error {
+	for _, h := range [...]struct {
+		name string
+		kind model.EntityType
+	}{{"SHA-256", model.TypeSHA256}, {"SHA-1", model.TypeSHA1}, {"MD5", model.TypeMD5}} {
+		if v := hashes[h.name]; v != "" {
+			return l.add(line, h.kind, v, "")
+		}
+	}
+	l.problem(line, "file", "without SHA-256, SHA-1 and MD5, the hashes that are kept")
 	return nil
 }
 

@@ -93,7 +93,7 @@ func (l *List) untyped(line int, s, note string) error {
 
 // columns of a CSV file, by the names that lists use.
 var (
-	valueColumns = []string{"value", "indicator", "ioc", "ioc_value", "observable", "ip", "ip_address", "ipv4", "domain", "host", "url", "sha256", "sha256_hash", "ja3_md5", "dst_ip"}
+	valueColumns = []string{"value", "indicator", "ioc", "ioc_value", "observable", "ip", "ip_address", "ipv4", "domain", "host", "url", "sha256", "sha256_hash", "sha1", "sha1_hash", "md5", "md5_hash", "ja3_md5", "dst_ip"}
 	typeColumns  = []string{"type", "indicator_type", "ioc_type", "kind"}
 	sureColumns  = []string{"confidence", "confidence_level"}
 	untilColumns = []string{"valid_until", "expires", "expiry", "expiration", "expires_at", "valid-until"}

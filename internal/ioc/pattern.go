@@ -42,6 +42,10 @@ func typeOfPath(path string) (model.EntityType, bool) {
 		return model.TypeURL, true
 	case "file:hashes.SHA-256", "file:hashes.SHA256":
 		return model.TypeSHA256, true
+	case "file:hashes.SHA-1", "file:hashes.SHA1":
+		return model.TypeSHA1, true
+	case "file:hashes.MD5", "file:hashes.MD-5":
+		return model.TypeMD5, true
 	case "network-traffic:extensions.http-request-ext.request_header.User-Agent":
 		return TypeUserAgent, true
 	}

@@ -26,6 +26,8 @@ type plainEntry struct {
 	Domain    string     `json:"domain"`
 	URL       string     `json:"url"`
 	SHA256    string     `json:"sha256"`
+	SHA1      string     `json:"sha1"`
+	MD5       string     `json:"md5"`
 	JA3       string     `json:"ja3"`
 	JA4       string     `json:"ja4"`
 	Key       string     `json:"access_key"`
@@ -137,14 +139,14 @@ func (l *List) plainObject(line int, x *plainEntry) (err error) {
 		return l.untyped(line, value, note)
 	}
 	found := false
-	for _, e := range [...]struct{ kind, value string }{{"ip", x.IP}, {"domain", x.Domain}, {"url", x.URL}, {"sha256", x.SHA256}, {"ja3", x.JA3}, {"ja4", x.JA4}, {"access-key", x.Key}} {
+	for _, e := range [...]struct{ kind, value string }{{"ip", x.IP}, {"domain", x.Domain}, {"url", x.URL}, {"sha256", x.SHA256}, {"sha1", x.SHA1}, {"md5", x.MD5}, {"ja3", x.JA3}, {"ja4", x.JA4}, {"access-key", x.Key}} {
 		if e.value != "" {
 			found = true
 			err = errors.Join(err, l.misp(line, e.kind, e.value, note))
 		}
 	}
 	if !found {
-		l.problem(line, "an object", "without value, indicator, ioc, ip, domain, url, sha256, ja3, ja4 or access_key")
+		l.problem(line, "an object", "without value, indicator, ioc, ip, domain, url, sha256, sha1, md5, ja3, ja4 or access_key")
 	}
 	return err
 }

@@ -21,6 +21,8 @@ const (
 	TypeDomain    EntityType = "domain"     // lower case, no trailing dot
 	TypeURL       EntityType = "url"        // scheme and host lower case, no fragment
 	TypeSHA256    EntityType = "sha256"     // 64 lower-case hex digits
+	TypeSHA1      EntityType = "sha1"       // 40 lower-case hex digits, of a file
+	TypeMD5       EntityType = "md5"        // 32 lower-case hex digits, of a file
 	TypeJA3       EntityType = "ja3"        // 32 lower-case hex digits (MD5)
 	TypeJA4       EntityType = "ja4"        // a_b_c form of JA4 (TLS client)
 	TypeHASSH     EntityType = "hassh"      // 32 lower-case hex digits (MD5)
@@ -72,7 +74,9 @@ func ParseEntity(t EntityType, s string) (Entity, error) {
 		return parseURL(s)
 	case TypeSHA256:
 		return parseHex(t, s, 64)
-	case TypeJA3, TypeHASSH:
+	case TypeSHA1:
+		return parseHex(t, s, 40)
+	case TypeMD5, TypeJA3, TypeHASSH:
 		return parseHex(t, s, 32)
 	case TypePrompt:
 		return parseHex(t, s, 16)

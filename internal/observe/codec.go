@@ -237,7 +237,7 @@ func (w *encoder) body(o *Observation) {
 		f := o.File
 		w.flags(f.Capped)
 		w.int(f.Size)
-		w.text(f.Path, f.How, f.SHA256, f.Type)
+		w.text(f.Path, f.How, f.SHA256, f.SHA1, f.MD5, f.Type)
 	case KindFetch:
 		w.text(o.Fetch.URL, o.Fetch.Tool)
 	case KindForward:
@@ -413,7 +413,7 @@ func (r *decoder) body(o *Observation) {
 		o.HTTP = r.http()
 	case KindFile:
 		o.File = &FileEvent{Capped: r.flags()&1 != 0, Size: r.int()}
-		r.texts(&o.File.Path, &o.File.How, &o.File.SHA256, &o.File.Type)
+		r.texts(&o.File.Path, &o.File.How, &o.File.SHA256, &o.File.SHA1, &o.File.MD5, &o.File.Type)
 	case KindFetch:
 		o.Fetch = &Fetch{}
 		r.texts(&o.Fetch.URL, &o.Fetch.Tool)

@@ -144,6 +144,8 @@ type FileEvent struct {
 	Path   string `json:"path"`
 	How    string `json:"how"` // scp, sftp, shell, http-upload, redis, docker
 	SHA256 string `json:"sha256,omitempty"`
+	SHA1   string `json:"sha1,omitempty"` // only beside SHA256, to be found in lists that know files by it
+	MD5    string `json:"md5,omitempty"`  // the same
 	Size   int64  `json:"size"`
 	Type   string `json:"type,omitempty"` // by content: "elf", "script", "zip", "pe", "text", …
 	Capped bool   `json:"capped,omitempty"`
@@ -303,7 +305,7 @@ func (o *Observation) checkText() error {
 			add(f.Name, f.Value)
 		}
 	case o.File != nil:
-		add(o.File.Path, o.File.How, o.File.SHA256, o.File.Type)
+		add(o.File.Path, o.File.How, o.File.SHA256, o.File.SHA1, o.File.MD5, o.File.Type)
 	case o.Fetch != nil:
 		add(o.Fetch.URL, o.Fetch.Tool)
 	case o.Forward != nil:

@@ -117,6 +117,8 @@ const (
 	severityInfo  int32 = 1
 	statusSuccess int32 = 1
 	statusFailure int32 = 2
+	hashMD5       int32 = 1
+	hashSHA1      int32 = 2
 	hashSHA256    int32 = 3
 )
 

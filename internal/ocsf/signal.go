@@ -141,7 +141,7 @@ func observable(name string, e model.Entity) Observable {
 		o.TypeID = observableHostname
 	case model.TypeURL:
 		o.TypeID = observableURL
-	case model.TypeSHA256, model.TypeJA3, model.TypeJA4, model.TypeHASSH:
+	case model.TypeSHA256, model.TypeSHA1, model.TypeMD5, model.TypeJA3, model.TypeJA4, model.TypeHASSH:
 		o.TypeID = observableHash
 	default:
 		o.Type = string(e.Type())

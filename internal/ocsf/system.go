@@ -107,6 +107,9 @@ func (r *File) FromObservation(m *Mapper, o *observe.Observation) {
 	r.File = FileObject{Name: path[strings.LastIndexByte(path, '/')+1:], Path: path, TypeID: fileRegular, Size: f.Size, Hashes: r.File.Hashes[:0]}
 	if f.SHA256 != "" {
 		r.File.Hashes = append(r.File.Hashes, Hash{hashSHA256, text(f.SHA256)})
+		if f.SHA1 != "" && f.MD5 != "" { // the lake's view counts on the order
+			r.File.Hashes = append(r.File.Hashes, Hash{hashSHA1, text(f.SHA1)}, Hash{hashMD5, text(f.MD5)})
+		}
 	}
 	r.Unmapped.How, r.Unmapped.Type, r.Unmapped.Capped = text(f.How), text(f.Type), f.Capped
 }
@@ -117,7 +120,14 @@ func (r *File) Observation() (observe.Observation, error) {
 	o, err := r.observation(observe.KindFile, &u.Place, u.SrcEndpoint, u.DstEndpoint)
 	o.File = &observe.FileEvent{Path: r.File.Path, How: u.How, Size: r.File.Size, Type: u.Type, Capped: u.Capped}
 	for _, h := range r.File.Hashes {
-		o.File.SHA256 = h.Value
+		switch h.AlgorithmID {
+		case hashMD5:
+			o.File.MD5 = h.Value
+		case hashSHA1:
+			o.File.SHA1 = h.Value
+		default:
+			o.File.SHA256 = h.Value
+		}
 	}
 	return o, err
 }

@@ -85,22 +85,43 @@ func (m *Matcher) leaf(l leaf, at time.Time) (intel.Hit, bool) {
 		return m.url(t, at)
 	case strings.ContainsAny(t, ".:") && isAddress(t):
 		return m.host(t, at)
-	case len(t) == 64, len(t) == 32, len(t) == 20, strings.Count(t, "_") == 2 && len(t) == 36:
-		for _, kind := range [...]model.EntityType{model.TypeSHA256, model.TypeJA3, model.TypeHASSH, model.TypeJA4, model.TypeAccessKey} {
+	case len(t) == 64, len(t) == 40, len(t) == 32, len(t) == 20, strings.Count(t, "_") == 2 && len(t) == 36:
+		for _, kind := range [...]model.EntityType{model.TypeSHA256, model.TypeSHA1, model.TypeMD5, model.TypeJA3, model.TypeHASSH, model.TypeJA4, model.TypeAccessKey} {
 			if e, err := model.ParseEntity(kind, t); err == nil && m.feeds.Has(kind) {
 				if h, ok := m.feeds.Entity(e, at); ok {
 					return h, true
 				}
 			}
 		}
-	case strings.Contains(t, "SHA256="): // Sysmon: MD5=…,SHA256=…,IMPHASH=…
-		_, sum, _ := strings.Cut(t, "SHA256=")
-		if e, err := model.ParseEntity(model.TypeSHA256, sum[:min(len(sum), 64)]); err == nil {
-			return m.feeds.Entity(e, at)
-		}
+	case len(t) < 512 && (strings.Contains(t, "MD5=") || strings.Contains(t, "SHA1=") || strings.Contains(t, "SHA256=")):
+		return m.sums(t, at)
 	}
 	if strings.IndexByte(t, '.') > 0 && len(t) <= 254 && !strings.ContainsAny(t, " /\\@") {
 		return m.feeds.Domain(t, at)
+	}
+	return intel.Hit{}, false
+}
+
+// sums looks up what Sysmon writes of a file: MD5=…,SHA256=…,IMPHASH=….
+func (m *Matcher) sums(t string, at time.Time) (intel.Hit, bool) {
+	for part := range strings.SplitSeq(t, ",") {
+		name, sum, _ := strings.Cut(strings.TrimSpace(part), "=")
+		var kind model.EntityType
+		switch name {
+		case "SHA256":
+			kind = model.TypeSHA256
+		case "SHA1":
+			kind = model.TypeSHA1
+		case "MD5":
+			kind = model.TypeMD5
+		default:
+			continue
+		}
+		if e, err := model.ParseEntity(kind, sum); err == nil {
+			if h, ok := m.feeds.Entity(e, at); ok {
+				return h, true
+			}
+		}
 	}
 	return intel.Hit{}, false
 }

@@ -366,7 +366,13 @@ func (m *Matcher) event(e *observe.LogEvent) {
 	}
 	if f := o.File; f != nil {
 		h, ok = look(model.TypeSHA256, f.SHA256)
-		tell("intel.sha256", model.High, h, ok)
+		if !ok {
+			h, ok = look(model.TypeSHA1, f.SHA1)
+		}
+		if !ok {
+			h, ok = look(model.TypeMD5, f.MD5)
+		}
+		tell(kindOfHit(h), model.High, h, ok)
 	}
 	if a := o.Auth; a != nil {
 		h, ok = look(model.TypeAccessKey, a.Key)
@@ -456,7 +462,7 @@ func techniquesOfHit(kind string, severity model.Severity) []string {
 	switch {
 	case kind == "intel.domain":
 		return []string{"T1071.004"}
-	case kind == "intel.sha256":
+	case kind == "intel.sha256", kind == "intel.sha1", kind == "intel.md5":
 		return []string{"T1204.002"}
 	case kind == "intel.access-key":
 		return []string{"T1078.004"}

@@ -29,7 +29,7 @@ func lists(t testing.TB, text string) *intel.Feeds {
 	return f
 }
 
-const listed = "203.0.113.7\n198.51.100.1:8080\nevil.example\nja3:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\nt13d1516h2_8daaf6152771_e5627efa2ab1\nAKIAIOSFODNN7EXAMPLE\nbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n"
+const listed = "203.0.113.7\n198.51.100.1:8080\nevil.example\nja3:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\nt13d1516h2_8daaf6152771_e5627efa2ab1\nAKIAIOSFODNN7EXAMPLE\nbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\ncccccccccccccccccccccccccccccccc\ndddddddddddddddddddddddddddddddddddddddd\n"
 
 func matcherOf(t testing.TB, got *[]string) *Matcher {
 	return NewMatcher(lists(t, listed), func(_ uint64, s model.Signal, from []intel.Provenance) {
@@ -80,6 +80,11 @@ func TestMatch(t *testing.T) {
 		"a source in a log":  {document(`{"src_ip":"203.0.113.7","timestamp":"2026-01-02T03:04:05.1+0000"}`), []string{"intel.address 203.0.113.7 medium"}},
 		"JA4 of Suricata":    {document(`{"src_ip":"10.0.0.5","tls":{"ja4":"t13d1516h2_8daaf6152771_e5627efa2ab1"}}`), []string{"intel.ja4 10.0.0.5 high"}},
 		"a URL in a command": {document(`{"Computer":"PC1","uri":"https://a.evil.example/x"}`), []string{"intel.domain pc1 high"}},
+		"a file by MD5":      {document(`{"src_ip":"10.0.0.5","fileinfo":{"md5":"CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCC"}}`), []string{"intel.md5 10.0.0.5 high"}},
+		"a file of Zeek":     {document(`{"sha1":"dddddddddddddddddddddddddddddddddddddddd","md5":"00000000000000000000000000000000","id.orig_h":"10.0.0.5"}`), []string{"intel.sha1 10.0.0.5 high"}},
+		"Sysmon's hashes":    {document(`{"Computer":"PC1","Hashes":"SHA1=DDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDD,MD5=0,SHA256=1,IMPHASH=cccccccccccccccccccccccccccccccc"}`), []string{"intel.sha1 pc1 high"}},
+		"an import hash":     {document(`{"Computer":"PC1","Hashes":"MD5=11111111111111111111111111111111,IMPHASH=cccccccccccccccccccccccccccccccc"}`), nil},
+		"a captured file":    {event(observe.Observation{File: &observe.FileEvent{SHA256: strings.Repeat("0", 64), SHA1: strings.Repeat("0", 40), MD5: strings.Repeat("c", 32)}}), []string{"intel.md5 192.0.2.9 high"}},
 		"nothing":            {document(`{"message":"evil.example is a name in a sentence","n":[1,true,null,{"a":[]}]}`), nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -80,6 +80,8 @@ func services() []*view {
 			{"path", "VARCHAR", "{file.path}", "", ""},
 			{"name", "VARCHAR", "{file.name}", "last element of the path", ""},
 			{"sha256", "VARCHAR", "{file.hashes}[1].value", "", model.TypeSHA256},
+			{"sha1", "VARCHAR", "{file.hashes}[2].value", "", model.TypeSHA1},
+			{"md5", "VARCHAR", "{file.hashes}[3].value", "", model.TypeMD5},
 			{"size", "BIGINT", "{file.size}", "", ""},
 			{"type", "VARCHAR", "{unmapped.type}", "by content: elf, script, …", ""},
 			{"how", "VARCHAR", "{unmapped.how}", "scp, sftp, http-upload, …", ""},

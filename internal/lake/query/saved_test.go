@@ -148,7 +148,7 @@ func TestMatch(t *testing.T) {
 		`{"kind":"http","time":"2026-11-21T07:00:00Z","remote":"192.0.2.77:4000","http":{"method":"GET","target":"/","proto":"HTTP/1.1","host":"notevil.example.com","status":404}}`,
 		`{"kind":"fetch","time":"2026-11-20T07:00:00Z","remote":"[2001:db8:1:2:3::4]:4000","fetch":{"url":"HTTP://203.0.113.9/x.sh","tool":"wget"}}`,
 		`{"kind":"forward","time":"2026-11-20T07:00:00Z","remote":"198.51.100.1:4000","forward":{"kind":"socks5","target":"mail.bad.example:25"}}`,
-		`{"kind":"file","time":"2026-11-20T07:00:00Z","remote":"198.51.100.1:4000","file":{"path":"/tmp/x","how":"scp","size":1,"sha256":"` + strings.Repeat("ab", 32) + `"}}`,
+		`{"kind":"file","time":"2026-11-20T07:00:00Z","remote":"198.51.100.1:4000","file":{"path":"/tmp/x","how":"scp","size":1,"sha256":"` + strings.Repeat("ab", 32) + `","sha1":"` + strings.Repeat("cd", 20) + `","md5":"` + strings.Repeat("ef", 16) + `"}}`,
 		`{"kind":"interaction","time":"2026-11-20T07:00:00Z","remote":"198.51.100.1:4000","interaction":{"ended":true,"prints":{"hassh":"` + strings.Repeat("c", 32) + `","ja4":"t13d1516h2_8daaf6152771_b186095e22b6"}}}`,
 		`{"kind":"auth","time":"2026-11-20T07:00:00Z","remote":"198.51.100.1:4000","auth":{"method":"token","user":"","key":"` + observe.KeyID("sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCD") + `"}}`,
 	} {
@@ -156,7 +156,7 @@ func TestMatch(t *testing.T) {
 	}
 	list, err := ioc.Read(strings.NewReader(strings.Join([]string{"192.0.2.0/24", "evil.example.com", "http://203.0.113.9/x.sh", "203.0.113.9", "2001:db8:1:2::99", "bad.example",
 		strings.Repeat("AB", 32), "hassh:" + strings.Repeat("c", 32), "t13d1516h2_8daaf6152771_b186095e22b6", "access-key:sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCD", "user-agent:zgrab/0.x",
-		"http://evil.example.com:8080/x?y=1", "10.9.8.7", "nowhere.example", "http://other/x"}, "\n")))
+		"http://evil.example.com:8080/x?y=1", "10.9.8.7", "nowhere.example", "http://other/x", strings.Repeat("CD", 20), strings.Repeat("ef", 16)}, "\n")))
 	if err != nil || len(list.Problems) > 0 {
 		t.Fatalf("%v %+v", err, list)
 	}
@@ -169,7 +169,7 @@ func TestMatch(t *testing.T) {
 		got[fmt.Sprintf("%d %s.%s", m.Indicator, m.View, m.Column)] = m.Count
 	}
 	want := map[string]int64{"0 http.src_ip": 2, "1 http.host": 1, "1 http.url": 1, "2 downloads.url": 1, "3 downloads.url": 1, "3 downloads.host": 1, "4 downloads.src_ip": 1, "5 forwards.target": 1, "6 files.sha256": 1,
-		"7 interactions.hassh": 1, "8 interactions.ja4": 1, "9 logins.key": 1, "10 http.user_agent": 1, "11 http.url": 1}
+		"7 interactions.hassh": 1, "8 interactions.ja4": 1, "9 logins.key": 1, "10 http.user_agent": 1, "11 http.url": 1, "15 files.sha1": 1, "16 files.md5": 1}
 	for k, n := range want {
 		if got[k] != n {
 			t.Errorf("%s: %d, want %d", k, got[k], n)
