@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Match is one credential in a text.
@@ -24,12 +25,16 @@ const maxMatches = 20
 
 // Find returns the credentials of a text, by format and place.
 func Find(text string) (out []Match) {
+	var marked set
+	if !marked.look(text) {
+		return nil
+	}
 	for k := range known {
-		f := &known[k]
-		if !strings.Contains(text, f.literal) {
+		if !marked.has(k) {
 			continue
 		}
-		for _, m := range f.re.FindAllStringSubmatchIndex(text, maxMatches) {
+		f := &known[k]
+		for _, m := range f.re().FindAllStringSubmatchIndex(text, maxMatches) {
 			s := text[m[2]:m[3]]
 			if entropy(s) >= f.entropy && (f.check == nil || f.check(s)) {
 				out = append(out, Match{f.name, m[2], m[3]})
@@ -45,7 +50,7 @@ func Mask(text string) string {
 	if len(found) == 0 {
 		return text
 	}
-	slices.SortFunc(found, func(a, b Match) int { return a.From - b.From })
+	slices.SortStableFunc(found, func(a, b Match) int { return a.From - b.From })
 	var b strings.Builder
 	at := 0
 	for _, m := range found {
@@ -60,40 +65,137 @@ func Mask(text string) string {
 	return b.String()
 }
 
+// Beginnings are what credentials begin with, for whoever has only the beginning of
+// a text. Formats that are told by a mark in their middle have none.
+func Beginnings() (out []string) {
+	for k := range known {
+		if !known[k].middle {
+			out = append(out, known[k].marks...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Formats are the names of the formats.
+func Formats() (out []string) {
+	for k := range known {
+		if !slices.Contains(out, known[k].name) {
+			out = append(out, known[k].name)
+		}
+	}
+	return out
+}
+
 // format is a kind of credential. entropy is the least bits per character of
 // its first group, which tells keys from examples such as XXXX.
 type format struct {
 	name    string
-	literal string // must occur before the expression is tried
-	re      *regexp.Regexp
+	marks   []string // one of them must occur before the expression is tried
+	middle  bool     // the mark is not what it begins with
+	re      func() *regexp.Regexp
 	entropy float64
 	check   func(string) bool
 }
 
-// Formats as their issuers publish them.
-var known = []format{
-	{"AWS access key", "A", regexp.MustCompile(`\b((?:AKIA|ASIA)[A-Z2-7]{16})\b`), 3, nil},
-	{"Amazon Bedrock key", "ABSK", regexp.MustCompile(`\b(ABSK[A-Za-z0-9+/]{109,269}={0,2})`), 4, nil},
-	{"OpenAI key", "sk-", regexp.MustCompile(`\b(sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}T3BlbkFJ[A-Za-z0-9_-]{20,})`), 3.5, nil},
-	{"Anthropic key", "sk-ant-", regexp.MustCompile(`\b(sk-ant-(?:api|admin)\d\d-[A-Za-z0-9_-]{80,})`), 3.5, nil},
-	{"OpenRouter key", "sk-or-", regexp.MustCompile(`\b(sk-or-v1-[0-9a-f]{64})\b`), 3, nil},
-	{"Hugging Face token", "hf_", regexp.MustCompile(`\b(hf_[A-Za-z]{34})\b`), 3.5, nil},
-	{"Groq key", "gsk_", regexp.MustCompile(`\b(gsk_[A-Za-z0-9]{52})\b`), 3.5, nil},
-	{"xAI key", "xai-", regexp.MustCompile(`\b(xai-[A-Za-z0-9]{80})\b`), 3.5, nil},
-	{"Perplexity key", "pplx-", regexp.MustCompile(`\b(pplx-[A-Za-z0-9]{48})\b`), 3.5, nil},
-	{"Replicate token", "r8_", regexp.MustCompile(`\b(r8_[A-Za-z0-9]{37})\b`), 3.5, nil},
-	{"Google API key", "AIza", regexp.MustCompile(`\b(AIza[A-Za-z0-9_-]{35})\b`), 3.5, nil},
-	{"GitHub token", "gh", regexp.MustCompile(`\b(gh[pousr]_[A-Za-z0-9]{36})\b`), 3.5, githubChecksum},
-	{"GitHub token", "github_pat_", regexp.MustCompile(`\b(github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})\b`), 3.5, nil},
-	{"GitLab token", "glpat-", regexp.MustCompile(`\b(glpat-[A-Za-z0-9_-]{20})\b`), 3.5, nil},
-	{"Slack token", "xox", regexp.MustCompile(`\b(xox[abprs]-[0-9]{10,13}-[A-Za-z0-9-]{20,})`), 3, nil},
-	{"Stripe key", "_live_", regexp.MustCompile(`\b([sr]k_live_[A-Za-z0-9]{24,99})\b`), 3.5, nil},
-	{"npm token", "npm_", regexp.MustCompile(`\b(npm_[A-Za-z0-9]{36})\b`), 3.5, nil},
-	{"SendGrid key", "SG.", regexp.MustCompile(`\b(SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})\b`), 3.5, nil},
-	{"private key", "PRIVATE KEY", regexp.MustCompile(`-----BEGIN (?:RSA |EC |OPENSSH |DSA |ENCRYPTED )?PRIVATE KEY-----\s*([A-Za-z0-9+/=\s]{100,})`), 3.5, nil},
-	{"JSON web token", "eyJ", regexp.MustCompile(`\b(eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})`), 3.5, jsonHeader},
-	{"password in an address", "://", regexp.MustCompile(`\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,64}:([^\s/:@]{6,128})@[^\s/]+`), 2.5, nil},
+// lazily compiles an expression when the first text has its mark: a program that
+// lists decisions needs none of them.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }
+
+// begins is a format whose credentials begin with one of the marks. expr follows the
+// mark; a group of its own may say which part is the secret.
+func begins(name, marks, expr string, entropy float64) format {
+	list := strings.Fields(marks)
+	var alternatives []string
+	for _, m := range list {
+		alternatives = append(alternatives, regexp.QuoteMeta(m))
+	}
+	return format{name: name, marks: list, entropy: entropy, re: lazily(`\b((?:` + strings.Join(alternatives, "|") + `)` + expr + `)`)}
+}
+
+// within is a format that is told by a mark in its middle, or by a name before it: expr is the whole, with one group.
+func within(name, marks, expr string, entropy float64) format {
+	return format{name: name, marks: strings.Fields(marks), middle: true, entropy: entropy, re: lazily(expr)}
+}
+
+func (f format) checked(check func(string) bool) format {
+	f.check = check
+	return f
+}
+
+// set of formats, by index, of which a text has a mark.
+type set [4]uint64
+
+func (s *set) has(k int) bool { return s[k/64]&(1<<(k%64)) != 0 }
+
+// look goes through a text once and says whether it has any mark. What begins a
+// credential counts at the beginning of a word only.
+func (s *set) look(text string) (any bool) {
+	m := marks()
+	var before byte // 0: no word
+	for i := 0; i+1 < len(text); i++ {
+		pair := uint16(text[i])<<8 | uint16(text[i+1])
+		class := m.pair[pair] & m.after[before]
+		before = text[i]
+		if class == 0 {
+			continue
+		}
+		for _, x := range m.by[text[i]] {
+			if x.text[1] == text[i+1] && strings.HasPrefix(text[i:], x.text) {
+				s[x.format/64] |= 1 << (x.format % 64)
+				any = true
+			}
+		}
+	}
+	return any
+}
+
+func wordByte(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+}
+
+type mark struct {
+	text   string
+	format int
+}
+
+// markTable has the marks of all formats by their first byte, and which pairs of bytes they begin with.
+type markTable struct {
+	pair  [1 << 16]byte // anywhere, atWord
+	after [256]byte     // which of them may follow a byte
+	by    [256][]mark
+}
+
+const (
+	anywhere = 1
+	atWord   = 2 // at the beginning of a word only
+)
+
+var marks = sync.OnceValue(func() *markTable {
+	t := &markTable{}
+	if len(known) > 64*len(set{}) {
+		panic("BUG: more formats of credentials than a set has room for")
+	}
+	for c := range t.after {
+		t.after[c] = anywhere
+		if !wordByte(byte(c)) {
+			t.after[c] |= atWord
+		}
+	}
+	for k := range known {
+		for _, m := range known[k].marks {
+			class := byte(atWord)
+			if known[k].middle || !wordByte(m[0]) {
+				class = anywhere
+			}
+			t.pair[int(m[0])<<8|int(m[1])] |= class
+			t.by[m[0]] = append(t.by[m[0]], mark{m, k})
+		}
+	}
+	return t
+})
 
 // entropy in bits per character.
 func entropy(s string) float64 {
@@ -112,7 +214,7 @@ func entropy(s string) float64 {
 }
 
 // githubChecksum: the last six characters are the CRC-32 of the others in
-// base 62 (GitHub's description of its token format, 2021).
+// base 62 (GitHub's description of its token format, 2021; npm uses the same, 2021).
 func githubChecksum(s string) bool {
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	body, sum := s[4:len(s)-6], s[len(s)-6:]
@@ -129,4 +231,19 @@ func jsonHeader(s string) bool {
 	head, _, _ := strings.Cut(s, ".")
 	b, err := base64.RawURLEncoding.DecodeString(head)
 	return err == nil && strings.HasPrefix(string(b), "{") && strings.Contains(string(b), `"alg"`)
+}
+
+// basicPair says whether base64 holds "user:password" (RFC 7617).
+func basicPair(s string) bool {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return false
+	}
+	user, password, ok := strings.Cut(string(b), ":")
+	return ok && user != "" && len(password) >= 4 && strings.IndexFunc(string(b), func(r rune) bool { return r < ' ' || r == 0xFFFD }) < 0
+}
+
+// digitAndLetter tells a random text from a word.
+func digitAndLetter(s string) bool {
+	return strings.ContainsAny(s, "0123456789") && strings.ContainsAny(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz")
 }

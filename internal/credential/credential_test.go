@@ -41,11 +41,31 @@ func TestNamed(t *testing.T) {
 	}
 }
 
+func TestAssigned(t *testing.T) {
+	for in, want := range map[string]string{
+		"password: hunter2Hunter": "hunter2Hunter", "my password is tr0ub4dor&3 and": "tr0ub4dor&3", `{"api_key":"q8w7e6r5t4"}`: "q8w7e6r5t4", `{\"token\": \"q8w7e6r5t4\"}`: "q8w7e6r5t4",
+		"DB_PASSWORD=s3cr3tPw9": "s3cr3tPw9", "secret = ${SECRET}": "", "token: YOUR_TOKEN": "", "the token is short": "", "a key to success": "", "tokens: 128": "",
+	} {
+		got := ""
+		for _, m := range Assigned(in) {
+			got += in[m.From:m.To]
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+}
+
 func FuzzMask(f *testing.F) {
 	f.Add("a " + aws + " b")
 	f.Add("https://u:" + aws + "@h/ -----BEGIN PRIVATE KEY-----\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		out := Mask(s)
+		for _, m := range Assigned(s) {
+			if m.From < 0 || m.To > len(s) || m.From >= m.To {
+				t.Fatalf("%+v of %d bytes", m, len(s))
+			}
+		}
 		for _, m := range Find(s) {
 			if m.From < 0 || m.To > len(s) || m.From >= m.To {
 				t.Fatalf("%+v of %d bytes", m, len(s))

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"strings"
+	"sync"
 
 	"bartizan/internal/credential"
 	"bartizan/internal/guard"
@@ -58,29 +59,51 @@ func credentialTail(text string) int {
 		return 0
 	}
 	held := 0
-	for _, p := range prefixes {
-		if strings.Contains(word, p) {
-			return len(word)
-		}
-		for n := min(len(p)-1, len(word)); n > 0; n-- {
-			if strings.HasSuffix(word, p[:n]) {
-				if n == len(word) || !wordByte(word[len(word)-n-1]) || p == "://" {
-					held = max(held, n)
-					if p == "://" {
-						held = len(word)
-					}
+	if strings.Contains(word, "://") {
+		return len(word)
+	}
+	for _, p := range beginnings() {
+		// In the middle of the word, or cut off at its end.
+		for from := 0; from < len(word); {
+			k := strings.IndexByte(word[from:], p[0])
+			if k < 0 {
+				break
+			}
+			k += from
+			from = k + 1
+			if k > 0 && wordByte(word[k-1]) && p != "://" {
+				continue
+			}
+			if rest := word[k:]; strings.HasPrefix(rest, p) || strings.HasPrefix(p, rest) {
+				if held = max(held, len(rest)); p == "://" {
+					return len(word)
 				}
 				break
 			}
 		}
 	}
+	if held == 0 && keyLike(word) {
+		return len(word) // formats that are told by a mark in their middle
+	}
 	return held
+}
+
+// keyLike tells a word that is long and has digits, capitals and small letters, as keys have.
+func keyLike(word string) bool {
+	if len(word) < 12 {
+		return false
+	}
+	digit, capital, small := false, false, false
+	for i := 0; i < len(word); i++ {
+		c := word[i]
+		digit, capital, small = digit || c >= '0' && c <= '9', capital || c >= 'A' && c <= 'Z', small || c >= 'a' && c <= 'z'
+	}
+	return digit && capital && small
 }
 
 func wordByte(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
 }
 
-// prefixes with which the formats of package credential begin.
-var prefixes = [...]string{"AKIA", "ASIA", "ABSK", "sk-", "hf_", "gsk_", "xai-", "pplx-", "r8_", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_",
-	"github_pat_", "glpat-", "xoxa-", "xoxb-", "xoxp-", "xoxr-", "xoxs-", "sk_live_", "rk_live_", "npm_", "SG.", "-----BEGIN ", "eyJ", "://"}
+// beginnings of the formats of package credential.
+var beginnings = sync.OnceValue(credential.Beginnings)
