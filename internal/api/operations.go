@@ -50,7 +50,7 @@ func (s *Server) nodeOperations(api huma.API) {
 
 type decisionsInput struct {
 	State  string `query:"state" enum:"held,active,rejected,expired,removed"`
-	Target string `query:"target" maxLength:"64" doc:"this address or prefix"`
+	Target string `query:"target" maxLength:"300" doc:"this address or prefix, or type:value"`
 	All    bool   `query:"all" doc:"also those that have ended"`
 	Paging
 }
@@ -150,7 +150,7 @@ func values[T any](list []Stored[T], limit int, place func(cursor.Place) string)
 }
 
 type intelInput struct {
-	Type  string  `query:"type" enum:"ip,domain,url,sha256,ja3,ja4,hassh,access-key,prompt"`
+	Type  string  `query:"type" enum:"ip,domain,url,sha256,ja3,ja4,hassh,access-key,prompt,user,host"`
 	Value string  `query:"value" maxLength:"4096" doc:"an address, or type:value"`
 	Min   float64 `query:"min" minimum:"0" maximum:"1" doc:"least confidence"`
 	Paging
@@ -158,7 +158,7 @@ type intelInput struct {
 
 type signalsInput struct {
 	Since time.Time `query:"since" doc:"stored at or after"`
-	Actor string    `query:"actor" maxLength:"64" doc:"this address"`
+	Actor string    `query:"actor" maxLength:"300" doc:"this address, or type:value"`
 	Kind  string    `query:"kind" maxLength:"64" doc:"such as auth.brute-force"`
 	Paging
 }

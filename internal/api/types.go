@@ -193,7 +193,7 @@ type DecisionQuery struct {
 type DecisionChange struct {
 	Op       string       `json:"op" enum:"add,approve,reject,remove"`
 	ID       string       `json:"id,omitempty" maxLength:"26" doc:"decision, for approve, reject and remove"`
-	Target   string       `json:"target,omitempty" maxLength:"64" doc:"address or prefix, for add and remove"`
+	Target   string       `json:"target,omitempty" maxLength:"300" doc:"address or prefix, or key:…, user:… or prompt:…, for add and remove"`
 	Action   model.Action `json:"action,omitempty" doc:"for add: block (default), throttle or alert"`
 	Seconds  float64      `json:"seconds,omitempty" minimum:"0" maximum:"31622400" doc:"how long, for add and approve"`
 	Reason   string       `json:"reason,omitempty" maxLength:"500" doc:"why, for whoever asks later"`

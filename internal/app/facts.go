@@ -29,12 +29,13 @@ const (
 
 // surroundings keeps what the guardrails know about the machine up to date.
 type surroundings struct {
-	conf   *Config
-	log    *slog.Logger
-	health *obs.Health
-	decoys map[uint16]bool     // ports whose visitors are not good traffic
-	seen   func()              // told after every look; may be nil
-	api    func() []netip.Addr // live sessions of the HTTP API; nil without one
+	conf    *Config
+	log     *slog.Logger
+	health  *obs.Health
+	decoys  map[uint16]bool     // ports whose visitors are not good traffic
+	seen    func()              // told after every look; may be nil
+	clients decide.Clients      // who refuses keys, users and prompts; nil: nobody. Set before anything runs
+	api     func() []netip.Addr // live sessions of the HTTP API; nil without one
 
 	mu       sync.Mutex
 	baseline *host.Baseline
@@ -158,7 +159,7 @@ func (s *surroundings) snapshot() decide.Facts {
 		Never:     slices.Clone(s.conf.Protect.Never),
 		Own:       slices.Concat(s.conf.Protect.Own, s.facts.Local),
 		Addresses: s.facts.Addresses, Resolvers: s.facts.Resolvers, Gateways: s.facts.Gateways,
-		Balancers: slices.Clone(s.conf.Protect.Balancers), Sessions: s.sessions, Baseline: baselineNow{s}, Benign: s.benign,
+		Balancers: slices.Clone(s.conf.Protect.Balancers), Sessions: s.sessions, Baseline: baselineNow{s}, Benign: s.benign, Clients: s.clients,
 	}
 	for _, in := range s.conf.Decoys.Instances {
 		f.Balancers = append(f.Balancers, in.ProxyFrom...)

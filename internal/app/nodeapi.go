@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"bartizan/internal/api"
+	"bartizan/internal/app/gate"
 	"bartizan/internal/bus"
 	"bartizan/internal/decide"
 	"bartizan/internal/intel"
@@ -55,6 +55,9 @@ func (n *Node) status(ctx context.Context) api.Status {
 		}
 		s.Enforcers = append(s.Enforcers, e)
 	}
+	if n.gateway != nil {
+		s.Enforcers = append(s.Enforcers, api.Enforcer{Name: gate.Enforcer, State: "ok", Orders: n.gateway.Refusing(), LastOK: s.Now})
+	}
 	s.Decisions = n.counts()
 	for _, l := range n.hub.ledger.Leases(s.Now) {
 		s.Leases = append(s.Leases, api.LeaseInfo{ID: l.ID, Addresses: len(l.Addresses), Until: l.Until, By: l.By})
@@ -88,7 +91,14 @@ func (n *Node) counts() (c api.Counts) {
 				applied++
 			}
 		}
-		if applied >= len(n.enforcing.devices) && applied > 0 {
+		want := len(n.enforcing.devices)
+		if n.gateway != nil {
+			want++
+		}
+		if d.Target.Type() != model.TypeIP {
+			want = 1 // a firewall knows no keys
+		}
+		if applied >= want && applied > 0 {
 			c.Enforced++
 		}
 	}
@@ -125,7 +135,7 @@ func (n *Node) decisions(ctx context.Context, q api.DecisionQuery) ([]api.Decisi
 		f.States = []model.State{model.StateHeld, model.StateActive}
 	}
 	if q.Target != "" {
-		e, err := model.ParseIP(q.Target)
+		e, err := gate.Target(q.Target)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", api.ErrInput, err)
 		}
@@ -189,20 +199,13 @@ func parseEntity(t model.EntityType, s string) (model.Entity, error) {
 	if t != "" {
 		return model.ParseEntity(t, s)
 	}
-	if e, err := model.ParseIP(s); err == nil {
-		return e, nil
-	}
-	kind, value, ok := strings.Cut(s, ":")
-	if !ok {
-		return model.Entity{}, fmt.Errorf("%.64q is neither an address nor type:value (types: ip domain url sha256 ja3 ja4 hassh access-key prompt)", s)
-	}
-	return model.ParseEntity(model.EntityType(kind), value)
+	return gate.Target(s)
 }
 
 func (n *Node) signals(ctx context.Context, q api.SignalQuery) ([]api.Stored[model.Signal], error) {
 	from := bus.From{Time: q.Since}
 	if q.Actor != "" {
-		e, err := model.ParseIP(q.Actor)
+		e, err := gate.Target(q.Actor)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", api.ErrInput, err)
 		}
@@ -259,7 +262,7 @@ func (n *Node) change(ctx context.Context, c api.DecisionChange, who string) (ap
 // manual makes the entry for a person's order. What nobody may release is
 // written down as held all the same: that somebody wanted it is worth keeping.
 func (n *Node) manual(now time.Time, c api.DecisionChange, length time.Duration, who string) ([]model.Entry, error) {
-	e, err := model.ParseIP(c.Target)
+	e, err := gate.Target(c.Target)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", api.ErrInput, err)
 	}
@@ -287,7 +290,7 @@ func (n *Node) target(c api.DecisionChange) (model.ULID, error) {
 		}
 		return id, nil
 	}
-	e, err := model.ParseIP(c.Target)
+	e, err := gate.Target(c.Target)
 	if err != nil {
 		return model.ULID{}, fmt.Errorf("%w: %w", api.ErrInput, err)
 	}
@@ -331,7 +334,7 @@ func (n *Node) verified(ctx context.Context, v api.Verification, who string) (ap
 	if !ok {
 		return api.Decision{}, fmt.Errorf("%w: no decision %s", api.ErrNotFound, id)
 	}
-	if !slices.ContainsFunc(n.enforcing.devices, func(x device) bool { return x.name == v.Enforcer }) {
+	if !slices.ContainsFunc(n.enforcing.devices, func(x device) bool { return x.name == v.Enforcer }) && (n.gateway == nil || v.Enforcer != gate.Enforcer) {
 		return api.Decision{}, fmt.Errorf("%w: no enforcer %.32q", api.ErrInput, v.Enforcer)
 	}
 	if len(v.Detail) > 256 {

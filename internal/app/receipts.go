@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"bartizan/internal/bus"
@@ -67,6 +68,13 @@ func (r *receiptBook) fold(v model.Receipt) {
 		}
 	}
 	r.by[v.Decision] = append(old, v)
+}
+
+// has tells whether an enforcer said something about a decision.
+func (r *receiptBook) has(id model.ULID, enforcer string, s model.ReceiptStatus) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.by[id], func(x model.Receipt) bool { return x.Enforcer == enforcer && x.Status == s })
 }
 
 // of returns what was said about a decision, in order.

@@ -10,6 +10,7 @@ import (
 
 	"bartizan/internal/api"
 	"bartizan/internal/conf"
+	"bartizan/internal/gateway/keys"
 	"bartizan/internal/model"
 
 	"github.com/spf13/cobra"
@@ -34,7 +35,7 @@ func decisionsList(g *global) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			q.State = model.State(state)
+			q.State, q.Target = model.State(state), publicTarget(q.Target)
 			list, err := c.Decisions(cmd.Context(), q)
 			if err != nil {
 				return err
@@ -45,7 +46,7 @@ func decisionsList(g *global) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&q.All, "all", false, "also those that have ended")
 	f.StringVar(&state, "state", "", "only this state: held, active, rejected, expired, removed")
-	f.StringVar(&q.Target, "target", "", "only this address or prefix")
+	f.StringVar(&q.Target, "target", "", "only this address or prefix, or key:…, user:…, prompt:…")
 	f.IntVar(&q.Limit, "limit", 1000, "at most this many, newest first")
 	return cmd
 }
@@ -88,10 +89,29 @@ func printDecisions(out io.Writer, list []api.Decision) error {
 		if d.Dropped != nil {
 			dropped = fmt.Sprint(d.Dropped.Packets)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, state, d.Action, d.Target.Value(), d.Until.Local().Format(time.DateTime),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, state, d.Action, oneLine(targetText(d.Target), 80), d.Until.Local().Format(time.DateTime),
 			enforcedBy(d), dropped, oneLine(whyShort(d), 90))
 	}
 	return w.Flush()
+}
+
+// publicTarget takes the secret out of a key that was given as a whole, before it
+// is sent or written down anywhere.
+func publicTarget(s string) string {
+	for _, kind := range []string{"key:", "access-key:"} {
+		if text, ok := strings.CutPrefix(s, kind); ok {
+			return kind + keys.Public(text)
+		}
+	}
+	return s
+}
+
+// targetText is an address as it is, and anything else with its type.
+func targetText(e model.Entity) string {
+	if e.Type() == model.TypeIP {
+		return e.Value()
+	}
+	return e.String()
 }
 
 func whyShort(d *api.Decision) string {
@@ -129,7 +149,11 @@ func enforcedBy(d *api.Decision) string {
 func decisionsAdd(g *global) *cobra.Command {
 	var action, length, reason string
 	cmd := &cobra.Command{
-		Use: "add ADDRESS|PREFIX", Short: "Block (or throttle) by hand; the guardrails apply", Args: cobra.ExactArgs(1),
+		Use: "add ADDRESS|PREFIX|TYPE:VALUE", Short: "Block (or throttle) by hand; the guardrails apply", Args: cobra.ExactArgs(1),
+		Long: "Addresses are blocked by the enforcers and refused by the gateway. key:bzg_ID, user:NAME and prompt:FINGERPRINT are refused by\n" +
+			"the gateway (bartizan guard key list has the ids of keys, signals have the fingerprints of prompts), user:agent/NAME and\n" +
+			"user:mcp-server/NAME by \"bartizan guard mcp\" with this node.",
+		Example: "  bartizan decisions add 203.0.113.7 --for 2h\n  bartizan decisions add key:bzg_k3v7q2m5xa --reason \"leaked in a repository\"\n  bartizan decisions add user:alice --for 1d",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := model.ParseAction(action)
 			if err != nil {
@@ -139,7 +163,7 @@ func decisionsAdd(g *global) *cobra.Command {
 			if err != nil {
 				return usage(fmt.Errorf("--for: %w", err))
 			}
-			return g.change(cmd, api.DecisionChange{Op: "add", Target: args[0], Action: a, Seconds: d.D().Seconds(), Reason: reason})
+			return g.change(cmd, api.DecisionChange{Op: "add", Target: publicTarget(args[0]), Action: a, Seconds: d.D().Seconds(), Reason: reason})
 		},
 	}
 	f := cmd.Flags()
@@ -152,15 +176,15 @@ func decisionsAdd(g *global) *cobra.Command {
 func decisionsRemove(g *global) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "remove ID|ADDRESS|PREFIX", Short: "End a decision early", Args: cobra.ExactArgs(1),
+		Use: "remove ID|ADDRESS|PREFIX|TYPE:VALUE", Short: "End a decision early", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ch := api.DecisionChange{Op: "remove", Reason: reason}
 			if _, err := model.ParseULID(args[0]); err == nil {
 				ch.ID = args[0]
-			} else if _, err := model.ParseIP(args[0]); err == nil {
-				ch.Target = args[0]
+			} else if _, err := model.ParseNamed(args[0]); err == nil {
+				ch.Target = publicTarget(args[0])
 			} else {
-				return usage(fmt.Errorf("%q is neither a decision id nor an address", oneLine(args[0], 60)))
+				return usage(fmt.Errorf("%q is neither a decision id nor an address nor type:value", oneLine(args[0], 60)))
 			}
 			return g.change(cmd, ch)
 		},

@@ -62,6 +62,7 @@ type Facts struct {
 	Sessions  []netip.Addr // where people administer this node from right now
 	Baseline  Baseline
 	Benign    []BenignList
+	Clients   Clients // who reads requests and refuses keys, users and prompts
 	// Unknown lists what could not be read. The guardrail that needs it then
 	// answers "unknown", which holds; a name that is none of the Fact…
 	// constants holds everything.

@@ -33,7 +33,7 @@ var ErrAlertBudget = errors.New("too many alerts")
 // The error joins what could not be told (a condition that failed, too many
 // held decisions); the entries are valid nevertheless.
 func Evaluate(now time.Time, ind model.Indicator, led *Ledger, pol *Policy, facts Facts) ([]model.Entry, error) {
-	rule, err := pol.match(now, &ind)
+	rule, err := pol.match(now, &ind, &facts)
 	if rule == nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func stops(results []model.Guarded) string {
 
 // match returns the first rule that applies. A condition that fails does not
 // apply: what cannot be told is no reason to act.
-func (pol *Policy) match(now time.Time, ind *model.Indicator) (*Rule, error) {
+func (pol *Policy) match(now time.Time, ind *model.Indicator, facts *Facts) (*Rule, error) {
 	classes, sensors := len(proven(ind)), len(counted(ind))
 	var errs []error
 	for i := range pol.Rules {
@@ -186,7 +186,7 @@ func (pol *Policy) match(now time.Time, ind *model.Indicator) (*Rule, error) {
 		if !(ind.Confidence >= r.MinConfidence) || classes < r.MinClasses || sensors < r.MinSensors {
 			continue
 		}
-		if forcible(r.Action) && (ind.Entity.Type() != model.TypeIP || ind.LastProof.IsZero()) {
+		if forcible(r.Action) && (actable(ind.Entity, r.Action) != "" || !facts.refusable(ind.Entity) || ind.LastProof.IsZero()) {
 			continue
 		}
 		ok, err := r.When.Match(now, ind)

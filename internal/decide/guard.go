@@ -162,6 +162,14 @@ func guardReserved(p *proposal) answer {
 }
 
 func guardNeverList(p *proposal) answer {
+	if client(p.target) {
+		for _, n := range p.pol.Never {
+			if n.Entity == p.target {
+				return never("%s is on the never-list: take it off `never` in %s to allow this", p.target, p.pol.Name)
+			}
+		}
+		return pass("")
+	}
 	if x, hit := p.touches(p.facts.Never...); hit {
 		return never("%s is on the never-list: take it off `protect.never` in the configuration to allow this", x)
 	}
@@ -181,6 +189,9 @@ func guardNeverList(p *proposal) answer {
 }
 
 func guardOwn(p *proposal) answer {
+	if client(p.target) {
+		return pass("no address")
+	}
 	if a, hit := p.touchesAddr(p.facts.Addresses); hit {
 		return never("%s is an address of this machine", a)
 	}
@@ -194,6 +205,9 @@ func guardOwn(p *proposal) answer {
 }
 
 func guardInfrastructure(p *proposal) answer {
+	if client(p.target) {
+		return pass("no address")
+	}
 	if a, hit := p.touchesAddr(p.facts.Gateways); hit {
 		return never("%s is a gateway of this machine", a)
 	}
@@ -210,6 +224,9 @@ func guardInfrastructure(p *proposal) answer {
 }
 
 func guardSession(p *proposal) answer {
+	if client(p.target) {
+		return pass("no address")
+	}
 	if a, hit := p.touchesAddr(p.facts.Sessions); hit {
 		return never("somebody administers this machine from %s right now: end that session first", a)
 	}
@@ -221,6 +238,9 @@ func guardSession(p *proposal) answer {
 
 // guardBenign asks the lists of benign services. The worst answer counts.
 func guardBenign(p *proposal) answer {
+	if client(p.target) {
+		return pass("no address")
+	}
 	worst := pass("")
 	for _, b := range p.facts.Benign {
 		for _, r := range p.reach {
@@ -249,8 +269,8 @@ func guardBenign(p *proposal) answer {
 // and never more than the policy and the ledger allow.
 func guardWidth(p *proposal) answer {
 	if !p.prefix.IsValid() {
-		if forcible(p.action) {
-			return never("only addresses and prefixes can be acted against, not a %s", p.target.Type())
+		if no := actable(p.target, p.action); no != "" {
+			return never("%s", no)
 		}
 		return pass("")
 	}

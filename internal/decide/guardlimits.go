@@ -10,6 +10,9 @@ import (
 
 // guardBlastRadius asks what part of the recent good traffic would be hit.
 func guardBlastRadius(p *proposal) answer {
+	if client(p.target) {
+		return guardClientShare(p)
+	}
 	if !p.prefix.IsValid() {
 		return pass("")
 	}

@@ -229,10 +229,12 @@ func (l *Ledger) harmless(d *model.Decision) string {
 	if !forcible(d.Action) {
 		return ""
 	}
-	p, ok := d.Target.Prefix()
+	if no := actable(d.Target, d.Action); no != "" {
+		return no
+	}
+	p, isIP := d.Target.Prefix()
 	switch {
-	case !ok:
-		return fmt.Sprintf("only addresses and prefixes can be acted against, not a %s", d.Target.Type())
+	case !isIP:
 	case p.Addr().Is4() && p.Bits() < widest4 || p.Addr().Is6() && p.Bits() < widest6:
 		return fmt.Sprintf("%s is wider than anything that may be in force", p)
 	}
@@ -244,7 +246,7 @@ func (l *Ledger) harmless(d *model.Decision) string {
 	if !d.Lease.IsZero() {
 		return l.leased(d, p)
 	}
-	if d.DryRun {
+	if d.DryRun || !isIP {
 		return ""
 	}
 	if what, bad := reserved(p); bad {

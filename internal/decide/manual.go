@@ -25,15 +25,17 @@ type Manual struct {
 func EvaluateManual(now time.Time, m Manual, led *Ledger, pol *Policy, facts Facts) ([]model.Entry, error) {
 	switch {
 	case m.Target.IsZero():
-		return nil, errors.New("add decision: no target; give an address or a prefix, such as 192.0.2.7 or 192.0.2.0/24")
+		return nil, errors.New("add decision: no target; give an address or a prefix, such as 192.0.2.7 or 192.0.2.0/24, or a key, a user or a prompt, such as user:alice")
 	case m.Action <= model.Observe || m.Action > model.Isolate:
 		return nil, errors.New("add decision: no action; give one of alert, throttle, block, isolate")
 	case m.For <= 0:
 		return nil, errors.New("add decision: no duration; give one, such as 1h")
 	case m.By == "":
 		return nil, errors.New("add decision: nobody is named who wants it")
-	case forcible(m.Action) && m.Target.Type() != model.TypeIP:
-		return nil, fmt.Errorf("add decision: only addresses and prefixes can be acted against, not a %s; use alert", m.Target.Type())
+	case actable(m.Target, m.Action) != "":
+		return nil, fmt.Errorf("add decision: %s", actable(m.Target, m.Action))
+	case forcible(m.Action) && !facts.refusable(m.Target):
+		return nil, fmt.Errorf("add decision: nothing that runs here could refuse a %s: it needs a gateway (the section \"gateway\" of the node's configuration, or \"bartizan guard mcp\" with this node)", m.Target.Type())
 	}
 	p := &proposal{now: now, target: m.Target, action: m.Action, duration: m.For,
 		dry: pol.Mode == ModeObserve, led: led, pol: pol, facts: &facts}

@@ -163,7 +163,7 @@ type Policy struct {
 
 // Never is one entry of the never-list.
 type Never struct {
-	Entity model.Entity
+	Entity model.Entity // address, domain, key, user or prompt
 	Prefix netip.Prefix // of an ip entry
 	Exact  netip.Prefix // as written: an IPv6 entry narrower than /64 is not widened
 }
@@ -317,7 +317,10 @@ func (l *loader) never(raw conf.Raw) (Never, bool) {
 	if e, err = model.ParseEntity(model.TypeDomain, s); err == nil && strings.Contains(s, ".") && !digitsAndDots(s) {
 		return Never{Entity: e}, true
 	}
-	l.fail(raw, "never: %.64q is neither an address, a prefix nor a domain (write 192.0.2.7, 192.0.2.0/24, 2001:db8::/32 or example.org)", s)
+	if e, err := model.ParseNamed(s); err == nil && client(e) {
+		return Never{Entity: e}, true
+	}
+	l.fail(raw, "never: %.64q is neither an address, a prefix, a domain, a key, a user nor a prompt (write 192.0.2.7, 192.0.2.0/24, 2001:db8::/32, example.org, key:…, user:… or prompt:…)", s)
 	return Never{}, false
 }
 

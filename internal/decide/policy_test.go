@@ -12,7 +12,7 @@ import (
 
 func TestShippedPolicy(t *testing.T) {
 	p := DefaultPolicy()
-	if p.Mode != ModeObserve || len(p.Rules) != 3 || p.Rules[0].Action != model.Isolate {
+	if p.Mode != ModeObserve || len(p.Rules) != 4 || p.Rules[0].Action != model.Isolate {
 		t.Fatalf("%+v", p)
 	}
 	b := p.Rules[1]

@@ -163,6 +163,9 @@ func (x *exchange) understand(body []byte) error {
 	if x.rec.User == "" {
 		x.rec.User = clean(m.User, 100)
 	}
+	if err := x.deniedUser(); err != nil {
+		return err
+	}
 	for _, u := range m.Unknown[:min(len(m.Unknown), 20)] {
 		x.rec.Unknown = append(x.rec.Unknown, clean(u, 200))
 	}
@@ -213,6 +216,23 @@ func (x *exchange) client() string {
 		return "key " + x.key.ID
 	}
 	return "address " + model.AddrEntity(x.peer).Value()
+}
+
+// deniedUser refuses users that have been decided about: those of keys, and those
+// that an application names.
+func (x *exchange) deniedUser() error {
+	if x.rec.User == "" || x.g.opt.Denied == nil || x.g.opt.Denied.Len() == 0 {
+		return nil
+	}
+	e, err := model.ParseEntity(model.TypeUser, x.rec.User)
+	if err != nil {
+		return nil //nolint:nilerr // what is no name cannot have been decided about
+	}
+	if id, denied := x.g.opt.Denied.Entity(e, x.start); denied {
+		x.rec.Decision = id
+		return &refusal{status: 403, code: "user_denied", message: "requests of this user are refused", outcome: Refused}
+	}
+	return nil
 }
 
 // deniedPrompt refuses prompts that have been decided about.

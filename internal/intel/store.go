@@ -84,6 +84,8 @@ func (st *Store) Fold(s *model.Signal) []model.Entity {
 		switch {
 		case s.Spoofable:
 			h = spoofed
+		case s.Proves(e):
+			h = direct
 		case e.Type() == model.TypeIP:
 			h = named // anybody can name any address: that proves nothing about it
 		default:

@@ -92,6 +92,22 @@ func ParseEntity(t EntityType, s string) (Entity, error) {
 	return Entity{}, fmt.Errorf("parse entity: unknown type %.32q", string(t))
 }
 
+// ParseNamed reads what a person names: an address or a prefix as it is, anything
+// else as type:value, such as user:alice. key: stands for access-key:.
+func ParseNamed(s string) (Entity, error) {
+	if e, err := ParseIP(s); err == nil {
+		return e, nil
+	}
+	kind, value, ok := strings.Cut(s, ":")
+	if !ok {
+		return Entity{}, fmt.Errorf("parse entity: %.64q is neither an address nor type:value (types: ip domain url sha256 ja3 ja4 hassh access-key prompt user host)", s)
+	}
+	if kind == "key" {
+		kind = string(TypeAccessKey)
+	}
+	return ParseEntity(EntityType(kind), value)
+}
+
 // ParseIP reads an address or prefix. Addresses are unmapped from their
 // v4-in-v6 form; a single IPv6 address becomes its /64, because one host
 // commonly owns the whole of it (RFC 7421, RFC 4291 §2.5.4).

@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -47,6 +48,13 @@ const (
 	MaxRelated    = 32
 	MaxTechniques = 16
 )
+
+// Proves tells whether the evidence proves something about a related entity as it
+// does about the actor: a gateway has checked the key it names, a decoy has only
+// heard one.
+func (s *Signal) Proves(e Entity) bool {
+	return e.Type() == TypeAccessKey && strings.HasPrefix(s.Kind, "guard.")
+}
 
 // Check says what is wrong with a signal before it is stored. A sensor's word
 // crosses a trust boundary, so everything with a size is bounded here.

@@ -2,12 +2,14 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -32,9 +34,11 @@ type joined struct {
 	entries *bus.Publisher[model.Entry]
 	sensed  *bus.Publisher[model.Signal]
 	key     string
+	keyID   string
 
 	mu      sync.Mutex
 	signals []model.Signal
+	said    []model.Receipt
 }
 
 func join(t *testing.T) *joined {
@@ -64,16 +68,23 @@ func join(t *testing.T) *joined {
 	if bad := Complete(&c); len(bad) > 0 {
 		t.Fatal(bad)
 	}
-	if _, j.key, err = keys.Create(Dir(dir), keys.Key{Name: "app"}, time.Hour, time.Now()); err != nil {
+	k, text, err := keys.Create(Dir(dir), keys.Key{Name: "app", User: "alice"}, time.Hour, time.Now())
+	if err != nil {
 		t.Fatal(err)
 	}
+	j.key, j.keyID = text, k.ID
 	j.role, err = Join(t.Context(), Options{Config: c, Data: dir, Log: slog.New(slog.DiscardHandler)},
 		Node{Bus: j.bus, Decisions: j.ledger, Ledger: decide.NewLedger(decide.LedgerConfig{}), Signals: seen, Health: obs.NewHealth(), Publish: func(_ context.Context, s []model.Signal) error {
 			j.mu.Lock()
 			defer j.mu.Unlock()
 			j.signals = append(j.signals, s...)
 			return nil
-		}})
+		}, Receipt: func(_ context.Context, r model.Receipt) error {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			j.said = append(j.said, r)
+			return nil
+		}, Said: func(id model.ULID, s model.ReceiptStatus) bool { return j.receipts(id)[s] == 1 }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,9 +123,34 @@ func (j *joined) ask(from, text string) int {
 	return resp.StatusCode
 }
 
+// receipts is how often each thing was said about a decision.
+func (j *joined) receipts(id model.ULID) map[model.ReceiptStatus]int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := map[model.ReceiptStatus]int{}
+	for _, r := range j.said {
+		if r.Decision == id && r.Enforcer == Enforcer {
+			n[r.Status]++
+		}
+	}
+	return n
+}
+
+// acknowledged waits until something was said about a decision.
+func (j *joined) acknowledged(id model.ULID, s model.ReceiptStatus) {
+	j.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if j.receipts(id)[s] > 0 {
+			return
+		}
+		runtime.Gosched()
+	}
+	j.Errorf("no receipt says %s: %v", s, j.receipts(id))
+}
+
 func (j *joined) decided(target string, dry bool) model.ULID {
 	j.Helper()
-	e, err := model.ParseIP(target)
+	e, err := Target(target)
 	if err != nil {
 		j.Fatal(err)
 	}
@@ -154,6 +190,74 @@ func TestDecisionsAreFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.until("45.66.77.88", 200)
+}
+
+// A decision about the key, its user or the prompt is carried out, acknowledged, seen
+// and over when it is taken back.
+func TestClientsAreRefused(t *testing.T) {
+	j := join(t)
+	for _, target := range []string{"key:" + j.keyID, "user:alice", "prompt:" + builtin.PromptFingerprint("good morning")} {
+		if got := j.ask("45.66.77.88", "good morning"); got != 200 {
+			t.Fatalf("before %s: status %d", target, got)
+		}
+		id, begin := j.decided(target, false), time.Now()
+		j.until("45.66.77.88", 403)
+		t.Logf("%s refused %v after the decision was written", target, time.Since(begin).Round(time.Millisecond))
+		j.acknowledged(id, model.Applied)
+		j.acknowledged(id, model.Verified)
+		if _, err := j.entries.Publish(t.Context(), id.String(), id.String()+"-remove", model.Entry{Change: model.ChangeRemove, Time: time.Now(), ID: id, By: "uid=0"}); err != nil {
+			t.Fatal(err)
+		}
+		j.until("45.66.77.88", 200)
+		j.acknowledged(id, model.Expired)
+		if n := j.receipts(id); n[model.Applied] != 1 || n[model.Expired] != 1 {
+			t.Errorf("%s: %v", target, n)
+		}
+	}
+	id := j.decided("key:AKIAIOSFODNN7EXAMPLE", false)
+	j.acknowledged(id, model.Refused)
+	if n := j.receipts(id); n[model.Applied] != 0 {
+		t.Errorf("a key of somebody else is said to be refused: %v", n)
+	}
+}
+
+func TestShares(t *testing.T) {
+	s, now := &shares{}, time.Now()
+	key := func(id string) model.Entity {
+		e, err := Target("key:" + id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	few, most := key("aaaaaaaaaa"), key("bbbbbbbbbb")
+	if _, known := s.of(few, now); known {
+		t.Error("known before anything was seen")
+	}
+	for i := range 100 {
+		r := &gateway.Record{Time: now, Outcome: gateway.Forwarded, Key: "bbbbbbbbbb"}
+		if i < 10 {
+			r.Key = "aaaaaaaaaa"
+		}
+		s.count(r)
+		s.count(&gateway.Record{Time: now, Outcome: gateway.Refused, Key: "aaaaaaaaaa"}) // no good traffic
+	}
+	for e, want := range map[model.Entity]float64{few: 0.1, most: 0.9} {
+		if got, known := s.of(e, now); !known || got != want {
+			t.Errorf("%s: %v, %v", e, got, known)
+		}
+	}
+	if _, known := s.of(few, now.Add(2*time.Hour)); known {
+		t.Error("known after everything is old")
+	}
+	for i := range 3 * slotNames { // strangers cannot make it grow
+		s.count(&gateway.Record{Time: now, Outcome: gateway.Forwarded, User: fmt.Sprint("u", i)})
+	}
+	for i := range s.all {
+		if n := len(s.all[i].by); n > slotNames {
+			t.Errorf("%d names in a slot", n)
+		}
+	}
 }
 
 func TestSignalsAndLines(t *testing.T) {

@@ -23,6 +23,8 @@ type Node struct {
 	Ledger    *decide.Ledger // its own fold, empty
 	Signals   bus.Topic[model.Signal]
 	Publish   func(context.Context, []model.Signal) error
+	Receipt   func(context.Context, model.Receipt) error                 // stores what the gateway says of a decision; nil: nobody wants to know
+	Said      func(decision model.ULID, status model.ReceiptStatus) bool // whether it was stored before
 	Health    *obs.Health
 }
 
@@ -35,13 +37,15 @@ func Topic() bus.Topic[gateway.Record] {
 // Role is a gateway that is part of a node.
 type Role struct {
 	*Gate
-	node    Node
-	last    uint64 // ledger entry that is folded
-	caught  uint64 // signal that is folded
-	signals chan model.Signal
-	records chan gateway.Record
-	lost    atomic.Uint64 // signals and lines that nobody took in time
-	lines   *bus.Publisher[gateway.Record]
+	node     Node
+	last     uint64 // ledger entry that is folded
+	caught   uint64 // signal that is folded
+	signals  chan model.Signal
+	records  chan gateway.Record
+	receipts chan model.Receipt
+	shares   shares
+	lost     atomic.Uint64 // signals and lines that nobody took in time
+	lines    *bus.Publisher[gateway.Record]
 }
 
 // queue is how many signals and lines wait for the bus.
@@ -50,15 +54,20 @@ const queue = 1024
 // Join opens a gateway as a role of a node: who has been decided about is known
 // before the first client comes.
 func Join(ctx context.Context, o Options, n Node) (_ *Role, err error) {
-	r := &Role{node: n, signals: make(chan model.Signal, queue), records: make(chan gateway.Record, queue)}
+	r := &Role{node: n, signals: make(chan model.Signal, queue), records: make(chan gateway.Record, queue), receipts: make(chan model.Receipt, queue)}
 	o.Denied = gateway.NewDenied()
 	o.Signal = func(s model.Signal) { offer(r, r.signals, s) }
-	o.Record = func(x *gateway.Record) error { offer(r, r.records, *x); return nil }
+	o.Record = func(x *gateway.Record) error {
+		offer(r, r.records, *x)
+		r.shares.count(x)
+		r.seen(x)
+		return nil
+	}
 	if r.lines, err = bus.NewPublisher(ctx, n.Bus, Topic()); err != nil {
 		return nil, fmt.Errorf("open the stream of the gateway: %w", err)
 	}
 	if r.last, err = bus.Read(ctx, n.Bus, n.Decisions, bus.From{}, func(m bus.Message[model.Entry]) error {
-		r.fold(o.Denied, m)
+		r.fold(o.Denied, m, nil)
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("read ledger for the gateway: %w", err)
@@ -89,18 +98,38 @@ func offer[T any](r *Role, c chan T, v T) {
 
 // fold applies one ledger entry to who is refused. What the ledger does not
 // accept is reported by the hub, which folds the same entries.
-func (r *Role) fold(d *gateway.Denied, m bus.Message[model.Entry]) {
+func (r *Role) fold(d *gateway.Denied, m bus.Message[model.Entry], say func(*model.Decision)) {
 	changed, err := r.node.Ledger.Apply(m.Seq, m.Value)
 	if err != nil {
 		return
 	}
 	for _, id := range changed {
 		x, ok := r.node.Ledger.Get(id)
-		if ok && x.State == model.StateActive && !x.DryRun && x.Action >= model.Throttle {
+		if ok && inForce(&x) && why(x.Target) == "" {
 			d.Set(id, x.Target, x.Until)
-			continue
+		} else {
+			d.Delete(id)
 		}
-		d.Delete(id)
+		if ok && say != nil {
+			say(&x)
+		}
+	}
+}
+
+func inForce(x *model.Decision) bool {
+	return x.State == model.StateActive && !x.DryRun && x.Action >= model.Throttle
+}
+
+// say writes the receipt that a decision's present state asks for.
+func (r *Role) say(ctx context.Context, x *model.Decision) {
+	no := why(x.Target)
+	switch {
+	case inForce(x) && no == "":
+		r.acknowledge(ctx, x.ID, model.Applied, "requests are refused")
+	case inForce(x):
+		r.acknowledge(ctx, x.ID, model.Refused, no)
+	case r.node.Said != nil && r.node.Said(x.ID, model.Applied):
+		r.acknowledge(ctx, x.ID, model.Expired, "requests are answered again")
 	}
 }
 
@@ -126,11 +155,20 @@ func (r *Role) catch(o Options, s *model.Signal) {
 // Start runs the parts of the gateway in a group.
 func (r *Role) Start(g *life.Group) {
 	g.Go("gateway decisions", func(ctx context.Context) error {
+		for _, d := range r.node.Ledger.Active() { // what was decided while nobody was here
+			r.say(ctx, &d)
+		}
+		for _, d := range r.node.Ledger.List(decide.Filter{States: []model.State{model.StateExpired, model.StateRemoved}, Limit: 10_000}) {
+			r.say(ctx, &d)
+		}
 		return bus.Follow(ctx, r.node.Bus, r.node.Decisions, bus.From{Seq: r.last + 1}, func(m bus.Message[model.Entry]) error {
-			r.fold(r.opt.Denied, m)
+			r.fold(r.opt.Denied, m, func(d *model.Decision) { r.say(ctx, d) })
 			return nil
 		})
 	})
+	if r.node.Receipt != nil {
+		g.Go("gateway receipts", func(ctx context.Context) error { return drain(ctx, r.receipts, r.tell) })
+	}
 	g.Go("gateway caught", func(ctx context.Context) error {
 		return bus.Follow(ctx, r.node.Bus, r.node.Signals, bus.From{Seq: r.caught + 1}, func(m bus.Message[model.Signal]) error {
 			r.catch(r.opt, &m.Value)
@@ -151,6 +189,23 @@ func (r *Role) Start(g *life.Group) {
 		})
 	})
 	g.Go("gateway", r.Run)
+}
+
+// tell stores receipts; one that cannot be stored now is tried again until it can.
+func (r *Role) tell(ctx context.Context, some []model.Receipt) error {
+	for _, x := range some {
+		for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+			if r.node.Said(x.Decision, x.Status) || r.node.Receipt(ctx, x) == nil { // the bus says in the node's health what is wrong
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return nil // said again at the next start
+			case <-time.After(pause):
+			}
+		}
+	}
+	return nil
 }
 
 // drain hands on what waits, together, until ctx ends and nothing is left.

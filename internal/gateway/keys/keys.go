@@ -185,6 +185,18 @@ func (b *Book) Check(text string, now time.Time) (*Key, error) {
 	return k, nil
 }
 
+// Public is what a key is called where others read it, bzg_ID: made of its whole
+// text, its id, or that name. Anything else stays as it is.
+func Public(s string) string {
+	if id, ok := form.ID(s); ok {
+		return Prefix + id
+	}
+	if len(s) == credential.OwnID && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") == "" {
+		return Prefix + s
+	}
+	return s
+}
+
 // find is the key with an id. One that is not known may have been made just now.
 func (b *Book) find(id string, now time.Time) *Key {
 	b.mu.RLock()
