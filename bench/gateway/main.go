@@ -4,7 +4,7 @@
 // wrk sends them (it must be installed); streams are measured by a client of this
 // program.
 //
-//	go run ./bench/gateway [-bin bin/bartizan] [-rounds 3] [-time 5s] [-streams 1000]
+//	go run ./bench/gateway [-bin bin/bartizan] [-rounds 3] [-time 5s] [-streams 1000] [-keeper]
 //
 // Requests are a conversation with a system prompt of 1 KB. In the runs named "again"
 // every request is the same, as with wrk's defaults; in those named "new" each has a
@@ -35,6 +35,7 @@ func main() {
 	rounds := flag.Int("rounds", 3, "how often each is measured")
 	span := flag.Duration("time", 5*time.Second, "of one measurement")
 	streams := flag.Int("streams", 1000, "open streams whose memory is measured")
+	keys := flag.Bool("keeper", false, "measure a second gateway too, with a provider's key, which is in a process of its own")
 	role := flag.String("role", "", "upstream or bare: what this process is for another one")
 	to := flag.String("to", "", "upstream of bare")
 	flag.Parse()
@@ -45,7 +46,7 @@ func main() {
 	case "bare":
 		err = bare(*to)
 	default:
-		err = measure(*bin, *rounds, *span, *streams)
+		err = measure(*bin, *rounds, *span, *streams, *keys)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench/gateway:", err)
@@ -116,7 +117,7 @@ type target struct {
 	pid                  int
 }
 
-func measure(bin string, rounds int, span time.Duration, streams int) (err error) {
+func measure(bin string, rounds int, span time.Duration, streams int, keys bool) (err error) {
 	if _, err := exec.LookPath("wrk"); err != nil {
 		return errors.New("could not look: wrk is not installed (apt-get install wrk)")
 	}
@@ -139,11 +140,22 @@ func measure(bin string, rounds int, span time.Duration, streams int) (err error
 	if err != nil {
 		return err
 	}
-	gate, err := procs.gateway(bin, dir, up)
+	gate, err := procs.gateway(bin, dir, up, "gateway", "")
 	if err != nil {
 		return err
 	}
 	targets := []target{{"bare", plain, "", "none", pid}, gate}
+	if keys {
+		file := filepath.Join(dir, "provider.key")
+		if err := os.WriteFile(file, []byte("sk-of-the-bench"), 0o600); err != nil {
+			return err
+		}
+		apart, err := procs.gateway(bin, dir, up, "keeper", "file:"+file)
+		if err != nil {
+			return err
+		}
+		targets = append(targets, apart)
+	}
 	for _, connections := range []int{1, 16} {
 		for _, fresh := range []bool{false, true} {
 			if err := compare(dir, targets, connections, fresh, rounds, span); err != nil {
@@ -151,10 +163,15 @@ func measure(bin string, rounds int, span time.Duration, streams int) (err error
 			}
 		}
 	}
-	if err := delays(targets, rounds); err != nil {
+	if err := delays(targets[:2], rounds); err != nil {
 		return err
 	}
-	return memory(targets, streams)
+	for _, t := range targets[1:] {
+		if err := memory(t, streams); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // script is what wrk runs.
@@ -202,25 +219,31 @@ func run(dir string, t target, connections int, fresh bool, span time.Duration) 
 	return figure{p50, p99, n / micros * 1e6}, nil
 }
 
-// compare measures both in turns and prints the median of the ratios.
+// compare measures all in turns and prints the medians of the ratios to the first.
 func compare(dir string, targets []target, connections int, fresh bool, rounds int, span time.Duration) error {
-	var p50, p99, rate, base []float64
+	var base []float64
+	p50, p99, rate := make([][]float64, len(targets)), make([][]float64, len(targets)), make([][]float64, len(targets))
 	for range rounds {
 		a, err := run(dir, targets[0], connections, fresh, span)
 		if err != nil {
 			return err
 		}
-		b, err := run(dir, targets[1], connections, fresh, span)
-		if err != nil {
-			return err
+		base = append(base, a.p50)
+		for i, t := range targets[1:] {
+			b, err := run(dir, t, connections, fresh, span)
+			if err != nil {
+				return err
+			}
+			p50[i], p99[i], rate[i] = append(p50[i], b.p50/a.p50), append(p99[i], b.p99/a.p99), append(rate[i], b.rate/a.rate)
 		}
-		p50, p99, rate, base = append(p50, b.p50/a.p50), append(p99, b.p99/a.p99), append(rate, b.rate/a.rate), append(base, a.p50)
 	}
 	kind := "again"
 	if fresh {
 		kind = "new"
 	}
-	fmt.Printf("%2d connections, %-5s: p50 %.2f× (goal 1.25), p99 %.2f× (goal 1.5), requests/s %.2f× (goal 0.8); bare p50 %.0f µs (n=%d)\n",
-		connections, kind, median(p50), median(p99), median(rate), median(base), rounds)
+	for i, t := range targets[1:] {
+		fmt.Printf("%s, %2d connections, %-5s: p50 %.2f× (goal 1.25), p99 %.2f× (goal 1.5), requests/s %.2f× (goal 0.8); bare p50 %.0f µs (n=%d)\n",
+			t.name, connections, kind, median(p50[i]), median(p99[i]), median(rate[i]), median(base), rounds)
+	}
 	return nil
 }

@@ -48,8 +48,15 @@ func (p *processes) start(name string, args ...string) (addr string, pid int, er
 	return strings.TrimSpace(line), cmd.Process.Pid, nil
 }
 
-// gateway starts the guard with everything but the classifier.
-func (p *processes) gateway(bin, dir, up string) (t target, err error) {
+// gateway starts the guard with everything but the classifier. key is the provider's; "" for none.
+func (p *processes) gateway(bin, dir, up, name, key string) (t target, err error) {
+	dir = filepath.Join(dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return t, err
+	}
+	if key != "" {
+		up += "\n      credential: " + key
+	}
 	off := "[size, secret, pii, link, exfil, hidden, language, pattern, condition]"
 	conf := fmt.Sprintf("gateway:\n  listen: 127.0.0.1:0\n  routes:\n    openai:\n      upstream: %s\n      request: {inspectors: %s}\n      tool_result: {inspectors: %s}\n"+
 		"      options: {secret: {canaries: [zq7-canary-4411], system_prompt: \"You help visitors of the harbour office with forms and opening hours\"}}\n", up, off, off)
@@ -57,7 +64,7 @@ func (p *processes) gateway(bin, dir, up string) (t target, err error) {
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		return t, err
 	}
-	key, err := exec.Command(bin, "guard", "key", "create", "bench", "--config", file, "--data", dir).Output()
+	own, err := exec.Command(bin, "guard", "key", "create", "bench", "--config", file, "--data", dir).Output()
 	if err != nil {
 		return t, fmt.Errorf("make a key: %w", err)
 	}
@@ -69,7 +76,7 @@ func (p *processes) gateway(bin, dir, up string) (t target, err error) {
 	if !ok {
 		return t, fmt.Errorf("the gateway said %q", line)
 	}
-	return target{"gateway", at, "/openai", strings.TrimSpace(string(key)), pid}, nil
+	return target{name, at, "/openai", strings.TrimSpace(string(own)), pid}, nil
 }
 
 func (p *processes) end() {
@@ -164,8 +171,7 @@ func roundTrips(targets []target, rounds int) error {
 }
 
 // memory opens many streams and reads the gateway's resident memory while they run.
-func memory(targets []target, n int) error {
-	t := targets[1]
+func memory(t target, n int) error {
 	before, err := resident(t.pid)
 	if err != nil {
 		return err
@@ -200,7 +206,7 @@ func memory(targets []target, n int) error {
 		worst = max(worst, now)
 	}
 	wg.Wait()
-	fmt.Printf("%d streams at once: gateway's resident memory %.0f MB at most (goal 300), %.0f MB before; %d opened, %d failed\n", n, worst, before, opened, bad)
+	fmt.Printf("%d streams at once: %s's resident memory %.0f MB at most (goal 300), %.0f MB before; %d opened, %d failed\n", n, t.name, worst, before, opened, bad)
 	if bad > 0 {
 		return fmt.Errorf("%d streams failed", bad)
 	}

@@ -15,6 +15,7 @@ import (
 	"bartizan/internal/api"
 	"bartizan/internal/app"
 	"bartizan/internal/drill"
+	"bartizan/internal/gateway/keeper"
 	"bartizan/internal/lake/query"
 
 	"github.com/spf13/cobra"
@@ -85,6 +86,14 @@ func Main(ctx context.Context, env Env, args []string) int {
 		// The engine of a hunt, likewise.
 		if err := query.RunChild(ctx, env.Stdin, env.Stdout); err != nil {
 			fmt.Fprintln(env.Stderr, "bartizan: hunt:", err)
+			return ExitBlind
+		}
+		return ExitOK
+	}
+	if len(args) == 1 && args[0] == keeper.ChildVerb {
+		// What has the keys of model providers, likewise.
+		if err := keeper.RunChild(ctx); err != nil {
+			fmt.Fprintln(env.Stderr, "bartizan: keeper:", err)
 			return ExitBlind
 		}
 		return ExitOK

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"bartizan/internal/safe"
 )
@@ -50,25 +49,19 @@ func ParseSecret(s string) (Secret, error) {
 }
 
 func readSecret(path string) (Secret, error) {
-	// O_NONBLOCK: a FIFO must not hang the start; it is refused below.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := openSecret(path)
 	if err != nil {
-		return Secret{}, fmt.Errorf("read secret file: %w", err)
+		return Secret{}, err
 	}
 	defer f.Close()
-	info, err := f.Stat() // of the open file, so that it cannot be swapped in between
-	if err != nil {
-		return Secret{}, fmt.Errorf("read secret file: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return Secret{}, fmt.Errorf("read secret file %s: not a regular file", path)
-	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return Secret{}, fmt.Errorf("read secret file %s: others can read it (mode %04o): run `chmod 600 %s`", path, perm, path)
-	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return Secret{}, fmt.Errorf("read secret file %s: it belongs to user id %d: run `chown root %s`", path, st.Uid, path)
-	}
+	return readOpenSecret(f, path)
+}
+
+// ReadSecret reads a secret from an open file that was checked by whoever opened it.
+// A trailing line break is dropped.
+func ReadSecret(f *os.File) (Secret, error) { return readOpenSecret(f, f.Name()) }
+
+func readOpenSecret(f *os.File, path string) (Secret, error) {
 	data, err := safe.ReadAll(f, maxSecret, "secret file "+path)
 	if err != nil {
 		return Secret{}, err

@@ -33,6 +33,7 @@ type Server struct {
 	Key         string         `yaml:"key"`         // PEM file with its key
 	Names       []string       `yaml:"names"`       // host names clients use, for the certificate that is made
 	Proxies     []netip.Prefix `yaml:"proxies"`     // peers whose X-Forwarded-For is believed
+	Keeper      bool           `yaml:"keeper"`      // providers' keys in a process of their own; false: in this one
 	Caught      string         `yaml:"caught"`      // prompts that attacked a decoy: refuse, ignore
 	Connections int            `yaml:"connections"` // most clients' connections at once
 	Audit       string         `yaml:"audit"`       // file of the audit lines; empty: audit.jsonl in the gateway's folder
@@ -51,8 +52,9 @@ type Service struct {
 	Prefix     string      `yaml:"prefix"`     // path the route is reached at, /openai; it is cut off
 	Format     string      `yaml:"format"`     // of the API
 	Upstream   string      `yaml:"upstream"`   // URL; its path is put before the rest of the client's
-	Credential conf.Secret `yaml:"credential"` // of the upstream
+	Credential conf.Sealed `yaml:"credential"` // of the upstream
 	Header     string      `yaml:"header"`     // header that carries it; empty: as the format's provider has it
+	Region     string      `yaml:"aws_region"` // sign requests (AWS Signature 4) for it; the credential is a profile as in ~/.aws/credentials
 	Anonymous  bool        `yaml:"anonymous"`  // serve clients without a key; on the loopback only
 	Models     []string    `yaml:"models"`     // that may be asked for, * at the end stands for anything; empty: all
 	Stream     string      `yaml:"stream"`     // hold back what rules may need, sentences that every inspector has seen, or buffer the whole answer
@@ -99,7 +101,7 @@ const (
 
 // DefaultConfig is a gateway without routes.
 func DefaultConfig() Config {
-	return Config{Server: Server{Listen: "127.0.0.1:9613", TLS: "auto", Caught: Refuse, Connections: 4096, AuditBytes: 256 << 20}}
+	return Config{Server: Server{Listen: "127.0.0.1:9613", TLS: "auto", Keeper: true, Caught: Refuse, Connections: 4096, AuditBytes: 256 << 20}}
 }
 
 // DefaultRoute is what a route does not say.
@@ -173,6 +175,9 @@ func (c *Config) Complete(all Catalogue) map[string]error {
 		if r.Anonymous && !local {
 			bad["routes."+name+".anonymous"] = errors.New("clients without a key are served on the loopback only: set listen to 127.0.0.1, or make keys with \"bartizan guard key create\"")
 		}
+		if r.Region != "" && !c.Keeper {
+			bad["routes."+name+".aws_region"] = errors.New("requests are signed by the process that keeps the keys: leave out \"keeper: false\"")
+		}
 		c.Routes[name] = r
 	}
 	return bad
@@ -214,6 +219,9 @@ func (r *Route) complete(name string, all Catalogue) map[string]error {
 		bad["upstream"] = errors.New("user, query and fragment have no place in it; the credential goes into \"credential\"")
 	case u.Scheme == "http" && r.Credential.IsSet() && !loopback(u.Hostname()):
 		bad["upstream"] = errors.New("the credential would go over the network in the clear: use https")
+	}
+	if r.Region != "" && (len(r.Region) > 40 || strings.Trim(r.Region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || !r.Credential.IsSet()) {
+		bad["aws_region"] = fmt.Errorf("%.60q: a region such as us-east-1, and a credential to sign with", r.Region)
 	}
 	if r.Header != "" && (len(r.Header) > 64 || strings.Trim(strings.ToLower(r.Header), "abcdefghijklmnopqrstuvwxyz0123456789-") != "") {
 		bad["header"] = fmt.Errorf("%.60q is no name of a header", r.Header)

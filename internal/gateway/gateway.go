@@ -43,7 +43,14 @@ type Options struct {
 	Denied      *Denied      // nil: nobody is
 	Budget      *budget.Book // nil: nothing is limited
 	Prices      *price.Table
+	Keeper      Dialer // nil: the providers' keys are in this process
 	Log         *slog.Logger
+}
+
+// Dialer opens connections to the upstream of a route through the process that has
+// its key: what is sent there is HTTP/1.1 in plain, without a credential.
+type Dialer interface {
+	Dial(ctx context.Context, route string) (net.Conn, error)
 }
 
 // Gateway serves the routes. Use New; it may be used concurrently.
@@ -93,7 +100,17 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 	if r.upstream, err = url.Parse(c.Upstream); err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	r.header, r.value = credential(c)
+	kept := o.Keeper != nil && c.Credential.IsSet()
+	if c.Credential.IsSet() && !kept {
+		secret, err := c.Credential.Read()
+		if err != nil {
+			return nil, fmt.Errorf("credential: %w", err)
+		}
+		r.header, r.value = c.KeyHeader(), secret.Reveal()
+		if r.header == "Authorization" && !strings.Contains(r.value, " ") {
+			r.value = "Bearer " + r.value
+		}
+	}
 	all, like, err := o.Inspectors(c.Options)
 	if err != nil {
 		return nil, fmt.Errorf("options: %w", err)
@@ -105,35 +122,31 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 		}
 	}
 	dialer := &net.Dialer{Timeout: c.Timeouts.Connect.D(), KeepAlive: 30 * time.Second}
-	r.client = &http.Transport{
+	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: c.Timeouts.Connect.D(), ResponseHeaderTimeout: c.Timeouts.First.D(), IdleConnTimeout: 90 * time.Second,
 		MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
 		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}, // one exchange per connection: HTTP/1.1
 	}
+	if kept {
+		through := func(ctx context.Context, _, _ string) (net.Conn, error) { return o.Keeper.Dial(ctx, name) }
+		t.Proxy, t.DialContext, t.DialTLSContext = nil, through, through
+	}
+	r.client = t
 	return r, nil
 }
 
-// credential is the header a provider wants its key in.
-func credential(c Route) (header, value string) {
-	if !c.Credential.IsSet() {
-		return "", ""
+// KeyHeader is the header a provider wants its key in.
+func (s *Service) KeyHeader() string {
+	switch {
+	case s.Header != "":
+		return http.CanonicalHeaderKey(s.Header)
+	case s.Format == "anthropic":
+		return "X-Api-Key"
+	case s.Format == "gemini":
+		return "X-Goog-Api-Key"
 	}
-	header, value = http.CanonicalHeaderKey(c.Header), c.Credential.Reveal()
-	if header == "" {
-		switch c.Format {
-		case "anthropic":
-			header = "X-Api-Key"
-		case "gemini":
-			header = "X-Goog-Api-Key"
-		default:
-			header = "Authorization"
-		}
-	}
-	if header == "Authorization" && !strings.Contains(value, " ") {
-		value = "Bearer " + value
-	}
-	return header, value
+	return "Authorization"
 }
 
 // Bounds of the server that nobody needs to choose.

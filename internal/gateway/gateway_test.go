@@ -87,7 +87,7 @@ func open(t *testing.T, answer http.HandlerFunc, change func(*Config, *Route)) *
 	t.Cleanup(up.Close)
 	_, b.key = b.makeKey(keys.Key{Name: "test"})
 	c := DefaultConfig()
-	r := Route{Service: Service{Upstream: up.URL + "/v9", Credential: conf.NewSecret("sk-provider"), Format: "toy"}}
+	r := Route{Service: Service{Upstream: up.URL + "/v9", Credential: conf.NewSealed("sk-provider"), Format: "toy"}}
 	c.Routes = map[string]Route{}
 	if change != nil {
 		change(&c, &r)

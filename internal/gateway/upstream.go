@@ -3,6 +3,8 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -66,6 +68,10 @@ func (x *exchange) request(ctx context.Context, body []byte) *http.Request {
 	req.Header.Set("Accept-Encoding", "identity")
 	if x.route.header != "" {
 		req.Header[x.route.header] = []string{x.route.value}
+	}
+	if x.route.Region != "" { // the keeper signs without reading the body
+		sum := sha256.Sum256(body)
+		req.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))
 	}
 	if len(body) > 0 {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))

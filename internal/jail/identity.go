@@ -17,8 +17,9 @@ const (
 	lastID  = 59799
 )
 
-// identity resolves the user and group a child of a root parent gets.
-func identity(uid, gid int) (int, int, error) {
+// identity resolves the user and group a child of a root parent gets. Without its account the decoys' process
+// gets the first free id and any other the last one, so that two children are not one user.
+func identity(uid, gid int, account string) (int, int, error) {
 	if uid < 0 || gid < 0 {
 		return 0, 0, fmt.Errorf("choose user: id %d:%d is negative", uid, gid)
 	}
@@ -28,15 +29,19 @@ func identity(uid, gid int) (int, int, error) {
 		}
 		return uid, gid, nil
 	}
-	if u, err := user.Lookup(UserName); err == nil {
+	if u, err := user.Lookup(account); err == nil {
 		uid, err1 := strconv.Atoi(u.Uid)
 		gid, err2 := strconv.Atoi(u.Gid)
 		if err1 != nil || err2 != nil || uid <= 0 || gid <= 0 {
-			return 0, 0, fmt.Errorf("choose user: account %q has the ids %q:%q; it must not be root", UserName, u.Uid, u.Gid)
+			return 0, 0, fmt.Errorf("choose user: account %q has the ids %q:%q; it must not be root", account, u.Uid, u.Gid)
 		}
 		return uid, gid, nil
 	}
-	for id := firstID; id <= lastID; id++ {
+	for n := range lastID - firstID + 1 {
+		id := firstID + n
+		if account != UserName {
+			id = lastID - n
+		}
 		s := strconv.Itoa(id)
 		_, err := user.LookupId(s)
 		_, gerr := user.LookupGroupId(s)
@@ -44,7 +49,7 @@ func identity(uid, gid int) (int, int, error) {
 			return id, id, nil
 		}
 	}
-	return 0, 0, fmt.Errorf("choose user: the ids %d to %d are all taken; create the account %q", firstID, lastID, UserName)
+	return 0, 0, fmt.Errorf("choose user: the ids %d to %d are all taken; create the account %q", firstID, lastID, account)
 }
 
 // nameOf names a user for people.

@@ -10,6 +10,7 @@
 package jail
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,12 +34,13 @@ const startLimit = 15 * time.Second
 
 // Spec says what child to start.
 type Spec struct {
-	Args   []string   // argv after argv[0]
-	Files  []*os.File // become descriptors 4, 5, …; the caller keeps and closes its own
-	UID    int        // 0 = the account UserName, else the first free id from 59733 on; ignored when the parent is not root
-	GID    int        // 0 = the account's, else the same number as UID
-	Env    []string   // all of the child's environment; TZ of the parent is added when it is set
-	Stderr io.Writer  // gets the child's output line by line: capped, control characters escaped; nil = dropped
+	Args    []string   // argv after argv[0]
+	Files   []*os.File // become descriptors 4, 5, …; the caller keeps and closes its own
+	UID     int        // 0 = the account UserName, else the first free id from 59733 on; ignored when the parent is not root
+	GID     int        // 0 = the account's, else the same number as UID
+	Account string     // "" = UserName; children that must not be one user have different ones
+	Env     []string   // all of the child's environment; TZ of the parent is added when it is set
+	Stderr  io.Writer  // gets the child's output line by line: capped, control characters escaped; nil = dropped
 	// Tripped is called for each call that only an intruder makes, from one goroutine, at most a few times a second (calls
 	// between are counted and reported with the next). It must not block for long: the intruder's thread waits.
 	Tripped     func(Trip)
@@ -156,7 +158,7 @@ func (c *Child) spawn(ctx context.Context, spec Spec, theirs, in *os.File) error
 		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
 	}
 	if os.Geteuid() == 0 {
-		uid, gid, err := identity(spec.UID, spec.GID)
+		uid, gid, err := identity(spec.UID, spec.GID, cmp.Or(spec.Account, UserName))
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,7 @@ import (
 	"bartizan/internal/builtin"
 	"bartizan/internal/gateway"
 	"bartizan/internal/gateway/budget"
+	"bartizan/internal/gateway/keeper"
 	"bartizan/internal/gateway/keys"
 	"bartizan/internal/gateway/price"
 	"bartizan/internal/guard/wire"
@@ -67,6 +69,7 @@ type Gate struct {
 	opt      Options
 	gateway  *gateway.Gateway
 	audit    *gateway.Log
+	keeper   *keeper.Keeper // nil: no route has a key, or they are in this process
 	budget   *budget.Book
 	listener net.Listener
 	secure   *tls.Config // nil: none
@@ -104,13 +107,47 @@ func Open(o Options) (_ *Gate, err error) {
 	if err != nil {
 		return nil, err
 	}
-	g.gateway, err = gateway.New(gateway.Options{Config: *c, Keys: book, Log: o.Log, Signal: o.Signal, Denied: o.Denied, Budget: g.budget, Prices: prices,
+	if err = g.keep(); err != nil {
+		return nil, err
+	}
+	options := gateway.Options{Config: *c, Keys: book, Log: o.Log, Signal: o.Signal, Denied: o.Denied, Budget: g.budget, Prices: prices,
 		Format:     func(name string) (wire.Format, error) { return builtin.Wires().Build(name, nil) },
-		Inspectors: builtin.BuildInspectors, Fingerprint: builtin.PromptFingerprint, Audit: g.write})
+		Inspectors: builtin.BuildInspectors, Fingerprint: builtin.PromptFingerprint, Audit: g.write}
+	if g.keeper != nil {
+		options.Keeper = g.keeper
+	}
+	g.gateway, err = gateway.New(options)
 	if err != nil {
 		return nil, err
 	}
 	return g, g.listen(dir)
+}
+
+// keep starts the process that has the providers' keys, if there are any.
+func (g *Gate) keep() error {
+	var routes []keeper.Route
+	for _, name := range slices.Sorted(maps.Keys(g.opt.Config.Routes)) {
+		r := g.opt.Config.Routes[name]
+		if !r.Credential.IsSet() || !g.opt.Config.Keeper {
+			continue
+		}
+		if r.Credential.Path() == "" {
+			g.opt.Log.Warn("a provider's key stands in the configuration, which this process reads: put it into a file (credential: file:/path, mode 0600), so that only the process that keeps the keys has it", "route", name)
+		}
+		u, err := url.Parse(r.Upstream)
+		if err != nil {
+			return fmt.Errorf("gateway.routes.%s.upstream: %w", name, err)
+		}
+		routes = append(routes, keeper.Route{Name: name, Upstream: u, Key: r.Credential, Header: r.KeyHeader(), Region: r.Region, Connect: r.Timeouts.Connect.D()})
+	}
+	if len(routes) == 0 {
+		return nil
+	}
+	var err error
+	if g.keeper, err = keeper.Start(context.Background(), routes, g.opt.Log); err != nil {
+		return fmt.Errorf("%w; \"gateway.keeper: false\" serves with the keys in this process", err)
+	}
+	return nil
 }
 
 // write stores an audit line in every place it belongs to.
@@ -175,6 +212,11 @@ func (g *Gate) Fingerprint() string {
 // Greet prints what a person at the terminal needs to know.
 func (g *Gate) Greet(w io.Writer) {
 	fmt.Fprintf(w, "gateway on %s, audit log %s\n", g.URL(), g.audit.Path())
+	if g.keeper != nil {
+		if r, ok := g.keeper.Report(); ok {
+			fmt.Fprintf(w, "  providers' keys in process %d: %s\n", r.PID, r)
+		}
+	}
 	if f := g.Fingerprint(); f != "" {
 		fmt.Fprintf(w, "  certificate SHA-256 %s\n", f)
 	}
@@ -199,6 +241,9 @@ func (g *Gate) Close(context.Context) error {
 
 func (g *Gate) closeFiles() error {
 	var err error
+	if g.keeper != nil {
+		g.keeper.Close()
+	}
 	if g.budget != nil {
 		err = g.budget.Close()
 	}
