@@ -51,7 +51,8 @@ func Decode(text, list string, filters ...string) (p Place, err error) {
 	if text == "" {
 		return p, nil
 	}
-	if len(text) > MaxLen {
+	// encoding/base64 passes over line ends: two texts would name one place.
+	if len(text) > MaxLen || strings.ContainsAny(text, "\r\n") {
 		return p, ErrBad
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)

@@ -28,7 +28,7 @@ func TestRoundTrip(t *testing.T) {
 
 func TestBadCursors(t *testing.T) {
 	good := Place{Seq: 1}.Encode("l")
-	for _, s := range []string{"x", "====", good[:len(good)-2], good + "=", " " + good, strings.Repeat("A", MaxLen+1)} {
+	for _, s := range []string{"x", "====", good[:len(good)-2], good + "=", " " + good, good[:9] + "\n" + good[9:], good + "\r\n", strings.Repeat("A", MaxLen+1)} {
 		if _, err := Decode(s, "l"); !errors.Is(err, ErrBad) {
 			t.Errorf("%.40q: %v", s, err)
 		}
