@@ -30,13 +30,14 @@ case $FUZZTIME in
   *s) limit=$((${FUZZTIME%s} + 90)) ;;
   *) echo "fuzz: FUZZTIME is a whole number of s, m or h" >&2; exit 2 ;;
 esac
+export bins
 mkdir -p "$cache" "$bins"
 rm -f "$bins"/*.failed
 
-# One instrumented binary per package: linking is what costs.
-for pkg in $(cut -d' ' -f1 <<<"$list" | sort -u); do
-  go test -c -fuzz=Fuzz -o "$bins/${pkg//\//_}.test" "./$pkg"
-done
+# One instrumented binary per package: linking is what costs, and it is one thread's work.
+build_one() { go test -c -fuzz=Fuzz -o "$bins/${1//\//_}.test" "./$1"; }
+export -f build_one
+cut -d' ' -f1 <<<"$list" | sort -u | xargs -P "$FUZZJOBS" -I{} bash -c 'build_one "$0"' {}
 
 run_one() {
   local pkg=$1 target=$2 name=${1//\//_} log code=0 execs
@@ -67,7 +68,7 @@ run_one() {
   printf 'ok  \t%s %s\t%s\n' "$pkg" "$target" "$execs inputs"
 }
 export -f run_one
-export root cache bins FUZZTIME FUZZMINIMIZE limit
+export root cache FUZZTIME FUZZMINIMIZE limit
 
 xargs -P "$FUZZJOBS" -L 1 bash -c 'run_one "$0" "$1"' <<<"$list"
 if compgen -G "$bins/*.failed" >/dev/null; then

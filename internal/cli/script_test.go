@@ -83,6 +83,7 @@ func TestScripts(t *testing.T) {
 				e.Setenv("PORT"+strconv.Itoa(i), p)
 			}
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("GORACE", os.Getenv("GORACE"))
 			e.Setenv("S3", s3)
 			e.Setenv("S3KEY", buckettest.AccessKey)
 			e.Setenv("S3SECRET", buckettest.SecretKey)
@@ -99,7 +100,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"makelake": makeLake, "treesum": treeSum,
-			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "damage": damage, "events": events, "say": say,
+			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "checked": checked, "damage": damage, "events": events, "say": say,
 		},
 	})
 }
@@ -246,6 +247,27 @@ func signalled(ts *testscript.TestScript, neg bool, args []string) {
 			err = errors.New("none yet")
 		}
 		return err
+	})
+}
+
+// checked DATA CHECK TEXT waits until a check of the node's status says it.
+func checked(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: checked DATA CHECK TEXT")
+	}
+	c := api.NewClient(ts.MkAbs(args[0]))
+	defer c.Close()
+	poll(ts, args[1]+" to say "+args[2], func() error {
+		s, err := c.Status(context.Background())
+		if err != nil {
+			return err
+		}
+		for _, k := range s.Checks {
+			if k.Name == args[1] && strings.Contains(k.Detail, args[2]) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%+v", s.Checks)
 	})
 }
 

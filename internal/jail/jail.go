@@ -39,7 +39,7 @@ type Spec struct {
 	UID     int        // 0 = the account UserName, else the first free id from 59733 on; ignored when the parent is not root
 	GID     int        // 0 = the account's, else the same number as UID
 	Account string     // "" = UserName; children that must not be one user have different ones
-	Env     []string   // all of the child's environment; TZ of the parent is added when it is set
+	Env     []string   // all of the child's environment; TZ and GORACE of the parent are added when set
 	Stderr  io.Writer  // gets the child's output line by line: capped, control characters escaped; nil = dropped
 	// Tripped is called for each call that only an intruder makes, from one goroutine, at most a few times a second (calls
 	// between are counted and reported with the next). It must not block for long: the intruder's thread waits.
@@ -235,9 +235,18 @@ func hideDescriptors() {
 }
 
 func environment(env []string) []string {
-	out := append([]string{marker + "=1"}, env...)
-	if tz, ok := os.LookupEnv("TZ"); ok {
-		out = append(out, "TZ="+tz)
+	return append(append([]string{marker + "=1"}, env...), inherited("TZ", "GORACE")...)
+}
+
+// inherited are the variables of these names that are set. GORACE means
+// nothing but to a program built with the race detector: there each process
+// waits a second before it ends unless it is told not to.
+func inherited(names ...string) []string {
+	out := []string{}
+	for _, name := range names {
+		if v, ok := os.LookupEnv(name); ok {
+			out = append(out, name+"="+v)
+		}
 	}
 	return out
 }

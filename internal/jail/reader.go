@@ -37,7 +37,7 @@ type Reader struct {
 	ended atomic.Bool
 }
 
-// StartReader runs this same binary with spec.Args as a child without privileges and with an empty environment. Its main
+// StartReader runs this same binary with spec.Args as a child without privileges and with an empty environment (but GORACE). Its main
 // must call EnterReader before it touches anything it does not trust. The child dies with the parent, and when ctx ends.
 func StartReader(ctx context.Context, spec ReaderSpec) (*Reader, error) {
 	var open []*os.File
@@ -54,7 +54,7 @@ func StartReader(ctx context.Context, spec ReaderSpec) (*Reader, error) {
 		}
 		open = append(open, r, w)
 	}
-	attr := &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{open[0], open[3], open[5]}, Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}}
+	attr := &os.ProcAttr{Dir: "/", Env: inherited("GORACE"), Files: []*os.File{open[0], open[3], open[5]}, Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}}
 	if cred, err := ownerOf(spec.Owner); err != nil {
 		return fail(err)
 	} else if cred != nil {
