@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -166,4 +167,37 @@ func sockaddr(s string, port int) unix.Sockaddr {
 		return &unix.SockaddrInet4{Port: port, Addr: a.As4()}
 	}
 	return &unix.SockaddrInet6{Port: port, Addr: a.As16()}
+}
+
+// serve accepts connections in the namespace until the test ends.
+func (s *space) serve(t *testing.T, address string) {
+	t.Helper()
+	var l net.Listener
+	if err := s.do(func() (err error) { l, err = net.Listen("tcp", address); return err }); err != nil {
+		t.Fatalf("listen: %v", err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-done })
+}
+
+// open makes a TCP connection from an address of the namespace.
+func (s *space) open(src, dst, port string) error {
+	return s.do(func() error {
+		d := net.Dialer{Timeout: 400 * time.Millisecond, LocalAddr: &net.TCPAddr{IP: net.ParseIP(src)}}
+		c, err := d.Dial("tcp", net.JoinHostPort(dst, port))
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
 }

@@ -144,7 +144,8 @@ func (p *proposal) touchesAddr(protected []netip.Addr) (netip.Addr, bool) {
 }
 
 // guardReserved keeps off special ranges. It is the only guardrail that a
-// drill lease lifts, and only for the exact actors it names.
+// drill lease lifts, and only for the exact actors it names. Hosts of one's own
+// have such addresses; one of them is isolated when a person says so.
 func guardReserved(p *proposal) answer {
 	for i, r := range p.reach {
 		what, bad := reserved(r)
@@ -154,6 +155,10 @@ func guardReserved(p *proposal) answer {
 			return never("%s carries %s, which is %s", p.prefix, r, what)
 		case p.lease != nil && leaseCovers(p.lease, p.prefix):
 			return pass("%s; lifted by drill lease %s until %s", what, p.lease.ID, p.lease.Until.Format(time.RFC3339))
+		case ownHost(p.action, r) && p.manual():
+			return pass("%s; a person wants one host isolated", what)
+		case ownHost(p.action, r):
+			return hold("%s is a host of one's own (%s): a person must say that it is to be isolated", p.prefix, what)
 		default:
 			return never("%s lies in or contains %s", p.prefix, what)
 		}

@@ -97,7 +97,8 @@ func (e *EntryError) Error() string {
 //
 // The ledger may have been written by somebody else, so everything that keeps
 // a block harmless is checked again here: what is in force is never reserved
-// (except under a lease that this node signed), never wider than allowed and
+// (except under a lease that this node signed, and for a single host of one's
+// own that a person isolates), never wider than allowed and
 // never against a guardrail's "never".
 func (l *Ledger) Apply(seq uint64, e model.Entry) ([]model.ULID, error) {
 	l.mu.Lock()
@@ -187,7 +188,7 @@ func (l *Ledger) begin(seq uint64, e *model.Entry) ([]model.ULID, string) {
 		it.d.State = model.StateHeld
 		l.held[d.ID] = it
 	} else {
-		if msg := l.harmless(&it.d); msg != "" {
+		if msg := l.harmless(&it.d, it.d.Policy == "manual"); msg != "" {
 			return nil, msg
 		}
 		it.d.State = model.StateActive
@@ -224,8 +225,9 @@ const (
 	widest6 = 56
 )
 
-// harmless says why a decision must not come into force.
-func (l *Ledger) harmless(d *model.Decision) string {
+// harmless says why a decision must not come into force; person: somebody said
+// that it shall.
+func (l *Ledger) harmless(d *model.Decision, person bool) string {
 	if !forcible(d.Action) {
 		return ""
 	}
@@ -249,7 +251,7 @@ func (l *Ledger) harmless(d *model.Decision) string {
 	if d.DryRun || !isIP {
 		return ""
 	}
-	if what, bad := reserved(p); bad {
+	if what, bad := reserved(p); bad && !(person && ownHost(d.Action, p)) {
 		return "reserved, and no drill lease: " + what
 	}
 	return ""
@@ -282,7 +284,7 @@ func (l *Ledger) approve(it *item, e *model.Entry) ([]model.ULID, string) {
 		return nil, "no end, or one in the past"
 	}
 	d.From, d.Until = e.Time, e.Until
-	if msg := l.harmless(&d); msg != "" {
+	if msg := l.harmless(&d, e.By != ""); msg != "" {
 		return nil, msg
 	}
 	d.State, d.Actor = model.StateActive, clip(e.By, 256)

@@ -76,6 +76,26 @@ func reserved(p netip.Prefix) (what string, ok bool) {
 	return "", false
 }
 
+// privateRanges are where hosts of one's own are found.
+var privateRanges = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fc00::/7"),
+}
+
+// ownHost reports whether the action would isolate a single host with a private
+// address: nothing wider, and no other action.
+func ownHost(a model.Action, p netip.Prefix) bool {
+	if a != model.Isolate || !actor(p) {
+		return false
+	}
+	for _, r := range privateRanges {
+		if r.Contains(p.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
 // drillRange reports whether the whole prefix lies in a range of drills.
 func drillRange(p netip.Prefix) bool {
 	for _, r := range drillRanges {

@@ -95,27 +95,33 @@ func (n *Net) Run(t testing.TB, name string, args ...string) string {
 // addresses; both can be used at once.
 func Join(t testing.TB, a, b *Net, addrA, addrB []netip.Prefix) {
 	t.Helper()
+	JoinAs(t, "veth0", a, b, addrA, addrB)
+}
+
+// JoinAs is Join with a name for both ends, for a namespace that has several.
+func JoinAs(t testing.TB, name string, a, b *Net, addrA, addrB []netip.Prefix) {
+	t.Helper()
 	err := a.Do(func() error {
-		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "veth0"}, PeerName: "veth0",
+		pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name,
 			PeerNamespace: netlink.NsFd(int(b.file.Fd()))}
 		if err := netlink.LinkAdd(pair); err != nil {
 			return fmt.Errorf("add veth pair: %w", err)
 		}
-		return address("veth0", addrA)
+		return address(name, addrA)
 	})
 	if err == nil {
-		err = b.Do(func() error { return address("veth0", addrB) })
+		err = b.Do(func() error { return address(name, addrB) })
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range []*Net{a, b} { // the kernel takes up to a second to believe in a new cable
-		Until(t, "veth pair is up", 5*time.Second, func() bool { return n.Do(linkUp) == nil })
+		Until(t, "veth pair is up", 5*time.Second, func() bool { return n.Do(func() error { return linkUp(name) }) == nil })
 	}
 }
 
-func linkUp() error {
-	link, err := netlink.LinkByName("veth0")
+func linkUp(name string) error {
+	link, err := netlink.LinkByName(name)
 	if err == nil && link.Attrs().OperState != netlink.OperUp {
 		err = errors.New("not up yet")
 	}

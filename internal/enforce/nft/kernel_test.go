@@ -96,7 +96,7 @@ func TestKernelMatchesNaiveModel(t *testing.T) {
 				}
 				s.book = enforce.NewBook()
 				s.e.tracker = enforce.NewTracker() // another book
-				s.e.flats, s.e.synced = [setCount]flat{{width: 32}, {width: 128}, {width: 32}, {width: 128}}, false
+				s.e.flats, s.e.synced = [setCount]flat{{width: 32}, {width: 128}, {width: 32}, {width: 128}, {width: 32}, {width: 128}}, false
 				m := naive{}
 				for range rapid.IntRange(2, 6).Draw(rt, "rounds") {
 					for range rapid.IntRange(1, 5).Draw(rt, "changes") {

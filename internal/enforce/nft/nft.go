@@ -1,7 +1,8 @@
 // Package nft enforces orders with nf_tables, the packet filter of the Linux
 // kernel: a table of its own, in which packets from blocked ranges are dropped
 // before any other rule sees them and packets from throttled ranges when they
-// come too fast. It speaks netlink itself and does not need the nft command.
+// come too fast, and packets from and to isolated hosts, but for what such a
+// host may talk with. It speaks netlink itself and does not need the nft command.
 //
 // Each element of a set carries its own end, so the kernel lets go of a block
 // in time even if this program is dead. It is not a firewall: it has no
@@ -33,7 +34,50 @@ type Config struct {
 	Netns         string         `yaml:"netns"`          // path of a network namespace; "" is our own
 	ThrottleRate  uint32         `yaml:"throttle_rate"`  // packets per second a throttled range may send
 	ThrottleBurst uint32         `yaml:"throttle_burst"` // packets it may send at once
+	Isolate       Isolation      `yaml:"isolate"`
 	Limits        enforce.Limits `yaml:"limits"`
+}
+
+// Isolation is what isolated hosts may still do. Only what passes the hooks can
+// be stopped: a host is cut off from other networks where its packets are
+// forwarded, on its gateway.
+type Isolation struct {
+	Allow []netip.Prefix `yaml:"allow"` // what it may talk with: who repairs it, the hub; these cannot be isolated themselves
+}
+
+// maxAllow is how many ranges of a family a rule can leave out; the kernel takes
+// 128 expressions in one (NFT_RULE_MAXEXPRS).
+const maxAllow = 64
+
+// canonical is the list as the rules are made from it.
+func (i Isolation) canonical() []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range i.Allow {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		out = append(out, p.Masked())
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
+}
+
+func (i Isolation) validate() error {
+	n := [2]int{}
+	for _, p := range i.Allow {
+		switch {
+		case !p.IsValid() || p.Bits() == 0:
+			return errors.New("isolate.allow must list addresses or prefixes, and not everything: who may talk with everybody is not isolated")
+		case p.Addr().Is6():
+			n[1]++
+		default:
+			n[0]++
+		}
+	}
+	if max(n[0], n[1]) > maxAllow {
+		return fmt.Errorf("isolate.allow can have at most %d prefixes of each family: name wider ones", maxAllow)
+	}
+	return nil
 }
 
 // Default is what most hosts want.
@@ -67,6 +111,9 @@ func (c Config) Validate() error {
 	}
 	if c.ThrottleRate == 0 || c.ThrottleBurst == 0 {
 		return errors.New("throttle_rate and throttle_burst must be at least 1 packet")
+	}
+	if err := c.Isolate.validate(); err != nil {
+		return err
 	}
 	return c.Limits.Validate()
 }
@@ -107,7 +154,7 @@ func Open(c Config) (*Enforcer, error) {
 	e := &Enforcer{
 		conf: c,
 		layout: layout{table: c.Table, names: firstNames(), hooks: slices.Clone(c.Hooks), priority: c.Priority,
-			rate: c.ThrottleRate, burst: c.ThrottleBurst},
+			rate: c.ThrottleRate, burst: c.ThrottleBurst, allow: c.Isolate.canonical()},
 		start: time.Now(), tracker: enforce.NewTracker(), refused: make(map[model.ULID]struct{}),
 	}
 	for i := range e.flats {
@@ -221,10 +268,23 @@ func (e *Enforcer) neverList() []netip.Prefix {
 	return *e.neverUsed
 }
 
+// refusal says why an order must not be enforced, or "". Who repairs isolated hosts is not cut off from them.
+func (e *Enforcer) refusal(o enforce.Order) string {
+	if why := e.conf.Limits.Refuse(o, e.neverList()); why != "" || o.Action != model.Isolate {
+		return why
+	}
+	for _, p := range e.layout.allow {
+		if p.Overlaps(o.Prefix) {
+			return fmt.Sprintf("touches %s, which isolated hosts may talk with (isolate.allow)", p)
+		}
+	}
+	return ""
+}
+
 // take holds an order or refuses it; again says that the device held the
 // decision's order before, so that it is not receipted a second time.
 func (e *Enforcer) take(o enforce.Order, again bool, out *[setCount][]change, now time.Time, receipt func(model.Receipt)) {
-	if why := e.conf.Limits.Refuse(o, e.neverList()); why != "" {
+	if why := e.refusal(o); why != "" {
 		e.refuse(o, why, again, now, receipt)
 		return
 	}
@@ -253,8 +313,11 @@ func setOf(o enforce.Order) int {
 	if o.Prefix.Addr().Is6() {
 		set = setBlock6
 	}
-	if o.Action == model.Throttle {
+	switch o.Action {
+	case model.Throttle:
 		set += setLimit4
+	case model.Isolate:
+		set += setIsolate4
 	}
 	return set
 }
@@ -270,7 +333,7 @@ func (e *Enforcer) judgeAgain(added []enforce.Order, out *[setCount][]change, no
 		if _, judged := fresh[o.Decision]; judged {
 			continue
 		}
-		why := e.conf.Limits.Refuse(o, e.neverList())
+		why := e.refusal(o)
 		_, was := e.refused[o.Decision]
 		switch {
 		case why != "" && !was:
@@ -292,7 +355,7 @@ func (e *Enforcer) acknowledge(ctx context.Context, receipt func(model.Receipt))
 		if _, refused := e.refused[id]; refused || !held {
 			continue // ended before an Apply succeeded
 		}
-		receipt(model.Receipt{Decision: id, Status: model.Applied, Time: now})
+		receipt(model.Receipt{Decision: id, Status: model.Applied, Time: now, Detail: e.reachOf(o)})
 		if o.Action >= model.Block && len(e.fresh) <= maxCut {
 			cut = append(cut, o.Prefix)
 		}
@@ -309,6 +372,18 @@ func (e *Enforcer) acknowledge(ctx context.Context, receipt func(model.Receipt))
 		e.gone = nil
 	}
 	e.cut.start(ctx, cut)
+}
+
+// reachOf tells what of an isolation this device can see to; "" for what is
+// dropped wherever it arrives.
+func (e *Enforcer) reachOf(o enforce.Order) string {
+	switch {
+	case o.Action != model.Isolate:
+		return ""
+	case !slices.Contains(e.conf.Hooks, "forward") && !slices.Contains(e.conf.Hooks, "prerouting"):
+		return "cut off from this machine only: nothing that is forwarded is stopped without the hook forward"
+	}
+	return fmt.Sprintf("cut off from what this machine forwards and receives, but for %d allowed prefixes", len(e.layout.allow))
 }
 
 // uncertain is the time around the end of a piece in which the kernel may or

@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net/netip"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// setSpec is one of the four sets.
+// setSpec is one of the sets.
 type setSpec struct {
 	name  string
 	width int  // address bits
@@ -25,11 +26,26 @@ const (
 	setBlock6
 	setLimit4
 	setLimit6
+	setIsolate4
+	setIsolate6
 	setCount
 )
 
 var setSpecs = [setCount]setSpec{
 	{"block4", 32, false}, {"block6", 128, false}, {"limit4", 32, true}, {"limit6", 128, true},
+	{"isolate4", 32, false}, {"isolate6", 128, false},
+}
+
+// ruleSpec is a rule of each chain: it looks for one end of a packet in a set.
+type ruleSpec struct {
+	set int
+	to  bool // the address the packet goes to, not the one it comes from
+}
+
+// ruleSpecs are in the order of evaluation. An isolated host is cut off both ways.
+var ruleSpecs = [...]ruleSpec{
+	{setBlock4, false}, {setBlock6, false}, {setLimit4, false}, {setLimit6, false},
+	{setIsolate4, false}, {setIsolate4, true}, {setIsolate6, false}, {setIsolate6, true},
 }
 
 // hookNumbers of family inet, by the name used in the configuration.
@@ -44,6 +60,7 @@ type layout struct {
 	hooks       []string
 	priority    int
 	rate, burst uint32
+	allow       []netip.Prefix // what isolated hosts may talk with, canonical
 }
 
 // mark is the comment on each rule. It carries a hash of what the rules are
@@ -51,7 +68,7 @@ type layout struct {
 // recognised and rebuilt, whatever the kernel made of the expressions.
 func (l layout) mark() string {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "v1 %v %d %d %d", l.hooks, l.priority, l.rate, l.burst)
+	fmt.Fprintf(h, "v2 %v %d %d %d %v", l.hooks, l.priority, l.rate, l.burst, l.allow)
 	return fmt.Sprintf("bartizan %016x", h.Sum64())
 }
 
@@ -177,27 +194,33 @@ func (l layout) newSet(t *batch, i int) {
 	})
 }
 
-// newRules fills the chains: for each set "meta nfproto ipv4 ip saddr @set drop".
+// newRules fills the chains: for each set "meta nfproto ipv4 ip saddr @set drop",
+// and for those of isolation the same with daddr, each behind "ip daddr != range"
+// (saddr, respectively) for everything that is allowed.
 func (l layout) newRules(t *batch) {
 	comment := append([]byte(l.mark()), 0)
 	userdata := append([]byte{0, byte(len(comment))}, comment...) // NFTNL_UDATA_RULE_COMMENT
 	for _, hook := range l.hooks {
-		for i, s := range setSpecs {
-			t.message(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, "create rule for "+s.name, func() {
+		for _, r := range ruleSpecs {
+			t.message(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, "create rule for "+setSpecs[r.set].name, func() {
 				t.str(unix.NFTA_RULE_TABLE, l.table)
 				t.str(unix.NFTA_RULE_CHAIN, hook)
-				t.nest(unix.NFTA_RULE_EXPRESSIONS, func() { l.rule(t, i) })
+				t.nest(unix.NFTA_RULE_EXPRESSIONS, func() { l.rule(t, r) })
 				t.attr(unix.NFTA_RULE_USERDATA, userdata)
 			})
 		}
 	}
 }
 
-func (l layout) rule(t *batch, i int) {
-	s := setSpecs[i]
+func (l layout) rule(t *batch, r ruleSpec) {
+	s := setSpecs[r.set]
 	proto, offset, size := byte(unix.NFPROTO_IPV4), uint32(12), uint32(4)
 	if s.width == 128 {
 		proto, offset, size = unix.NFPROTO_IPV6, 8, 16
+	}
+	other := offset + size // where the address of the other end stands
+	if r.to {
+		offset, other = other, offset
 	}
 	t.expr(unix.NFTA_LIST_ELEM, "meta", func() {
 		t.u32(unix.NFTA_META_KEY, unix.NFT_META_NFPROTO)
@@ -208,14 +231,12 @@ func (l layout) rule(t *batch, i int) {
 		t.u32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)
 		t.nest(unix.NFTA_CMP_DATA, func() { t.attr(unix.NFTA_DATA_VALUE, []byte{proto}) })
 	})
-	t.expr(unix.NFTA_LIST_ELEM, "payload", func() {
-		t.u32(unix.NFTA_PAYLOAD_DREG, unix.NFT_REG_1)
-		t.u32(unix.NFTA_PAYLOAD_BASE, unix.NFT_PAYLOAD_NETWORK_HEADER)
-		t.u32(unix.NFTA_PAYLOAD_OFFSET, offset)
-		t.u32(unix.NFTA_PAYLOAD_LEN, size)
-	})
+	if r.set == setIsolate4 || r.set == setIsolate6 {
+		l.exceptions(t, s.width, other, size) // before the look-up, because what the set counts was dropped
+	}
+	loadAddr(t, offset, size)
 	t.expr(unix.NFTA_LIST_ELEM, "lookup", func() {
-		t.str(unix.NFTA_LOOKUP_SET, l.names[i])
+		t.str(unix.NFTA_LOOKUP_SET, l.names[r.set])
 		t.u32(unix.NFTA_LOOKUP_SREG, unix.NFT_REG_1)
 	})
 	t.expr(unix.NFTA_LIST_ELEM, "immediate", func() {
@@ -224,6 +245,36 @@ func (l layout) rule(t *batch, i int) {
 			t.nest(unix.NFTA_DATA_VERDICT, func() { t.u32(unix.NFTA_VERDICT_CODE, 0) }) // NF_DROP
 		})
 	})
+}
+
+func loadAddr(t *batch, offset, size uint32) {
+	t.expr(unix.NFTA_LIST_ELEM, "payload", func() {
+		t.u32(unix.NFTA_PAYLOAD_DREG, unix.NFT_REG_1)
+		t.u32(unix.NFTA_PAYLOAD_BASE, unix.NFT_PAYLOAD_NETWORK_HEADER)
+		t.u32(unix.NFTA_PAYLOAD_OFFSET, offset)
+		t.u32(unix.NFTA_PAYLOAD_LEN, size)
+	})
+}
+
+// exceptions ends a rule for packets whose other end is allowed.
+func (l layout) exceptions(t *batch, width int, offset, size uint32) {
+	loaded := false
+	for _, p := range l.allow {
+		if p.Addr().BitLen() != width {
+			continue
+		}
+		if !loaded {
+			loadAddr(t, offset, size)
+			loaded = true
+		}
+		lo, hi := bounds(p)
+		t.expr(unix.NFTA_LIST_ELEM, "range", func() {
+			t.u32(unix.NFTA_RANGE_SREG, unix.NFT_REG_1)
+			t.u32(unix.NFTA_RANGE_OP, unix.NFT_RANGE_NEQ)
+			t.nest(unix.NFTA_RANGE_FROM_DATA, func() { t.attr(unix.NFTA_DATA_VALUE, lo.netip(width).AsSlice()) })
+			t.nest(unix.NFTA_RANGE_TO_DATA, func() { t.attr(unix.NFTA_DATA_VALUE, hi.netip(width).AsSlice()) })
+		})
+	}
 }
 
 // countUpTo is the most pieces of one transaction that get a counter. A counter
@@ -354,11 +405,12 @@ func (l layout) matches(f found) (names [setCount]string, stale []string, ok boo
 	}
 	for n, hook := range l.hooks {
 		number, ok := f.chains[hook]
-		if !ok || number != hookNumbers[hook] || len(f.rules[hook]) != setCount {
+		if !ok || number != hookNumbers[hook] || len(f.rules[hook]) != len(ruleSpecs) {
 			return names, nil, false
 		}
-		for i, r := range f.rules[hook] {
-			if n == 0 {
+		for k, r := range f.rules[hook] {
+			i := ruleSpecs[k].set
+			if n == 0 && !ruleSpecs[k].to {
 				names[i] = r.set
 			}
 			if r.comment != l.mark() || r.set != names[i] || r.set != setSpecs[i].name && r.set != setSpecs[i].name+"b" {
