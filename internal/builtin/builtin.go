@@ -17,6 +17,7 @@ import (
 	"bartizan/internal/decoy/web"
 	"bartizan/internal/detect"
 	"bartizan/internal/detect/auth"
+	"bartizan/internal/detect/bedrock"
 	"bartizan/internal/detect/command"
 	"bartizan/internal/detect/contact"
 	"bartizan/internal/detect/dns"
@@ -139,6 +140,13 @@ func QueryDetectors() plug.Table[detect.QueryDetector] {
 	)
 }
 
+// DocumentDetectors are the families for records that are JSON objects.
+func DocumentDetectors() plug.Table[detect.DocumentDetector] {
+	return plug.NewTable("document detector",
+		plug.Of("bedrock", bedrock.Default, bedrock.New),
+	)
+}
+
 // Enforcers are the devices that can act on a decision.
 func Enforcers() plug.Table[enforce.Enforcer] {
 	return plug.NewTable("enforcer",
@@ -217,9 +225,9 @@ func RecordFamilyOptions(name string, raw conf.Raw) (any, error) {
 
 // BuildRecordDetectors builds the families for flows, queries and logs.
 func BuildRecordDetectors(o DetectorOptions) (out detect.RecordDetectors, err error) {
-	records, flows, queries := RecordDetectors(), FlowDetectors(), QueryDetectors()
+	records, flows, queries, documents := RecordDetectors(), FlowDetectors(), QueryDetectors(), DocumentDetectors()
 	for name := range o.Families {
-		if !records.Has(name) && !flows.Has(name) && !queries.Has(name) {
+		if !records.Has(name) && !flows.Has(name) && !queries.Has(name) && !documents.Has(name) {
 			return out, records.Check(name, nil)
 		}
 	}
@@ -233,6 +241,12 @@ func BuildRecordDetectors(o DetectorOptions) (out detect.RecordDetectors, err er
 	}
 	out.Queries, err = build(queries, o, func(name string, d detect.QueryDetector) detect.NamedQuery {
 		return detect.NamedQuery{Name: name, Detector: d}
+	})
+	if err != nil {
+		return out, err
+	}
+	out.Documents, err = build(documents, o, func(name string, d detect.DocumentDetector) detect.NamedDocument {
+		return detect.NamedDocument{Name: name, Detector: d}
 	})
 	return out, err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bartizan/internal/conf"
+	"bartizan/internal/gateway/abuse"
 	"bartizan/internal/gateway/budget"
 	"bartizan/internal/gateway/price"
 	"bartizan/internal/guard"
@@ -21,6 +22,7 @@ import (
 type Config struct {
 	Server  `yaml:",inline"`
 	Routes  map[string]Route `yaml:"routes"`  // name → what is served and with which policy
+	Abuse   abuse.Config     `yaml:"abuse"`   // from when on use of models is a signal
 	Budgets []budget.Limit   `yaml:"budgets"` // all of them must have room
 	Prices  []price.Price    `yaml:"prices"`  // of models that are not in content/prices, or cost something else
 }
@@ -101,7 +103,7 @@ const (
 
 // DefaultConfig is a gateway without routes.
 func DefaultConfig() Config {
-	return Config{Server: Server{Listen: "127.0.0.1:9613", TLS: "auto", Keeper: true, Caught: Refuse, Connections: 4096, AuditBytes: 256 << 20}}
+	return Config{Server: Server{Listen: "127.0.0.1:9613", TLS: "auto", Keeper: true, Caught: Refuse, Connections: 4096, AuditBytes: 256 << 20}, Abuse: abuse.Default()}
 }
 
 // DefaultRoute is what a route does not say.
@@ -153,6 +155,9 @@ func (c *Config) Complete(all Catalogue) map[string]error {
 	}
 	if c.AuditBytes < 1<<20 {
 		bad["audit_bytes"] = fmt.Errorf("%s is too little: at least 1MiB", c.AuditBytes)
+	}
+	if err := c.Abuse.Check(); err != nil {
+		bad["abuse"] = err
 	}
 	for i := range c.Budgets {
 		if err := c.Budgets[i].Check(); err != nil {

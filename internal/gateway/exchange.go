@@ -20,25 +20,26 @@ import (
 
 // exchange is one request and its answer. It belongs to one goroutine.
 type exchange struct {
-	g      *Gateway
-	route  *route
-	w      http.ResponseWriter
-	r      *http.Request
-	rc     *http.ResponseController
-	head   wire.Head
-	path   string // without the route's prefix
-	peer   netip.Addr
-	key    *keys.Key // nil: none is needed
-	msg    *wire.Message
-	rec    Record
-	vault  *hold.Vault     // what is masked in the request; nil: nothing can be
-	memory *guard.Memory   // what this client was told so far
-	turn   *guard.Turn     // of memory
-	left   func() []string // what a stream let out; nil: nothing before it is whole
-	hold   *budget.Hold    // nil: nothing is reserved
-	begun  bool            // the status went out
-	logged bool
-	start  time.Time
+	g       *Gateway
+	route   *route
+	w       http.ResponseWriter
+	r       *http.Request
+	rc      *http.ResponseController
+	head    wire.Head
+	path    string // without the route's prefix
+	peer    netip.Addr
+	key     *keys.Key // nil: none is needed
+	msg     *wire.Message
+	rec     Record
+	vault   *hold.Vault     // what is masked in the request; nil: nothing can be
+	memory  *guard.Memory   // what this client was told so far
+	turn    *guard.Turn     // of memory
+	left    func() []string // what a stream let out; nil: nothing before it is whole
+	hold    *budget.Hold    // nil: nothing is reserved
+	watched watching
+	begun   bool // the status went out
+	logged  bool
+	start   time.Time
 }
 
 // refusal is a request or an answer that ends here.
@@ -75,10 +76,12 @@ func (x *exchange) run() error {
 	if err := x.admit(); err != nil {
 		return err
 	}
+	x.watch()
 	body, err := x.readBody()
 	if err != nil {
 		return err
 	}
+	x.asks(body)
 	x.rec.Request = len(body)
 	if err := x.understand(body); err != nil {
 		return err
@@ -376,6 +379,7 @@ func (x *exchange) told() {
 func (x *exchange) end() {
 	x.finish()
 	x.g.signal(x)
+	x.abused()
 }
 
 // matches tells whether a name is in a list of names; one that ends with * stands

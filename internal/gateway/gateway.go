@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"bartizan/internal/conf"
+	"bartizan/internal/gateway/abuse"
 	"bartizan/internal/gateway/budget"
 	"bartizan/internal/gateway/keys"
 	"bartizan/internal/gateway/price"
@@ -43,7 +44,8 @@ type Options struct {
 	Denied      *Denied      // nil: nobody is
 	Budget      *budget.Book // nil: nothing is limited
 	Prices      *price.Table
-	Keeper      Dialer // nil: the providers' keys are in this process
+	Abuse       *abuse.Watch // nil: nobody looks at how models are used
+	Keeper      Dialer       // nil: the providers' keys are in this process
 	Log         *slog.Logger
 }
 

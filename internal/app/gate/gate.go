@@ -17,12 +17,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"bartizan/internal/api/cert"
 	"bartizan/internal/api/limit"
 	"bartizan/internal/builtin"
 	"bartizan/internal/gateway"
+	"bartizan/internal/gateway/abuse"
 	"bartizan/internal/gateway/budget"
 	"bartizan/internal/gateway/keeper"
 	"bartizan/internal/gateway/keys"
@@ -69,6 +71,7 @@ type Gate struct {
 	opt      Options
 	gateway  *gateway.Gateway
 	audit    *gateway.Log
+	abuse    *abuse.Watch
 	keeper   *keeper.Keeper // nil: no route has a key, or they are in this process
 	budget   *budget.Book
 	listener net.Listener
@@ -107,12 +110,15 @@ func Open(o Options) (_ *Gate, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if g.abuse, err = abuse.Open(dir, c.Abuse); err != nil {
+		return nil, err
+	}
 	if err = g.keep(); err != nil {
 		return nil, err
 	}
 	options := gateway.Options{Config: *c, Keys: book, Log: o.Log, Signal: o.Signal, Denied: o.Denied, Budget: g.budget, Prices: prices,
 		Format:     func(name string) (wire.Format, error) { return builtin.Wires().Build(name, nil) },
-		Inspectors: builtin.BuildInspectors, Fingerprint: builtin.PromptFingerprint, Audit: g.write}
+		Inspectors: builtin.BuildInspectors, Fingerprint: builtin.PromptFingerprint, Audit: g.write, Abuse: g.abuse}
 	if g.keeper != nil {
 		options.Keeper = g.keeper
 	}
@@ -231,7 +237,32 @@ func (g *Gate) Greet(w io.Writer) {
 }
 
 // Run serves until ctx ends.
-func (g *Gate) Run(ctx context.Context) error { return g.gateway.Serve(ctx, g.listener, g.secure) }
+func (g *Gate) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var saving sync.WaitGroup
+	defer saving.Wait()
+	defer cancel()
+	saving.Go(func() { g.save(ctx) })
+	return g.gateway.Serve(ctx, g.listener, g.secure)
+}
+
+// saveEvery is how much of what was learned of keys a kill can lose.
+const saveEvery = time.Minute
+
+func (g *Gate) save(ctx context.Context) {
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := g.abuse.Save(); err != nil {
+			g.opt.Log.Error("what was learned of keys cannot be written; it is tried again in a minute", "error", err)
+		}
+	}
+}
 
 // Close gives back what Open took; it comes after Run.
 func (g *Gate) Close(context.Context) error {
@@ -244,8 +275,11 @@ func (g *Gate) closeFiles() error {
 	if g.keeper != nil {
 		g.keeper.Close()
 	}
+	if g.abuse != nil {
+		err = g.abuse.Save()
+	}
 	if g.budget != nil {
-		err = g.budget.Close()
+		err = errors.Join(err, g.budget.Close())
 	}
 	return errors.Join(err, g.audit.Close())
 }
@@ -255,6 +289,7 @@ func (g *Gate) closeFiles() error {
 type dumped struct {
 	gateway.Server `yaml:",inline"`
 	Routes         map[string]dumpedRoute `yaml:"routes"`
+	Abuse          abuse.Config           `yaml:"abuse"`
 	Budgets        []budget.Limit         `yaml:"budgets"`
 	Prices         []price.Price          `yaml:"prices"`
 }
@@ -267,7 +302,7 @@ type dumpedRoute struct {
 
 // Effective is the complete configuration, for printing.
 func Effective(c gateway.Config) (any, error) {
-	out := dumped{Server: c.Server, Budgets: c.Budgets, Prices: c.Prices, Routes: map[string]dumpedRoute{}}
+	out := dumped{Server: c.Server, Abuse: c.Abuse, Budgets: c.Budgets, Prices: c.Prices, Routes: map[string]dumpedRoute{}}
 	table := builtin.Inspectors()
 	for route, r := range c.Routes {
 		d := dumpedRoute{Service: r.Service, Policy: r.Policy, Options: map[string]any{}}

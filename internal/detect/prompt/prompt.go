@@ -104,6 +104,10 @@ func (d *detector) Detect(o *observe.Observation, emit detect.Emit) {
 		return
 	}
 	oracle := len(x.Prompt) <= maxOracle
+	if belowZero(x.Options) {
+		oracle = true
+		d.say(emit, "model.limit-oracle", "asked a model for less than nothing, to learn whether it may be used", model.ClassModelRecon, 0.85, model.Medium, techRecon)
+	}
 	d.set.Match(rule.Prompt.Texts(o, &d.sc), &d.sc, func(r *rule.Rule, excerpt string) {
 		oracle = oracle || r.Class == model.ClassModelRecon
 		r.Signal(&d.sig)
@@ -112,6 +116,17 @@ func (d *detector) Detect(o *observe.Observation, emit detect.Emit) {
 		emit(&d.sig)
 	})
 	d.steps(a, x, oracle, emit)
+}
+
+// belowZero tells whether a limit of the answer is none: the error of a real API tells
+// whether the key could have been used (AML.CS0030). Ollama's num_predict of -1 is ordinary.
+func belowZero(options string) bool {
+	for f := range strings.FieldsSeq(options) {
+		if name, v, _ := strings.Cut(f, "="); strings.HasPrefix(name, "max_") && (strings.HasPrefix(v, "-") || v == "0") {
+			return true
+		}
+	}
+	return false
 }
 
 // steps follows an actor from looking to using.

@@ -49,6 +49,16 @@ func TestLLMJacking(t *testing.T) {
 	}
 }
 
+func TestLimitBelowZero(t *testing.T) {
+	for options, want := range map[string]bool{"max_tokens=-1": true, "temperature=1 max_completion_tokens=0": true, "max_tokens=1": false, "num_predict=-1 seed=-3": false, "": false} {
+		o := ask("/v1/chat/completions", strings.Repeat("a long prompt of somebody ", 5))
+		o.Exchange.Options = options
+		if got := conclude(t, o)["model.limit-oracle"].Kind != ""; got != want {
+			t.Errorf("%q: %v", options, got)
+		}
+	}
+}
+
 func TestKeyIsRelated(t *testing.T) {
 	o := ask("/v1/models", "")
 	o.Exchange.Key = "sk-proj-abcd…wxyz"

@@ -58,7 +58,7 @@ type Usage struct {
 type Message struct {
 	Model     string
 	Stream    bool   // the request asks for a stream
-	MaxTokens int64  // the request's limit for the answer; 0: none
+	MaxTokens int64  // the request's limit for the answer; 0: none; below 0: as it was asked
 	User      string // end user the request names; ""
 	Parts     []Part
 	Unknown   []string // pointers of what the format does not understand

@@ -240,7 +240,7 @@ func (r *Reader) scalar(s *Shape, n int) {
 	case s.leaf == done && node.Kind != tape.Number:
 		r.last = r.last || node.Kind == tape.True
 	case s.leaf == limit && whole:
-		r.msg.MaxTokens = max(v, 0)
+		r.msg.MaxTokens = v
 	case s.leaf == number && whole:
 		if r.msg.Usage == nil {
 			r.msg.Usage = &wire.Usage{Input: -1, Output: -1, CacheRead: -1, CacheWrite: -1, Reasoning: -1}
