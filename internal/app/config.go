@@ -157,7 +157,7 @@ func DefaultConfig() Config {
 			SignalBytes: 512 << 20, SignalAge: conf.Duration(30 * day), EvidenceBytes: 1 << 30,
 			EvidenceAge: conf.Duration(30 * day), LedgerAge: conf.Duration(365 * day),
 		},
-		Lake: LakeConfig{Enabled: true, Age: conf.Duration(90 * day), Bytes: 10 << 30, Cap: 64 << 10,
+		Lake: LakeConfig{Enabled: true, Age: conf.Duration(90 * day), Bytes: 10 << 30, Cap: 64 << 10, Traffic: TrafficConfig{Age: conf.Duration(7 * day), Bytes: 1 << 30},
 			Bucket: bucket.Config{Keep: conf.Duration(7 * day), KeepBytes: 2 << 30, Cache: 4 << 30}},
 	}
 }

@@ -7,16 +7,20 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"bartizan/internal/api"
+	"bartizan/internal/app/gate"
 	"bartizan/internal/builtin"
 	"bartizan/internal/bus"
 	"bartizan/internal/conf"
 	"bartizan/internal/export"
+	"bartizan/internal/gateway"
+	"bartizan/internal/lake"
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
 	"bartizan/internal/ocsf"
@@ -25,12 +29,16 @@ import (
 // ExportConfig is one sink that events are sent to as they happen.
 type ExportConfig struct {
 	Kind    string   `yaml:"kind"`    // registry name; default: the entry's name
-	Classes []string `yaml:"classes"` // of signal, decision, receipt; empty: all
+	Classes []string `yaml:"classes"` // of signal, decision, receipt, llmcall, llmtraffic; empty: the first three
 	Options conf.Raw `yaml:"options"` // the kind's own
 }
 
 // streamed are the classes of events that are in streams; observations are not.
-var streamed = []string{"signal", "decision", "receipt"}
+var streamed = []string{"signal", "decision", "receipt", "llmcall", "llmtraffic"}
+
+// usual are those that are sent and exported when none is named: what people say to models goes nowhere
+// that nobody asked for.
+var usual = streamed[:3:3]
 
 // checkExport checks every sink and completes what it leaves out.
 func (c *Config) checkExport() (errs []error) {
@@ -41,7 +49,7 @@ func (c *Config) checkExport() (errs []error) {
 			x.Kind = name
 		}
 		if len(x.Classes) == 0 {
-			x.Classes = slices.Clone(streamed)
+			x.Classes = slices.Clone(usual)
 		}
 		c.Export[name] = x
 		if !instanceName.MatchString(name) {
@@ -68,13 +76,13 @@ func checkStreamed(class string) error {
 		return nil
 	}
 	if _, ok := ocsf.ClassOf(class); ok {
-		return fmt.Errorf("class %q is of observations, which are in no stream (of signal, decision, receipt)", class)
+		return fmt.Errorf("class %q is of observations, which are in no stream (of %s)", class, strings.Join(streamed, ", "))
 	}
 	hint := ""
 	if near, ok := conf.Nearest(class, streamed); ok {
 		hint = fmt.Sprintf(" (nearest: %q)", near)
 	}
-	return fmt.Errorf("class %q is none of signal, decision, receipt%s", obs.Quote([]byte(class), 40), hint)
+	return fmt.Errorf("class %q is none of %s%s", obs.Quote([]byte(class), 40), strings.Join(streamed, ", "), hint)
 }
 
 // NewSink makes a sink of a kind for somebody who is not a node.
@@ -140,6 +148,10 @@ func (x *exporter) run(ctx context.Context, class string) error {
 		err = follow(ctx, x, ledgerTopic(c), class, entryEvent(m))
 	case "receipt":
 		err = follow(ctx, x, receiptTopic(c), class, receiptEvent(m))
+	case "llmcall":
+		err = follow(ctx, x, gate.Topic(), class, callEvent(m))
+	case lake.Traffic:
+		err = follow(ctx, x, trafficTopic(c), class, trafficEvent(m))
 	}
 	if err != nil && ctx.Err() == nil {
 		x.node.health.Set(x.check(), obs.StateFailed, fmt.Sprintf("%s events are no longer sent: %v", class, err))
@@ -172,6 +184,23 @@ func receiptEvent(m *ocsf.Mapper) func(bus.Message[model.Receipt]) (export.Event
 	return func(v bus.Message[model.Receipt]) (export.Event, error) {
 		row.FromReceipt(m, &v.Value)
 		return exported("receipt", v.Value.Time, &row.Event, &row)
+	}
+}
+
+func callEvent(m *ocsf.Mapper) func(bus.Message[gateway.Record]) (export.Event, error) {
+	var row ocsf.LLMCall
+	return func(v bus.Message[gateway.Record]) (export.Event, error) {
+		call := v.Value.Call()
+		row.FromLLMCall(m, &call)
+		return exported("llmcall", call.Time, &row.Event, &row)
+	}
+}
+
+func trafficEvent(m *ocsf.Mapper) func(bus.Message[model.LLMTraffic]) (export.Event, error) {
+	var row ocsf.LLMTraffic
+	return func(v bus.Message[model.LLMTraffic]) (export.Event, error) {
+		row.FromLLMTraffic(m, &v.Value)
+		return exported(lake.Traffic, v.Value.Time, &row.Event, &row)
 	}
 }
 
@@ -250,7 +279,7 @@ func (x *exporter) report() {
 // exportEvents reads the streams for somebody who wants the events of a time.
 func (n *Node) exportEvents(ctx context.Context, q api.ExportQuery, emit func(api.ExportedEvent) error) error {
 	if len(q.Classes) == 0 {
-		q.Classes = streamed
+		q.Classes = usual
 	}
 	for _, class := range q.Classes {
 		if err := checkStreamed(class); err != nil {
@@ -268,6 +297,10 @@ func (n *Node) exportEvents(ctx context.Context, q api.ExportQuery, emit func(ap
 			err = past(ctx, n.bus, ledgerTopic(&n.conf), q, entryEvent(m), emit)
 		case "receipt":
 			err = past(ctx, n.bus, receiptTopic(&n.conf), q, receiptEvent(m), emit)
+		case "llmcall":
+			err = past(ctx, n.bus, gate.Topic(), q, callEvent(m), emit)
+		case lake.Traffic:
+			err = past(ctx, n.bus, trafficTopic(&n.conf), q, trafficEvent(m), emit)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("export %s events: %w", class, err))

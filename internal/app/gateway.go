@@ -27,7 +27,7 @@ func (n *Node) openGateway(ctx context.Context, policy *decide.Policy) (err erro
 	}
 	ledger := decide.NewLedger(decide.LedgerConfig{Key: n.id.publicKey(), HoldFor: policy.Limits.HoldFor.D()})
 	n.gateway, err = gate.Join(ctx, gate.Options{Config: n.conf.Gateway, Data: n.conf.Data, Log: n.log},
-		gate.Node{Bus: n.bus, Decisions: ledgerTopic(&n.conf), Ledger: ledger, Signals: signalTopic(&n.conf), Publish: n.sensor.store.publish, Health: n.health,
+		gate.Node{Bus: n.bus, Decisions: ledgerTopic(&n.conf), Ledger: ledger, Signals: signalTopic(&n.conf), Publish: n.sensor.store.publish, Health: n.health, Age: n.conf.Lake.Traffic.Age.D(),
 			Receipt: n.enforcing.deliver, Said: func(id model.ULID, s model.ReceiptStatus) bool { return n.receipts.has(id, gate.Enforcer, s) }})
 	if err == nil {
 		n.around.clients = n.gateway

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
+	"bartizan/internal/app/gate"
 	"bartizan/internal/bus"
 	"bartizan/internal/conf"
+	"bartizan/internal/gateway"
 	"bartizan/internal/lake"
 	"bartizan/internal/lake/bucket"
 	"bartizan/internal/life"
+	"bartizan/internal/model"
 	"bartizan/internal/observe"
 )
 
@@ -21,7 +25,19 @@ type LakeConfig struct {
 	Age     conf.Duration `yaml:"age"`   // what is older goes; 0: nothing
 	Bytes   conf.Bytes    `yaml:"bytes"` // the oldest goes when there is more; 0: no limit
 	Cap     conf.Bytes    `yaml:"cap"`   // raw bytes kept per observation
+	Traffic TrafficConfig `yaml:"traffic"`
 	Bucket  bucket.Config `yaml:"bucket"`
+}
+
+// TrafficConfig is about what the gateway recorded (gateway.routes.*.record).
+type TrafficConfig struct {
+	Age   conf.Duration `yaml:"age"`   // what is older goes; 0: as the rest of the lake
+	Bytes conf.Bytes    `yaml:"bytes"` // the oldest goes when there is more; 0: as the rest
+}
+
+// Retention is how long the lake keeps what.
+func (c *LakeConfig) Retention() lake.Retention {
+	return lake.Retention{Age: c.Age.D(), Bytes: int64(c.Bytes), Traffic: lake.Kept{Age: c.Traffic.Age.D(), Bytes: int64(c.Traffic.Bytes)}}
 }
 
 // LakeDir is the folder of the evidence lake.
@@ -35,6 +51,12 @@ func (c *Config) LakeDir() string {
 func (c *Config) checkLake() error {
 	if c.Lake.Age < 0 {
 		return c.wrong(errors.New("must not be negative"), "lake", "age")
+	}
+	if c.Lake.Traffic.Age < 0 {
+		return c.wrong(errors.New("must not be negative"), "lake", "traffic", "age")
+	}
+	if a := c.Lake.Traffic.Age.D(); a > 0 && a < time.Hour {
+		return c.wrong(fmt.Errorf("%v is less than an hour, and files are of hours", a), "lake", "traffic", "age")
 	}
 	if c.Lake.Age > 0 && c.Lake.Age.D() < day {
 		return c.wrong(fmt.Errorf("%v is less than a day: the lake is there to look back", c.Lake.Age.D()), "lake", "age")
@@ -55,7 +77,7 @@ func (n *Node) openLake() (err error) {
 	}
 	n.lake, err = lake.Open(n.conf.LakeDir(), lake.Options{
 		Product: n.env.Version, MaxEvidence: int(n.conf.Lake.Cap), Log: n.log, Health: n.health,
-		Keep: lake.Retention{Age: n.conf.Lake.Age.D(), Bytes: int64(n.conf.Lake.Bytes)},
+		Keep: n.conf.Lake.Retention(),
 	})
 	if err != nil {
 		return fmt.Errorf("%w; choose another folder with lake.dir, or go without with lake.enabled: false", err)
@@ -81,9 +103,11 @@ func (n *Node) openBucket() error {
 	if err != nil {
 		return mistake{err}
 	}
+	keep := n.conf.Lake.Retention()
+	keep.Bytes = int64(c.Bytes)
 	n.mirror = bucket.NewMirror(bucket.Options{
 		Dir: n.conf.LakeDir(), Store: store, Product: n.env.Version, Keep: c.Keep.D(), KeepBytes: int64(c.KeepBytes),
-		Retention: lake.Retention{Age: n.conf.Lake.Age.D(), Bytes: int64(c.Bytes)}, Log: n.log, Health: n.health,
+		Retention: keep, Log: n.log, Health: n.health,
 	})
 	n.mirror.Measure(n.metrics)
 	return nil
@@ -108,6 +132,20 @@ func (n *Node) runLake(g *life.Group) {
 	g.Go("lake decisions", func(ctx context.Context) error {
 		return bus.Consume(ctx, n.bus, ledgerTopic(&n.conf), "lake", opt, n.lake.Entries)
 	})
+	if n.gateway != nil {
+		g.Go("lake exchanges", func(ctx context.Context) error {
+			return bus.Consume(ctx, n.bus, gate.Topic(), "lake", opt, func(ctx context.Context, list []bus.Message[gateway.Record]) error {
+				calls := make([]bus.Message[model.LLMCall], len(list))
+				for i := range list {
+					calls[i] = bus.Message[model.LLMCall]{Seq: list[i].Seq, Time: list[i].Time, Value: list[i].Value.Call()}
+				}
+				return n.lake.Calls(ctx, calls)
+			})
+		})
+		g.Go("lake traffic", func(ctx context.Context) error {
+			return bus.Consume(ctx, n.bus, trafficTopic(&n.conf), "lake", opt, n.lake.Traffic)
+		})
+	}
 	g.Go("lake receipts", func(ctx context.Context) error {
 		return bus.Consume(ctx, n.bus, receiptTopic(&n.conf), "lake", opt, n.lake.Receipts)
 	})

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bartizan/internal/api"
+	"bartizan/internal/app/gate"
 	"bartizan/internal/bus"
 	"bartizan/internal/model"
 )
@@ -25,6 +26,9 @@ func receiptTopic(c *Config) bus.Topic[model.Receipt] {
 	return bus.Topic[model.Receipt]{Stream: "RECEIPTS", Subject: "receipts", Schema: "receipt", Version: 1,
 		Limits: bus.Limits{MaxBytes: 128 << 20, MaxAge: c.Bus.LedgerAge.D(), DiscardOld: true}}
 }
+
+// trafficTopic is what the gateway recorded, masked, on its way to the lake and to those who watch.
+func trafficTopic(c *Config) bus.Topic[model.LLMTraffic] { return gate.Traffic(c.Lake.Traffic.Age.D()) }
 
 // auditTopic never drops a record for lack of room before its age: when it is
 // full, changes cannot be written down any more and the node says so.

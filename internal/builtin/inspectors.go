@@ -1,6 +1,9 @@
 package builtin
 
 import (
+	"fmt"
+	"slices"
+
 	"bartizan/internal/conf"
 	"bartizan/internal/detect/prompt"
 	"bartizan/internal/guard"
@@ -71,3 +74,17 @@ func BuildGuard(options map[string]conf.Raw) (*guard.Engine, error) {
 
 // PromptFingerprint identifies a prompt by its words, as the signals of decoys do.
 func PromptFingerprint(text string) string { return prompt.Fingerprint(text) }
+
+// KnownSecrets are the texts that the options of the inspectors call secret, as they are
+// written: canaries and known secrets.
+func KnownSecrets(options map[string]conf.Raw) ([]string, error) {
+	v, err := Inspectors().Effective("secret", options["secret"])
+	if err != nil {
+		return nil, err
+	}
+	c, ok := v.(secret.Config)
+	if !ok {
+		return nil, fmt.Errorf("options of the inspector secret are a %T", v)
+	}
+	return slices.Concat(c.Canaries, c.Known), nil
+}

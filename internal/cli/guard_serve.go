@@ -48,23 +48,20 @@ func runGuardServe(ctx context.Context, g *global) error {
 		return usage(fmt.Errorf("log.level: %w", err))
 	}
 	log := obs.NewLogger(g.env.Stderr, obs.Format(c.Log.Format), level)
-	x, err := gate.Open(gate.Options{Config: c.Gateway, Data: c.Data, Log: log})
-	if err != nil {
-		return blind(fmt.Errorf("start gateway: %w", err))
+	keep := gate.LakeConfig{Product: g.env.Version, Keep: c.Lake.Retention()}
+	if c.Lake.Enabled {
+		keep.Dir = c.LakeDir()
 	}
-	// What opening took is given back. Garbage is collected when it is half of what lives, not
+	// Garbage is collected when it is half of what lives, not
 	// as much, because a thousand streams make much of it; the ballast keeps a gateway with few
 	// from collecting all the time.
 	ballast := make([]byte, gcBallast)
 	defer runtime.KeepAlive(ballast)
 	debug.SetGCPercent(gcPercent)
-	debug.FreeOSMemory()
-	x.Greet(g.env.Stdout)
-	err = x.Run(ctx)
-	if e := x.Close(context.WithoutCancel(ctx)); err == nil {
-		err = e
-	}
-	return blind(err)
+	return blind(gate.Alone(ctx, gate.Options{Config: c.Gateway, Data: c.Data, Log: log}, keep, func(x *gate.Gate) {
+		debug.FreeOSMemory() // what opening took
+		x.Greet(g.env.Stdout)
+	}))
 }
 
 // gcPercent of what lives and of the ballast is how much garbage there may be. Nothing

@@ -62,6 +62,7 @@ type Service struct {
 	Stream     string      `yaml:"stream"`     // hold back what rules may need, sentences that every inspector has seen, or buffer the whole answer
 	Body       conf.Bytes  `yaml:"body"`       // largest request
 	Answer     conf.Bytes  `yaml:"answer"`     // largest answer, streamed ones too
+	Record     string      `yaml:"record"`     // what is said: off, masked (kept in the lake, without personal data and secrets)
 	Timeouts   Timeouts    `yaml:"timeouts"`
 }
 
@@ -99,6 +100,8 @@ const (
 	Hold      = "hold"
 	Sentences = "sentences"
 	Buffer    = "buffer"
+	Off       = "off"
+	Masked    = "masked"
 )
 
 // DefaultConfig is a gateway without routes.
@@ -108,7 +111,7 @@ func DefaultConfig() Config {
 
 // DefaultRoute is what a route does not say.
 func DefaultRoute() Route {
-	return Route{Policy: Policy{Unknown: Refuse, Unpriced: Refuse, Media: Forward}, Service: Service{Stream: Hold, Body: 8 << 20, Answer: 32 << 20,
+	return Route{Policy: Policy{Unknown: Refuse, Unpriced: Refuse, Media: Forward}, Service: Service{Stream: Hold, Record: Off, Body: 8 << 20, Answer: 32 << 20,
 		Timeouts: Timeouts{Body: sec(30), Connect: sec(10), First: sec(120), Idle: sec(120), Total: sec(1800)}}}
 }
 
@@ -200,6 +203,7 @@ func (r *Route) complete(name string, all Catalogue) map[string]error {
 	def(&r.Media, d.Media)
 	def(&r.Unpriced, d.Unpriced)
 	def(&r.Stream, d.Stream)
+	def(&r.Record, d.Record)
 	def(&r.Body, d.Body)
 	def(&r.Answer, d.Answer)
 	t, dt := &r.Timeouts, d.Timeouts
@@ -212,6 +216,7 @@ func (r *Route) complete(name string, all Catalogue) map[string]error {
 	word(bad, "media", r.Media, Refuse, Forward)
 	word(bad, "unpriced", r.Unpriced, Refuse, Forward)
 	word(bad, "stream", r.Stream, Hold, Sentences, Buffer)
+	word(bad, "record", r.Record, Off, Masked)
 	word(bad, "format", r.Format, all.Formats...)
 	if r.Prefix != "/" && (path.Clean(r.Prefix) != r.Prefix || r.Prefix[0] != '/' || strings.ContainsAny(r.Prefix, "%?#\\ ")) {
 		bad["prefix"] = fmt.Errorf("%.60q is no path such as /openai", r.Prefix)

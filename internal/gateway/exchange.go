@@ -12,6 +12,7 @@ import (
 
 	"bartizan/internal/gateway/budget"
 	"bartizan/internal/gateway/keys"
+	"bartizan/internal/gateway/traffic"
 	"bartizan/internal/guard"
 	"bartizan/internal/guard/hold"
 	"bartizan/internal/guard/wire"
@@ -30,6 +31,7 @@ type exchange struct {
 	peer    netip.Addr
 	key     *keys.Key // nil: none is needed
 	msg     *wire.Message
+	draft   *traffic.Draft // what is said, on routes that are recorded; nil: nothing
 	rec     Record
 	vault   *hold.Vault     // what is masked in the request; nil: nothing can be
 	memory  *guard.Memory   // what this client was told so far
@@ -191,6 +193,7 @@ func (x *exchange) allowedModel() error {
 
 // judgeRequest looks at everything the request says, and returns what goes on.
 func (x *exchange) judgeRequest(body []byte) ([]byte, error) {
+	x.heard(x.msg.Parts, false)
 	if err := x.deniedPrompt(); err != nil {
 		return nil, err
 	}
@@ -354,6 +357,7 @@ func (x *exchange) finish() {
 	case x.g.broken.Load() != nil:
 		x.g.broken.Store(nil)
 	}
+	x.keep()
 }
 
 // recall begins to remember what the client is told.

@@ -21,6 +21,7 @@ import (
 	"bartizan/internal/gateway/budget"
 	"bartizan/internal/gateway/keys"
 	"bartizan/internal/gateway/price"
+	"bartizan/internal/gateway/traffic"
 	"bartizan/internal/guard"
 	"bartizan/internal/guard/decode"
 	"bartizan/internal/guard/wire"
@@ -41,12 +42,16 @@ type Options struct {
 	Signal func(model.Signal)
 	// Fingerprint identifies a prompt by its words: 16 hex digits. Nil: none.
 	Fingerprint func(prompt string) string
-	Denied      *Denied      // nil: nobody is
-	Budget      *budget.Book // nil: nothing is limited
-	Prices      *price.Table
-	Abuse       *abuse.Watch // nil: nobody looks at how models are used
-	Keeper      Dialer       // nil: the providers' keys are in this process
-	Log         *slog.Logger
+	// Traffic takes what was said on routes that are recorded, to mask and keep it; it does not wait. Nil: nothing is recorded.
+	Traffic func(Said)
+	// Secrets are the texts that a route's inspectors know to be secret. Nil: none.
+	Secrets func(options map[string]conf.Raw) ([]string, error)
+	Denied  *Denied      // nil: nobody is
+	Budget  *budget.Book // nil: nothing is limited
+	Prices  *price.Table
+	Abuse   *abuse.Watch // nil: nobody looks at how models are used
+	Keeper  Dialer       // nil: the providers' keys are in this process
+	Log     *slog.Logger
 }
 
 // Dialer opens connections to the upstream of a route through the process that has
@@ -78,6 +83,7 @@ type route struct {
 	client   http.RoundTripper
 	sides    map[string]*side // by direction
 	masks    bool             // something of a request may be masked
+	masker   *traffic.Masker  // nil: what is said is not recorded
 }
 
 // New makes a gateway; the error is the operator's.
@@ -121,6 +127,11 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 		r.sides[key] = newSide(key, *d, all, like)
 		for _, a := range d.Actions {
 			r.masks = r.masks || a == string(Mask)
+		}
+	}
+	if c.Record == Masked && o.Traffic != nil {
+		if r.masker, err = newMasker(c, all, like, o); err != nil {
+			return nil, fmt.Errorf("options: %w", err)
 		}
 	}
 	dialer := &net.Dialer{Timeout: c.Timeouts.Connect.D(), KeepAlive: 30 * time.Second}

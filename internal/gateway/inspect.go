@@ -200,6 +200,7 @@ func (x *exchange) raw(text string, answer bool) error {
 		k = wire.Answer
 	}
 	m := &wire.Message{Parts: []wire.Part{{Kind: k, Text: strings.ToValidUTF8(text, "\uFFFD")}}}
+	x.heard(m.Parts, answer)
 	c := x.config(answer)
 	c.Vault = nil
 	r, err := hold.Request(c, nil, m)

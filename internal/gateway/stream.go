@@ -32,6 +32,7 @@ func (t *tap) Event(raw []byte) (wire.Event, error) {
 	e, err := t.Stream.Event(raw)
 	for i := range e.Deltas {
 		d := &e.Deltas[i]
+		t.x.heardMore(d)
 		switch {
 		case d.Kind == wire.Media:
 			t.x.rec.Media++

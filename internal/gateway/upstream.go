@@ -169,6 +169,7 @@ func (x *exchange) whole(ctx context.Context, head wire.Head, resp *http.Respons
 	}
 	x.rec.Usage = m.Usage
 	x.media(m.Parts)
+	x.heard(m.Parts, true)
 	if err := x.callAll(m.Parts); err != nil {
 		return err
 	}

@@ -21,7 +21,18 @@ import (
 type Retention struct {
 	Age   time.Duration // of the event; whole hours go
 	Bytes int64         // of all files together; the oldest hours go first: of flows and logs (Bulk) while they are more than half of it, then of all classes alike
+
+	Traffic Kept // recorded traffic of the guard goes by this first: what people said is not kept as long as what attackers did
 }
+
+// Kept says what stays of one class. Zero values keep what the rest of the Retention keeps.
+type Kept struct {
+	Age   time.Duration
+	Bytes int64
+}
+
+// Traffic is the class of what was said to language models, masked.
+const Traffic = "llmtraffic"
 
 // Oldest picks of all files of a lake those that have to go, the oldest hours first.
 func (r Retention) Oldest(files []File, now time.Time) (out []File) {
@@ -46,6 +57,19 @@ func (r Retention) Oldest(files []File, now time.Time) (out []File) {
 			return true
 		})
 	}
+	said := int64(0)
+	for _, f := range files {
+		if f.Class == Traffic {
+			said += f.Size
+		}
+	}
+	take(func(f File) bool {
+		goes := f.Class == Traffic && (r.Traffic.Age > 0 && f.Hour.Add(time.Hour).Before(now.Add(-r.Traffic.Age)) || r.Traffic.Bytes > 0 && said > r.Traffic.Bytes)
+		if goes {
+			said -= f.Size
+		}
+		return goes
+	})
 	take(func(f File) bool { return r.Age > 0 && f.Hour.Add(time.Hour).Before(now.Add(-r.Age)) })
 	if r.Bytes > 0 {
 		// What an attacker did must not go because the network is busy.

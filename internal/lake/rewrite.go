@@ -35,6 +35,8 @@ func rewriters() map[string]rewriter {
 		"cloudcall":   rewriterOf[ocsf.CloudCall](),
 		"message":     rewriterOf[ocsf.Message](),
 		"record":      rewriterOf[ocsf.Record](),
+		"llmcall":     rewriterOf[ocsf.LLMCall](),
+		Traffic:       rewriterOf[ocsf.LLMTraffic](),
 		"signal":      rewriterOf[ocsf.Signal](),
 		"decision":    rewriterOf[ocsf.Decision](),
 		"receipt":     rewriterOf[ocsf.Receipt](),

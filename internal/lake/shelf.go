@@ -3,6 +3,7 @@ package lake
 import (
 	"time"
 
+	"bartizan/internal/model"
 	"bartizan/internal/observe"
 	"bartizan/internal/ocsf"
 )
@@ -42,15 +43,18 @@ type records struct {
 	calls   *class[ocsf.CloudCall]
 	texts   *class[ocsf.Message]
 	rest    *class[ocsf.Record]
+	asked   *class[ocsf.LLMCall]
+	said    *class[ocsf.LLMTraffic]
 }
 
 func (l *Lake) logs() records {
-	return records{flows: classOf[ocsf.Flow](l, "flow"), queries: classOf[ocsf.Query](l, "query"), calls: classOf[ocsf.CloudCall](l, "cloudcall"), texts: classOf[ocsf.Message](l, "message"), rest: classOf[ocsf.Record](l, "record")}
+	return records{flows: classOf[ocsf.Flow](l, "flow"), queries: classOf[ocsf.Query](l, "query"), calls: classOf[ocsf.CloudCall](l, "cloudcall"), texts: classOf[ocsf.Message](l, "message"), rest: classOf[ocsf.Record](l, "record"),
+		asked: classOf[ocsf.LLMCall](l, "llmcall"), said: classOf[ocsf.LLMTraffic](l, Traffic)}
 }
 
 // holds is everything that can have open files.
 func (l *Lake) holds() []hold {
-	all := []hold{l.records.flows, l.records.queries, l.records.calls, l.records.texts, l.records.rest}
+	all := []hold{l.records.flows, l.records.queries, l.records.calls, l.records.texts, l.records.rest, l.records.asked, l.records.said}
 	for _, s := range l.shelves {
 		all = append(all, s)
 	}
@@ -64,6 +68,20 @@ func Bulk(class string) bool {
 		return true
 	}
 	return false
+}
+
+// Guard takes in what a gateway without a node saw: exchanges, and what was said in those that are
+// recorded, masked. As with Logs, it is encoded before it returns and written within Options.Every.
+func (l *Lake) Guard(calls []model.LLMCall, said []model.LLMTraffic) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range calls {
+		l.records.asked.next(hour(ocsf.NanosOf(calls[i].Time))).FromLLMCall(&l.mapper, &calls[i])
+	}
+	for i := range said {
+		l.records.said.next(hour(ocsf.NanosOf(said[i].Time))).FromLLMTraffic(&l.mapper, &said[i])
+	}
+	l.settle()
 }
 
 // Logs takes in what a source of logs read, except its events, which are observations: they

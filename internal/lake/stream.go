@@ -128,6 +128,22 @@ func (l *Lake) Receipts(ctx context.Context, list []bus.Message[model.Receipt]) 
 	})
 }
 
+// Calls is Signals for the stream of exchanges with language models.
+func (l *Lake) Calls(ctx context.Context, list []bus.Message[model.LLMCall]) error {
+	return fileBatch(ctx, l, "llmcall", list, func(m *ocsf.Mapper, r *ocsf.LLMCall, x *bus.Message[model.LLMCall]) time.Time {
+		r.FromLLMCall(m, &x.Value)
+		return x.Value.Time
+	})
+}
+
+// Traffic is Signals for the stream of what was said in them, masked.
+func (l *Lake) Traffic(ctx context.Context, list []bus.Message[model.LLMTraffic]) error {
+	return fileBatch(ctx, l, Traffic, list, func(m *ocsf.Mapper, r *ocsf.LLMTraffic, x *bus.Message[model.LLMTraffic]) time.Time {
+		r.FromLLMTraffic(m, &x.Value)
+		return x.Value.Time
+	})
+}
+
 // fileBatch files what is new of a batch, then waits. The stream is known by the class.
 func fileBatch[T, R any](ctx context.Context, l *Lake, name string, list []bus.Message[T], fill func(*ocsf.Mapper, *R, *bus.Message[T]) time.Time) error {
 	f := l.filed(name)

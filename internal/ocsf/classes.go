@@ -29,6 +29,8 @@ func Classes() []Class {
 		{"cloudcall", classAPI, "api_activity", "", func() any { return new(CloudCall) }},
 		{"message", classBase, "base_event", "", func() any { return new(Message) }},
 		{"record", classBase, "base_event", "", func() any { return new(Record) }},
+		{"llmcall", classAPI, "api_activity", "", func() any { return new(LLMCall) }},
+		{"llmtraffic", classAPI, "api_activity", "", func() any { return new(LLMTraffic) }},
 		{"signal", classDetection, "detection_finding", "", func() any { return new(Signal) }},
 		{"decision", classRemediation, "remediation_activity", "", func() any { return new(Decision) }},
 		{"receipt", classRemediation, "remediation_activity", "", func() any { return new(Receipt) }},

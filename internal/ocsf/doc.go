@@ -29,6 +29,10 @@
 //   - record: Base Event 0 with the record in raw_data: JSON of logs that rules look
 //     at and that has no class of its own. Events of Windows, EVE and Zeek are many
 //     classes of OCSF; which, a search can say later, because nothing of them is lost.
+//   - llmcall: API Activity 6003 with profiles ai_operation and security_control: an
+//     exchange that the gateway saw. action_id and disposition_id say what was done; findings, inspectors and tokens are in unmapped.
+//   - llmtraffic: API Activity 6003, what was said in such an exchange, masked, as a
+//     list of messages in unmapped.
 //   - signal: Detection Finding 2004, Create.
 //   - decision: Remediation Activity 7001, one event per entry of the ledger. The
 //     activity is the D3FEND tactic: Isolate for what keeps somebody out, Detect

@@ -184,6 +184,10 @@ func back(t testing.TB, row any) any {
 		_, v, err = r.Entry()
 	case *ocsf.Receipt:
 		v, err = r.Receipt()
+	case *ocsf.LLMCall:
+		v, err = r.LLMCall()
+	case *ocsf.LLMTraffic:
+		v, err = r.LLMTraffic()
 	case *ocsf.Flow:
 		v, err = r.Flow()
 	case *ocsf.Query:
@@ -226,6 +230,18 @@ func draw(t *rapid.T, m *ocsf.Mapper, c ocsf.Class, row any) any {
 		fill(t, reflect.ValueOf(&x).Elem())
 		x.Status = rapid.SampledFrom([]model.ReceiptStatus{"delivered", "applied", "refused", "expired", "verified", ""}).Draw(t, "status")
 		r.FromReceipt(m, &x)
+		return x
+	case *ocsf.LLMCall:
+		var c model.LLMCall
+		fill(t, reflect.ValueOf(&c).Elem())
+		c.Outcome = rapid.SampledFrom([]string{"forwarded", "refused", "failed", "abandoned"}).Draw(t, "outcome")
+		c.Action = rapid.SampledFrom([]string{"allow", "flag", "throttle", "mask", "rewrite", "block"}).Draw(t, "action")
+		r.FromLLMCall(m, &c)
+		return c
+	case *ocsf.LLMTraffic:
+		var x model.LLMTraffic
+		fill(t, reflect.ValueOf(&x).Elem())
+		r.FromLLMTraffic(m, &x)
 		return x
 	}
 	return drawLog(t, m, row)
@@ -344,9 +360,13 @@ func TestEmptyAndFull(t *testing.T) {
 			stored(t, row)
 		}
 	}
-	for _, row := range []any{new(ocsf.Signal), new(ocsf.Decision), new(ocsf.Receipt), new(ocsf.Flow), new(ocsf.Query), new(ocsf.Record), new(ocsf.CloudCall), new(ocsf.Message)} {
+	for _, row := range []any{new(ocsf.Signal), new(ocsf.Decision), new(ocsf.Receipt), new(ocsf.LLMCall), new(ocsf.LLMTraffic), new(ocsf.Flow), new(ocsf.Query), new(ocsf.Record), new(ocsf.CloudCall), new(ocsf.Message)} {
 		var from ocsf.From
 		switch r := row.(type) {
+		case *ocsf.LLMCall:
+			r.FromLLMCall(m, &model.LLMCall{})
+		case *ocsf.LLMTraffic:
+			r.FromLLMTraffic(m, &model.LLMTraffic{})
 		case *ocsf.Flow:
 			r.FromFlow(m, &from, &observe.Flow{})
 		case *ocsf.Query:
@@ -400,7 +420,7 @@ func TestClassesFitSchema(t *testing.T) {
 			t.Errorf("ClassOf(%q) = %v, %v", c.Name, got.UID, ok)
 		}
 	}
-	if kinds[""] != 8 || len(kinds) != 10 {
+	if kinds[""] != 10 || len(kinds) != 10 {
 		t.Errorf("classes by kind: %v", kinds)
 	}
 }

@@ -63,7 +63,10 @@ type Options struct {
 	Log    *slog.Logger
 	Signal func(model.Signal)          // nil: nobody wants to know
 	Record func(*gateway.Record) error // a second place for audit lines; nil: none
-	Denied *gateway.Denied
+	// Traffic keeps what was said on routes that are recorded, masked; nil: nothing is recorded. It is called by Run.
+	Traffic func(context.Context, []model.LLMTraffic) error
+	Lost    func(n uint64) // told when exchanges could not be masked in time and are not recorded; nil: the log
+	Denied  *gateway.Denied
 }
 
 // Gate is an open gateway.
@@ -74,6 +77,7 @@ type Gate struct {
 	abuse    *abuse.Watch
 	keeper   *keeper.Keeper // nil: no route has a key, or they are in this process
 	budget   *budget.Book
+	recorder *recorder // nil: nothing is recorded
 	listener net.Listener
 	secure   *tls.Config // nil: none
 	cert     *cert.Cert
@@ -121,6 +125,15 @@ func Open(o Options) (_ *Gate, err error) {
 		Inspectors: builtin.BuildInspectors, Fingerprint: builtin.PromptFingerprint, Audit: g.write, Abuse: g.abuse}
 	if g.keeper != nil {
 		options.Keeper = g.keeper
+	}
+	if o.Traffic != nil && recorded(c) {
+		if o.Lost == nil {
+			g.opt.Lost = func(n uint64) {
+				o.Log.Warn("exchanges came faster than they could be masked and are not recorded", "exchanges", n)
+			}
+		}
+		g.recorder = newRecorder(g.opt.Lost)
+		options.Traffic, options.Secrets = g.recorder.take, builtin.KnownSecrets
 	}
 	g.gateway, err = gateway.New(options)
 	if err != nil {
@@ -232,18 +245,39 @@ func (g *Gate) Greet(w io.Writer) {
 		if r.Anonymous {
 			fmt.Fprint(w, "  WARNING: clients need no key")
 		}
+		if r.Record == gateway.Masked && g.recorder != nil {
+			fmt.Fprint(w, "  what is said is recorded, masked")
+		}
 		fmt.Fprintln(w)
 	}
 }
 
-// Run serves until ctx ends.
+// recorded says whether any route keeps what is said.
+func recorded(c *gateway.Config) bool {
+	for _, r := range c.Routes {
+		if r.Record == gateway.Masked {
+			return true
+		}
+	}
+	return false
+}
+
+// Run serves until ctx ends, and keeps what was said until then.
 func (g *Gate) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var saving sync.WaitGroup
-	defer saving.Wait()
+	saved, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	defer cancel()
-	saving.Go(func() { g.save(ctx) })
-	return g.gateway.Serve(ctx, g.listener, g.secure)
+	beside.Go(func() { g.save(saved) })
+	if g.recorder == nil {
+		return g.gateway.Serve(ctx, g.listener, g.secure)
+	}
+	after, stop := context.WithCancel(context.WithoutCancel(ctx))
+	kept := make(chan error, 1)
+	go func() { kept <- g.recorder.run(after, g.opt.Traffic) }()
+	err := g.gateway.Serve(ctx, g.listener, g.secure)
+	stop()
+	return errors.Join(err, <-kept)
 }
 
 // saveEvery is how much of what was learned of keys a kill can lose.

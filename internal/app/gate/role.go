@@ -25,6 +25,7 @@ type Node struct {
 	Publish   func(context.Context, []model.Signal) error
 	Receipt   func(context.Context, model.Receipt) error                 // stores what the gateway says of a decision; nil: nobody wants to know
 	Said      func(decision model.ULID, status model.ReceiptStatus) bool // whether it was stored before
+	Age       time.Duration                                              // how long the lake keeps what was said; 0: for ever
 	Health    *obs.Health
 }
 
@@ -46,6 +47,7 @@ type Role struct {
 	shares   shares
 	lost     atomic.Uint64 // signals and lines that nobody took in time
 	lines    *bus.Publisher[gateway.Record]
+	traffic  *bus.Publisher[model.LLMTraffic]
 }
 
 // queue is how many signals and lines wait for the bus.
@@ -65,6 +67,13 @@ func Join(ctx context.Context, o Options, n Node) (_ *Role, err error) {
 	}
 	if r.lines, err = bus.NewPublisher(ctx, n.Bus, Topic()); err != nil {
 		return nil, fmt.Errorf("open the stream of the gateway: %w", err)
+	}
+	if r.traffic, err = bus.NewPublisher(ctx, n.Bus, Traffic(n.Age)); err != nil {
+		return nil, fmt.Errorf("open the stream of recorded traffic: %w", err)
+	}
+	o.Traffic = r.keepTraffic
+	o.Lost = func(k uint64) {
+		n.Health.Set("gateway-traffic", obs.StateDegraded, fmt.Sprintf("%d exchanges came faster than they could be masked and are not recorded", k))
 	}
 	if r.last, err = bus.Read(ctx, n.Bus, n.Decisions, bus.From{}, func(m bus.Message[model.Entry]) error {
 		r.fold(o.Denied, m, nil)
@@ -189,6 +198,18 @@ func (r *Role) Start(g *life.Group) {
 		})
 	})
 	g.Go("gateway", r.Run)
+}
+
+// keepTraffic stores what was said, masked, in the stream.
+func (r *Role) keepTraffic(ctx context.Context, some []model.LLMTraffic) error {
+	items := make([]bus.Item[model.LLMTraffic], len(some))
+	for i := range some {
+		items[i] = bus.Item[model.LLMTraffic]{Key: some[i].Route, ID: some[i].ID.String(), Value: some[i]}
+	}
+	if err := r.traffic.PublishBatch(ctx, items); err != nil && ctx.Err() == nil {
+		r.node.Health.Set("gateway-traffic", obs.StateDegraded, "what was said cannot be stored in the stream: "+err.Error())
+	}
+	return nil
 }
 
 // tell stores receipts; one that cannot be stored now is tried again until it can.

@@ -9,7 +9,9 @@ import (
 // all is every view, one line per class of the lake below its columns. A new kind of observation is one more entry here: the
 // name of its class and where each column is found in its rows (OCSF, see package ocsf). Where a lake is older than a
 // column, or has nothing of a class, the column is NULL and the view is empty; the types stay.
-func all() []*view { return slices.Concat(visits(), services(), logs(), conclusions()) }
+func all() []*view {
+	return slices.Concat(visits(), services(), logs(), guarded(), conclusions())
+}
 
 // visits are the views of what a visitor does on any decoy.
 func visits() []*view {
@@ -234,6 +236,51 @@ const (
 	typeUserAgent model.EntityType = "user-agent"
 	typeHostPort  model.EntityType = "host-port"
 )
+
+// exchange are the columns that both views of the guard begin with.
+func exchange(own []column) []column {
+	return moment(append([]column{
+		{"id", "VARCHAR", "{metadata.uid}", "of the exchange, as in the audit log and in Bartizan-Exchange", ""},
+		{"route", "VARCHAR", "{api.service.name}", "", ""},
+		{"model", "VARCHAR", "{ai_model.name}", "gen_ai.request.model", ""},
+		{"src_ip", "VARCHAR", "{src_endpoint.ip}", "the client", model.TypeIP},
+		{"key", "VARCHAR", "{actor.user.uid}", "id of the client's key", model.TypeAccessKey},
+		{"action", "VARCHAR", "{unmapped.action}", "allow, flag, throttle, mask, rewrite, block", ""},
+		{"category", "VARCHAR", "{unmapped.category}", "injection, secret, pii, …", ""},
+	}, own...))
+}
+
+// guarded are the views of what the guard saw. Token counts are named as in OpenTelemetry's conventions.
+func guarded() []*view {
+	return []*view{
+		{name: "llm_calls", class: "llmcall", doc: "Exchanges with language models through the guard, without what was said", columns: exchange([]column{
+			{"user", "VARCHAR", "{actor.user.name}", "of the key, or as the request names its end user", ""},
+			{"key_name", "VARCHAR", "{unmapped.key_name}", "", ""},
+			{"operation", "VARCHAR", "{api.operation}", "method and path", ""},
+			{"stream", "BOOLEAN", "{unmapped.stream}", "", ""},
+			{"outcome", "VARCHAR", "{unmapped.outcome}", "forwarded, refused, failed, abandoned", ""},
+			{"status", "BIGINT", "{unmapped.status}", "HTTP, given to the client", ""},
+			{"code", "VARCHAR", "{status_code}", "blocked_by_guard, …", ""},
+			{"reason", "VARCHAR", "{status_detail}", "", ""},
+			{"decision", "VARCHAR", "{unmapped.decision}", "for which the client was refused", ""},
+			{"took_ms", "DOUBLE", "{unmapped.took_ms}", "", ""},
+			{"request_bytes", "BIGINT", "{unmapped.request_bytes}", "", ""},
+			{"answer_bytes", "BIGINT", "{unmapped.answer_bytes}", "", ""},
+			{"input_tokens", "BIGINT", "{unmapped.usage.input_tokens}", "gen_ai.usage.input_tokens; -1 or NULL: not said", ""},
+			{"output_tokens", "BIGINT", "{unmapped.usage.output_tokens}", "gen_ai.usage.output_tokens", ""},
+			{"dollars", "DOUBLE", "{unmapped.dollars}", "", ""},
+			{"found", "STRUCT(\"where\" VARCHAR, direction VARCHAR, category VARCHAR, score DOUBLE, note VARCHAR, action VARCHAR)[]", "{unmapped.found}", "", ""},
+			{"inspectors", "STRUCT(name VARCHAR, clean BIGINT, found BIGINT, skipped BIGINT, failed BIGINT, off BIGINT)[]", "{unmapped.inspectors}", "texts by what each inspector did", ""},
+		})},
+		{name: "llm_traffic", class: "llmtraffic", doc: "What was said through the guard on routes that are recorded, masked", columns: exchange([]column{
+			{"prompt", "VARCHAR", "list_filter({unmapped.messages}, lambda t: t.kind = 'prompt')[-1].text", "last text of a person", ""},
+			{"answer", "VARCHAR", "list_filter({unmapped.messages}, lambda t: t.direction = 'response')[-1].text", "last text of the model", ""},
+			{"messages", "STRUCT(direction VARCHAR, kind VARCHAR, tool VARCHAR, size BIGINT, text VARCHAR, withheld VARCHAR)[]", "{unmapped.messages}", "all texts; withheld says why one is not here", ""},
+			{"masked", "BIGINT", "{unmapped.masked}", "pieces that were replaced", ""},
+			{"withheld", "BIGINT", "{unmapped.withheld}", "texts that could not be masked and are not here", ""},
+		})},
+	}
+}
 
 // moment is a view's own columns between those that every view has.
 func moment(own []column) []column {
