@@ -110,6 +110,38 @@ func TestLogsWithoutTime(t *testing.T) {
 	clean(t, dir)
 }
 
+// What was said to models has a retention of its own, and takes nothing else with it.
+func TestTrafficGoesByItself(t *testing.T) {
+	now := start.Truncate(time.Hour).Add(10 * time.Hour)
+	var files []lake.File
+	for h := range 10 {
+		for _, class := range []string{"command", lake.Traffic} {
+			files = append(files, lake.File{Partition: lake.Partition{Class: class, Hour: start.Truncate(time.Hour).Add(time.Duration(h) * time.Hour)}, Name: "x", Size: 10})
+		}
+	}
+	for i, c := range []struct {
+		keep                lake.Retention
+		traffic, everything int
+	}{
+		{lake.Retention{}, 0, 0},
+		{lake.Retention{Traffic: lake.Kept{Age: 3 * time.Hour}}, 6, 6},
+		{lake.Retention{Traffic: lake.Kept{Bytes: 40}}, 6, 6},
+		{lake.Retention{Age: 5 * time.Hour, Traffic: lake.Kept{Age: 3 * time.Hour}}, 6, 10},
+		{lake.Retention{Age: 2 * time.Hour, Traffic: lake.Kept{Age: 30 * time.Hour}}, 7, 14},
+	} {
+		traffic := 0
+		gone := c.keep.Oldest(files, now)
+		for _, f := range gone {
+			if f.Class == lake.Traffic {
+				traffic++
+			}
+		}
+		if traffic != c.traffic || len(gone) != c.everything {
+			t.Errorf("%d: %d files go, %d of traffic; want %d, %d", i, len(gone), traffic, c.everything, c.traffic)
+		}
+	}
+}
+
 // TestBulkGoesFirst: when there are too many bytes, flows go before what attackers did.
 func TestBulkGoesFirst(t *testing.T) {
 	at := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
