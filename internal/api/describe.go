@@ -22,7 +22,7 @@ import (
 
 // apiVersion is that of the description: it grows when an operation or a field
 // is added, and its first number when one is taken away.
-const apiVersion = "1.1.0"
+const apiVersion = "1.2.0"
 
 // describe registers every operation. What it makes is both the routes and the
 // OpenAPI document, so that they cannot differ.
@@ -36,7 +36,7 @@ func (s *Server) describe(mux *http.ServeMux) huma.API {
 			Info: &huma.Info{
 				Title: "Bartizan", Version: apiVersion,
 				Description: "What a running node knows and does. Errors are RFC 9457 problems. Lists are pages: send `next` back as `cursor`, with the same filters. " +
-					"Every request needs a token of the named scope (read < operate < admin).",
+					"Every request needs a token of the named scope (read < operate < admin; report is for gateways beside the node, and included in operate).",
 				License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 			},
 			Servers: []*huma.Server{{URL: "https://127.0.0.1:9612", Description: "a node with the default configuration"}},
@@ -45,7 +45,7 @@ func (s *Server) describe(mux *http.ServeMux) huma.API {
 				SecuritySchemes: map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "bzt_…", Description: "bartizan token create"}},
 			},
 			Tags: []*huma.Tag{{Name: "node", Description: "The node itself"}, {Name: "decisions", Description: "What is done about attackers"},
-				{Name: "knowledge", Description: "What is known, and how"}, {Name: "administration", Description: "Tokens and the audit log"}},
+				{Name: "knowledge", Description: "What is known, and how"}, {Name: "people", Description: "What waits for a person"}, {Name: "administration", Description: "Tokens and the audit log"}},
 		},
 		Formats: map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}, DefaultFormat: "application/json",
 		RejectUnknownQueryParameters: true, Transformers: []huma.Transformer{tidyProblem},
@@ -55,6 +55,7 @@ func (s *Server) describe(mux *http.ServeMux) huma.API {
 	s.nodeOperations(api)
 	s.decisionOperations(api)
 	s.knowledgeOperations(api)
+	s.peopleOperations(api)
 	s.administrationOperations(api)
 	served(mux, "/openapi.json", "application/openapi+json", func() ([]byte, error) { return json.Marshal(api.OpenAPI()) })
 	served(mux, "/openapi.yaml", "application/openapi+yaml", api.OpenAPI().YAML)

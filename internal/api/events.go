@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"bartizan/internal/api/token"
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/model"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -34,16 +35,17 @@ const (
 	EventSignal   = "signal"
 	EventDecision = "decision"
 	EventReceipt  = "receipt"
+	EventHeld     = "held" // only for those who ask for it
 )
 
 // eventKinds in the order their places have in an event's id.
-func eventKinds() []string { return []string{EventSignal, EventDecision, EventReceipt} }
+func eventKinds() []string { return []string{EventSignal, EventDecision, EventReceipt, EventHeld} }
 
 // Event is one stored message on its way to a live client.
 type Event struct {
 	Kind string
 	Seq  uint64
-	Data json.RawMessage // a model.Signal, model.Entry or model.Receipt
+	Data json.RawMessage // a model.Signal, model.Entry, model.Receipt or approval.Change
 }
 
 // Events is how a node's streams are followed.
@@ -56,9 +58,9 @@ type Events struct {
 }
 
 // place is how far a client has read each kind. As text it is the id of an
-// event, such as "s120.d7.r0": a client that comes back with the last one it
+// event, such as "s120.d7.r0" (or "s120.d7.r0.h2"): a client that comes back with the last one it
 // saw (Last-Event-ID) misses nothing.
-type place struct{ signal, decision, receipt uint64 }
+type place struct{ signal, decision, receipt, held uint64 }
 
 func (p *place) of(kind string) *uint64 {
 	switch kind {
@@ -66,11 +68,19 @@ func (p *place) of(kind string) *uint64 {
 		return &p.signal
 	case EventDecision:
 		return &p.decision
+	case EventHeld:
+		return &p.held
 	}
 	return &p.receipt
 }
 
-func (p *place) String() string { return fmt.Sprintf("s%d.d%d.r%d", p.signal, p.decision, p.receipt) }
+func (p *place) String() string {
+	s := fmt.Sprintf("s%d.d%d.r%d", p.signal, p.decision, p.receipt)
+	if p.held > 0 {
+		s += fmt.Sprintf(".h%d", p.held)
+	}
+	return s
+}
 
 var errPlace = errors.New("not the id of an event of this API (such as s120.d7.r0)")
 
@@ -80,13 +90,13 @@ func parsePlace(text string) (p place, err error) {
 		return place{}, fmt.Errorf("longer than %d bytes", maxLastEventLen)
 	}
 	parts := strings.Split(text, ".")
-	if len(parts) != 3 {
+	if len(parts) != 3 && len(parts) != 4 {
 		return place{}, errPlace
 	}
-	for i, kind := range eventKinds() {
+	for i, kind := range eventKinds()[:len(parts)] {
 		digits, ok := strings.CutPrefix(parts[i], kind[:1])
 		n, err := strconv.ParseUint(digits, 10, 63)
-		if !ok || err != nil || strconv.FormatUint(n, 10) != digits {
+		if !ok || err != nil || strconv.FormatUint(n, 10) != digits || kind == EventHeld && n == 0 {
 			return place{}, errPlace
 		}
 		*p.of(kind) = n
@@ -131,7 +141,7 @@ func (s *streams) count() int {
 }
 
 type eventsInput struct {
-	Types string `query:"types" maxLength:"64" default:"signal,decision,receipt" doc:"kinds wanted, with commas between: signal, decision, receipt"`
+	Types string `query:"types" maxLength:"64" default:"signal,decision,receipt" doc:"kinds wanted, with commas between: signal, decision, receipt, held"`
 	Last  string `header:"Last-Event-ID" maxLength:"128" doc:"id of the last event seen; what came after it is sent first"`
 }
 
@@ -146,10 +156,10 @@ type Gap struct {
 func (s *Server) eventOperation(api huma.API) {
 	op := operation("GET", "/v1/events", "streamEvents", "node", "Live signals, decisions and receipts as server-sent events", token.Read, false)
 	op.Errors = append(op.Errors, http.StatusServiceUnavailable)
-	op.Description = "The event names are `signal` (a Signal), `decision` (an Entry of the ledger), `receipt` (a Receipt); `ready` comes first and has the id to resume from; " +
+	op.Description = "The event names are `signal` (a Signal), `decision` (an Entry of the ledger), `receipt` (a Receipt), `held` (a Change of what waits for a person); `ready` comes first and has the id to resume from; " +
 		"`gap` names what is no longer kept; `end` says why the node ends the stream. A comment line comes every 15 seconds."
 	schemas := api.OpenAPI().Components.Schemas
-	for name, t := range map[string]reflect.Type{"Entry": reflect.TypeFor[model.Entry](), "Receipt": reflect.TypeFor[model.Receipt](),
+	for name, t := range map[string]reflect.Type{"Entry": reflect.TypeFor[model.Entry](), "Receipt": reflect.TypeFor[model.Receipt](), "Change": reflect.TypeFor[approval.Change](),
 		"Signal": reflect.TypeFor[model.Signal](), "Gap": reflect.TypeFor[Gap]()} {
 		schemas.Schema(t, true, name) // so that generated clients have the types of the data
 	}

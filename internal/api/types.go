@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bartizan/internal/api/token"
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/model"
 )
 
@@ -36,11 +37,16 @@ type Node struct {
 	Lease func(ctx context.Context, r LeaseRequest, who string) (model.Lease, func(reason string), error)
 	// Record stores an audit record durably: of a change one before it is made (begun) and one after. Audit reads them,
 	// newest first: one of each request, the last.
-	Record  func(context.Context, AuditRecord) error
-	Audit   func(context.Context, AuditQuery) ([]Stored[AuditRecord], error)
-	Events  Events
-	Metrics http.Handler
-	Health  http.Handler
+	Record func(context.Context, AuditRecord) error
+	Audit  func(context.Context, AuditQuery) ([]Stored[AuditRecord], error)
+	Events Events
+	// Held lists what waits for a person, DecideHeld gives a person's answer; AskHeld and SyncMCP are for MCP gateways beside the node.
+	Held       func(context.Context) ([]approval.Held, error)
+	DecideHeld func(ctx context.Context, id string, d HeldDecision, who string) (approval.Held, error)
+	AskHeld    func(ctx context.Context, q HeldQuestion, who string) (HeldState, error)
+	SyncMCP    func(ctx context.Context, q MCPSync) (MCPOrders, error)
+	Metrics    http.Handler
+	Health     http.Handler
 }
 
 // Stored is a value of a stream with its place there.
@@ -266,7 +272,7 @@ type AuditQuery struct {
 type TokenInfo struct {
 	ID       string      `json:"id"`
 	Name     string      `json:"name"`
-	Scope    token.Scope `json:"scope" enum:"read,operate,admin"`
+	Scope    token.Scope `json:"scope" enum:"report,read,operate,admin"`
 	State    string      `json:"state" enum:"valid,expired,revoked"`
 	Created  time.Time   `json:"created"`
 	Expires  time.Time   `json:"expires"`
@@ -277,7 +283,7 @@ type TokenInfo struct {
 // TokenRequest asks for a new token.
 type TokenRequest struct {
 	Name    string      `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
-	Scope   token.Scope `json:"scope" enum:"read,operate,admin"`
+	Scope   token.Scope `json:"scope" enum:"report,read,operate,admin"`
 	Seconds float64     `json:"seconds" minimum:"1" maximum:"31622400" doc:"lifetime"`
 }
 

@@ -17,6 +17,7 @@ import (
 	"bartizan/internal/app/gate"
 	"bartizan/internal/app/hunting"
 	"bartizan/internal/app/intake"
+	"bartizan/internal/app/people"
 	"bartizan/internal/bus"
 	"bartizan/internal/decide"
 	"bartizan/internal/host"
@@ -64,6 +65,7 @@ type Node struct {
 	public    net.Listener
 	remote    *remote
 	gateway   *gate.Role // nil: it has no routes
+	people    *people.Desk
 }
 
 // blobLimits caps the evidence store.
@@ -227,6 +229,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.sources != nil {
 		n.sources.Start(g)
 	}
+	n.people.Start(g)
 	if n.gateway != nil {
 		n.gateway.Start(g)
 	}

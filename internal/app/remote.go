@@ -15,6 +15,7 @@ import (
 	"bartizan/internal/api"
 	"bartizan/internal/api/cert"
 	"bartizan/internal/api/token"
+	"bartizan/internal/app/people"
 	"bartizan/internal/bus"
 	"bartizan/internal/obs"
 )
@@ -229,6 +230,8 @@ func (n *Node) lastEvent(ctx context.Context, kind string) (uint64, error) {
 		return lastOf(ctx, n.bus, ledgerTopic(&n.conf))
 	case api.EventReceipt:
 		return lastOf(ctx, n.bus, receiptTopic(&n.conf))
+	case api.EventHeld:
+		return lastOf(ctx, n.bus, people.Topic())
 	}
 	return 0, fmt.Errorf("no events of kind %.32q", kind)
 }
@@ -241,6 +244,8 @@ func (n *Node) followEvents(ctx context.Context, kind string, from uint64, emit 
 		return followAs(ctx, n.bus, ledgerTopic(&n.conf), kind, from, emit)
 	case api.EventReceipt:
 		return followAs(ctx, n.bus, receiptTopic(&n.conf), kind, from, emit)
+	case api.EventHeld:
+		return followAs(ctx, n.bus, people.Topic(), kind, from, emit)
 	}
 	return fmt.Errorf("no events of kind %.32q", kind)
 }

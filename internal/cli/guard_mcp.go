@@ -155,41 +155,33 @@ func mcpPinCmd(g *global) *cobra.Command {
 func mcpHeldCmd(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use: "held", Short: "List the calls that wait for a person", Args: cobra.NoArgs,
+		Long: "Those of the state folder of --config. \"bartizan guard held\" lists what waits at a node, calls of gateways that have one included.",
 		RunE: func(*cobra.Command, []string) error {
-			holds, err := mcpgate.Holds(g.config)
+			folder, err := mcpgate.Held(g.config)
 			if err != nil {
 				return usage(err)
 			}
-			list, err := holds.List(time.Now())
-			if err != nil {
-				return blind(err)
-			}
-			return showAll(g, list, func(w io.Writer) error {
-				for _, h := range list {
-					if _, err := fmt.Fprintf(w, "%s  until %s  %s  %s/%s  %s  (%s)\n", h.ID, h.Until.Format(time.TimeOnly), h.Agent, h.Server,
-						oneLine(h.Tool, 100), oneLine(h.Args, 300), oneLine(h.Why, 200)); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
+			return printDesk(g, folderDesk(folder))
 		},
 	}
 }
 
 func mcpAnswerCmd(g *global, release bool) *cobra.Command {
-	word, short := "refuse", "Refuse a call that waits"
+	word, alias, short := "reject", "refuse", "Refuse a call that waits"
 	if release {
-		word, short = "release", "Let a call that waits go on"
+		word, alias, short = "approve", "release", "Let a call that waits go on"
 	}
-	return &cobra.Command{
-		Use: word + " ID", Short: short, Args: cobra.ExactArgs(1),
+	reason := ""
+	cmd := &cobra.Command{
+		Use: word + " ID", Aliases: []string{alias}, Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			holds, err := mcpgate.Holds(g.config)
+			folder, err := mcpgate.Held(g.config)
 			if err != nil {
 				return usage(err)
 			}
-			return usage(holds.Answer(args[0], release))
+			return decideHeld(g, folderDesk(folder), args[0], release, reason)
 		},
 	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why; the agent is told")
+	return cmd
 }

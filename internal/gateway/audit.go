@@ -49,6 +49,7 @@ type Record struct {
 	Category    guard.Category `json:"category,omitempty"`
 	Reason      string         `json:"reason,omitempty"`
 	Decision    model.ULID     `json:"decision,omitzero"` // for which the client was refused
+	Person      *Person        `json:"person,omitempty"`  // who was asked about it, the last time when it was twice
 	Upstream    int            `json:"upstream_status,omitempty"`
 	Request     int            `json:"request_bytes"`
 	Answer      int64          `json:"answer_bytes"`

@@ -40,6 +40,7 @@ type Server struct {
 	Connections int            `yaml:"connections"` // most clients' connections at once
 	Audit       string         `yaml:"audit"`       // file of the audit lines; empty: audit.jsonl in the gateway's folder
 	AuditBytes  conf.Bytes     `yaml:"audit_bytes"` // size at which the file becomes the old one
+	Approval    Approval       `yaml:"approval"`    // what waits for a person (the action hold)
 }
 
 // Route is one upstream with its policy.
@@ -90,7 +91,7 @@ type Timeouts struct {
 // Direction is the policy for one kind of text.
 type Direction struct {
 	Inspectors []string          `yaml:"inspectors"` // by name; missing: those of the direction's default
-	Actions    map[string]string `yaml:"actions"`    // category → allow, flag, throttle, mask, rewrite, block; missing: by score
+	Actions    map[string]string `yaml:"actions"`    // category → allow, flag, throttle, mask, rewrite, hold, block; missing: by score
 }
 
 // Settings of a route that nobody chose.
@@ -106,7 +107,8 @@ const (
 
 // DefaultConfig is a gateway without routes.
 func DefaultConfig() Config {
-	return Config{Server: Server{Listen: "127.0.0.1:9613", TLS: "auto", Keeper: true, Caught: Refuse, Connections: 4096, AuditBytes: 256 << 20}, Abuse: abuse.Default()}
+	return Config{Server: Server{Listen: "127.0.0.1:9613", TLS: "auto", Keeper: true, Caught: Refuse, Connections: 4096, AuditBytes: 256 << 20,
+		Approval: Approval{Timeout: sec(120), Held: 100, Each: 8, Wait: true}}, Abuse: abuse.Default()}
 }
 
 // DefaultRoute is what a route does not say.
@@ -156,6 +158,7 @@ func (c *Config) Complete(all Catalogue) map[string]error {
 	if c.Connections < 1 {
 		bad["connections"] = fmt.Errorf("%d is no limit: above 0", c.Connections)
 	}
+	c.Approval.check(bad)
 	if c.AuditBytes < 1<<20 {
 		bad["audit_bytes"] = fmt.Errorf("%s is too little: at least 1MiB", c.AuditBytes)
 	}
@@ -257,7 +260,7 @@ func (d *Direction) complete(bad map[string]error, key string, all []string) {
 	}
 	for category, action := range d.Actions {
 		word(bad, key+".actions", category, categories...)
-		word(bad, key+".actions."+category, action, string(Allow), string(Flag), string(Throttle), string(Mask), string(Rewrite), string(Block))
+		word(bad, key+".actions."+category, action, string(Allow), string(Flag), string(Throttle), string(Mask), string(Rewrite), string(Ask), string(Block))
 	}
 }
 

@@ -115,6 +115,18 @@ func (r *Record) encode(to []byte) []byte {
 	if !r.Decision.IsZero() {
 		b.word("decision", r.Decision.String())
 	}
+	if p := r.Person; p != nil {
+		b.key("person")
+		b = append(b, '{')
+		b.key("held")
+		b.text(p.Held)
+		b.key("approved")
+		b = strconv.AppendBool(b, p.Approved)
+		b.word("by", p.By)
+		b.key("waited_ms")
+		b.float(p.Waited)
+		b = append(b, '}')
+	}
 	b.count("upstream_status", r.Upstream)
 	b.number("request_bytes", int64(r.Request))
 	b.number("answer_bytes", r.Answer)

@@ -26,6 +26,7 @@ func TestEncode(t *testing.T) {
 			d := rapid.Float64Range(0, 1).Draw(t, "dollars")
 			r.Decision, r.Dollars, r.Usage = model.NewULID(time.Now()), &d, &wire.Usage{Input: int64(n("in")), Output: 3, CacheRead: -1}
 			r.Unknown = []string{s("u1"), s("u2")}
+			r.Person = &Person{Held: s("held"), Approved: rapid.Bool().Draw(t, "approved"), By: s("by"), Waited: rapid.Float64Range(0, 1e6).Draw(t, "waited")}
 			r.Found = []Found{{s("where"), s("d"), guard.Category(s("c")), rapid.Float64().Draw(t, "score"), s("note"), Action(s("a"))}, {Note: s("n2")}}
 			r.Inspections = []Inspection{{Direction: s("dir"), Kind: wire.Prompt, Where: s("w"), Size: n("size"), SHA256: s("sum"), Again: true, Verdict: guard.Flag, Score: 0.5, Category: guard.PII, Readings: []string{s("how")},
 				Inspectors: States{[]guard.Report{{Name: "a", State: guard.Clean}, {Name: "b", State: guard.Failed, Why: s("why")}}, []string{"c"}}}, {Where: s("w2")}}
@@ -38,7 +39,7 @@ func TestEncode(t *testing.T) {
 			t.Fatalf("\n got %s\nwant %s", got, want)
 		}
 	})
-	if n := reflect.TypeFor[Record]().NumField(); n != 32 {
+	if n := reflect.TypeFor[Record]().NumField(); n != 33 {
 		t.Errorf("a record has %d fields: write the new ones in encode.go, and draw them above", n)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/gateway/budget"
 	"bartizan/internal/gateway/keys"
 	"bartizan/internal/gateway/traffic"
@@ -37,6 +38,7 @@ type exchange struct {
 	memory  *guard.Memory   // what this client was told so far
 	turn    *guard.Turn     // of memory
 	left    func() []string // what a stream let out; nil: nothing before it is whole
+	doubt   question        // for a person, before this goes on
 	hold    *budget.Hold    // nil: nothing is reserved
 	watched watching
 	begun   bool // the status went out
@@ -88,7 +90,11 @@ func (x *exchange) run() error {
 	if err := x.understand(body); err != nil {
 		return err
 	}
+	asked := body
 	if body, err = x.judgeRequest(body); err != nil {
+		return err
+	}
+	if err := x.consult(x.r.Context(), approval.Prompt, asked); err != nil {
 		return err
 	}
 	if err := x.reserve(); err != nil {
@@ -204,7 +210,7 @@ func (x *exchange) judgeRequest(body []byte) ([]byte, error) {
 		x.vault = hold.NewVault()
 	}
 	r, err := hold.Request(x.config(false), body, x.msg)
-	x.took(r, false, err)
+	x.took(r, x.msg.TextAt, false, err)
 	if err != nil {
 		return nil, x.blocked()
 	}

@@ -18,6 +18,7 @@ import (
 
 	"bartizan/internal/conf"
 	"bartizan/internal/gateway/abuse"
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/gateway/budget"
 	"bartizan/internal/gateway/keys"
 	"bartizan/internal/gateway/price"
@@ -46,8 +47,9 @@ type Options struct {
 	Traffic func(Said)
 	// Secrets are the texts that a route's inspectors know to be secret. Nil: none.
 	Secrets func(options map[string]conf.Raw) ([]string, error)
-	Denied  *Denied      // nil: nobody is
-	Budget  *budget.Book // nil: nothing is limited
+	Denied  *Denied          // nil: nobody is
+	People  *approval.Folder // where what a person has to approve waits; nil: nobody can be asked, and it is refused
+	Budget  *budget.Book     // nil: nothing is limited
 	Prices  *price.Table
 	Abuse   *abuse.Watch // nil: nobody looks at how models are used
 	Keeper  Dialer       // nil: the providers' keys are in this process
@@ -69,6 +71,7 @@ type Gateway struct {
 
 	throttle *shares
 	memories *memories
+	people   *people
 	buffers  *sync.Pool
 }
 
@@ -84,11 +87,12 @@ type route struct {
 	sides    map[string]*side // by direction
 	masks    bool             // something of a request may be masked
 	masker   *traffic.Masker  // nil: what is said is not recorded
+	asks     bool             // something of an answer may be handed to a person
 }
 
 // New makes a gateway; the error is the operator's.
 func New(o Options) (*Gateway, error) {
-	g := &Gateway{opt: o, throttle: newShares(), memories: newMemories(), buffers: newBuffers()}
+	g := &Gateway{opt: o, people: newPeople(o.People, o.Config.Approval), throttle: newShares(), memories: newMemories(), buffers: newBuffers()}
 	for _, name := range sorted(o.Config.Routes) {
 		r, err := newRoute(name, o.Config.Routes[name], o)
 		if err != nil {
@@ -127,6 +131,7 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 		r.sides[key] = newSide(key, *d, all, like)
 		for _, a := range d.Actions {
 			r.masks = r.masks || a == string(Mask)
+			r.asks = r.asks || a == string(Ask) && (key == "response" || key == "tool_call")
 		}
 	}
 	if c.Record == Masked && o.Traffic != nil {

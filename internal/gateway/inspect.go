@@ -22,10 +22,10 @@ const (
 	Throttle Action = "throttle" // requests only: forwarded a few times a minute for each client
 	Mask     Action = "mask"     // what was found is replaced; in a request until the answer comes back
 	Rewrite  Action = "rewrite"  // what was found is removed
-	Block    Action = "block"
+	Block    Action = "block"    // Ask, which hands it to a person, stands between
 )
 
-var actions = []Action{Allow, Flag, Throttle, Mask, Rewrite, Block}
+var actions = []Action{Allow, Flag, Throttle, Mask, Rewrite, Ask, Block}
 
 func (a Action) rank() int { return slices.Index(actions, a) }
 
@@ -36,10 +36,11 @@ type side struct {
 	off    []string // inspectors that are not asked
 	policy hold.Policy
 	slow   map[guard.Category]bool // throttled
+	ask    map[guard.Category]bool // handed to a person
 }
 
 func newSide(name string, d Direction, all []guard.Named, like decode.Likeness) *side {
-	s := &side{name: name, policy: hold.Policy{Actions: map[guard.Category]hold.Action{}}, slow: map[guard.Category]bool{}}
+	s := &side{name: name, policy: hold.Policy{Actions: map[guard.Category]hold.Action{}}, slow: map[guard.Category]bool{}, ask: map[guard.Category]bool{}}
 	var on []guard.Named
 	for _, in := range all {
 		if slices.Contains(d.Inspectors, in.Name) {
@@ -51,6 +52,9 @@ func newSide(name string, d Direction, all []guard.Named, like decode.Likeness) 
 	for c, a := range d.Actions {
 		if a == string(Throttle) {
 			s.slow[guard.Category(c)], a = true, string(Flag)
+		}
+		if a == string(Ask) {
+			s.ask[guard.Category(c)], a = true, string(Flag)
 		}
 		s.policy.Actions[guard.Category(c)] = hold.Action(a)
 	}
@@ -98,6 +102,9 @@ func (x *exchange) config(answer bool) hold.Config {
 	case Buffer:
 		c.Policy.Wait = hold.Whole
 	}
+	if r.asks {
+		c.Policy.Wait = hold.Whole // what a person may refuse has not left
+	}
 	c.Policy.MaxStream, c.Policy.MaxEvent = min(int(r.Answer), guard.MaxText), maxEvent
 	c.Refusal = wire.Refusal{Code: "blocked_by_guard", ID: x.rec.ID.String(), Message: "stopped by the policy of this gateway"}
 	if answer {
@@ -137,7 +144,7 @@ const (
 )
 
 // took writes down what package hold did. blocked is its error.
-func (x *exchange) took(r *hold.Result, answer bool, blocked error) {
+func (x *exchange) took(r *hold.Result, parts func(where string) string, answer bool, blocked error) {
 	for i := range r.Verdicts {
 		v := &r.Verdicts[i]
 		if len(x.rec.Inspections) >= maxInspections && v.Verdict.Action == guard.Allow {
@@ -150,7 +157,7 @@ func (x *exchange) took(r *hold.Result, answer bool, blocked error) {
 		x.rec.Inspections = append(x.rec.Inspections, in)
 	}
 	for _, n := range r.Notes {
-		x.found(n, answer)
+		x.found(n, answer, func() string { return shown(parts(n.Where), r.Notes, n.Where) })
 	}
 	for _, u := range r.Unknown {
 		if len(x.rec.Unknown) < 20 {
@@ -168,10 +175,14 @@ func (x *exchange) took(r *hold.Result, answer bool, blocked error) {
 }
 
 // found notes one finding.
-func (x *exchange) found(n hold.Noted, answer bool) {
+func (x *exchange) found(n hold.Noted, answer bool, text func() string) {
 	f := Found{Where: clean(n.Where, 200), Direction: direction(n.Kind, answer), Category: n.Finding.Category, Score: n.Finding.Score, Note: clean(n.Finding.Note, 300), Action: Action(n.Action)}
 	if f.Action == Flag && !answer && x.route.sides[f.Direction].slow[f.Category] {
 		f.Action = Throttle
+	}
+	if f.Action == Flag && x.route.sides[f.Direction].ask[f.Category] {
+		f.Action = Ask
+		x.doubt.wonder(f, text())
 	}
 	if f.Action == Allow {
 		return
@@ -207,7 +218,7 @@ func (x *exchange) raw(text string, answer bool) error {
 	if answer {
 		r, err = hold.Answer(c, nil, m)
 	}
-	x.took(r, answer, err)
+	x.took(r, m.TextAt, answer, err)
 	if err != nil {
 		return x.blocked()
 	}

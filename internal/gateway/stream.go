@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/guard/hold"
 	"bartizan/internal/guard/wire"
 )
@@ -25,6 +27,33 @@ type tap struct {
 	x      *exchange
 	called map[string]bool // channels whose call was counted
 	over   error
+	said   map[string]*strings.Builder // what a person may be shown, by channel; nil: nobody is asked
+	kept   int
+}
+
+// maxKept bounds what is kept of a stream to show a person.
+const maxKept = 64 << 10
+
+// textOf is what a channel has said, as far as it was kept.
+func (t *tap) textOf(channel string) string {
+	if b := t.said[channel]; b != nil {
+		return b.String()
+	}
+	return ""
+}
+
+func (t *tap) keep(channel, text string) {
+	if t.said == nil || text == "" || t.kept >= maxKept {
+		return
+	}
+	b := t.said[channel]
+	if b == nil {
+		b = &strings.Builder{}
+		t.said[channel] = b
+	}
+	text = text[:min(len(text), maxKept-t.kept)]
+	t.kept += len(text)
+	b.WriteString(text)
 }
 
 // Event reads one event.
@@ -33,6 +62,7 @@ func (t *tap) Event(raw []byte) (wire.Event, error) {
 	for i := range e.Deltas {
 		d := &e.Deltas[i]
 		t.x.heardMore(d)
+		t.keep(d.Channel, d.Text)
 		switch {
 		case d.Kind == wire.Media:
 			t.x.rec.Media++
@@ -61,6 +91,9 @@ func (x *exchange) stream(ctx context.Context, head wire.Head, resp *http.Respon
 	x.rec.Stream = true
 	x.recall()
 	t := &tap{Stream: f, x: x, called: map[string]bool{}}
+	if x.route.asks {
+		t.said = map[string]*strings.Builder{}
+	}
 	s := hold.NewSession(x.config(true), t)
 	x.left = s.Left
 	err = x.pump(ctx, resp, s, t)
@@ -76,6 +109,7 @@ func (x *exchange) pump(ctx context.Context, resp *http.Response, s *hold.Sessio
 	buf, _ := x.g.buffers.Get().(*[]byte)
 	defer x.g.buffers.Put(buf)
 	read := int64(0)
+	var kept []byte
 	for {
 		n, err := resp.Body.Read(*buf)
 		if read += int64(n); read > int64(x.route.Answer) {
@@ -84,6 +118,10 @@ func (x *exchange) pump(ctx context.Context, resp *http.Response, s *hold.Sessio
 		out, stopped := s.Feed((*buf)[:n])
 		if stopped != nil {
 			return x.stopped(resp, s, t, out, stopped)
+		}
+		if x.route.asks { // nothing leaves before a person was asked, or need not be
+			kept = append(kept, out...)
+			out = nil
 		}
 		if len(out) > 0 {
 			if err := x.send(resp, out); err != nil {
@@ -95,9 +133,12 @@ func (x *exchange) pump(ctx context.Context, resp *http.Response, s *hold.Sessio
 			if out, stopped = s.Close(); stopped != nil {
 				return x.stopped(resp, s, t, out, stopped)
 			}
-			x.took(s.Result(), true, nil)
+			x.took(s.Result(), t.textOf, true, nil)
 			x.rec.Usage = s.Result().Usage
-			return x.last(resp, out)
+			if err := x.consult(x.r.Context(), approval.Reply, nil); err != nil {
+				return err
+			}
+			return x.last(resp, append(kept, out...))
 		case err != nil:
 			return x.cutOff(t, x.unanswered(ctx, err))
 		}
@@ -108,7 +149,7 @@ func (x *exchange) pump(ctx context.Context, resp *http.Response, s *hold.Sessio
 // said yet, the client gets an ordinary refusal.
 func (x *exchange) stopped(resp *http.Response, s *hold.Session, t *tap, out []byte, err error) error {
 	r := s.Result()
-	x.took(r, true, err)
+	x.took(r, t.textOf, true, err)
 	x.rec.Usage = r.Usage
 	var no *refusal
 	var blocked *hold.Blocked

@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/guard/hold"
 	"bartizan/internal/guard/wire"
 )
@@ -175,7 +176,7 @@ func (x *exchange) whole(ctx context.Context, head wire.Head, resp *http.Respons
 	}
 	x.recall()
 	r, err := hold.Answer(x.config(true), body, m)
-	x.took(r, true, err)
+	x.took(r, m.TextAt, true, err)
 	switch {
 	case err != nil && len(r.Unknown) > 0 && x.route.Unknown != Forward:
 		return x.unknownAnswer(strings.Join(r.Unknown[:min(len(r.Unknown), 5)], ", "))
@@ -191,6 +192,9 @@ func (x *exchange) unknownAnswer(what string) error {
 
 // give sends a whole answer to the client.
 func (x *exchange) give(resp *http.Response, body []byte) error {
+	if err := x.consult(x.r.Context(), approval.Reply, nil); err != nil {
+		return err
+	}
 	h := x.w.Header()
 	answerable(h, resp.Header)
 	if x.r.Method != http.MethodHead {

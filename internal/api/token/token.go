@@ -31,12 +31,15 @@ const (
 	Read    Scope = "read"    // see everything the node knows, evidence included
 	Operate Scope = "operate" // also change decisions
 	Admin   Scope = "admin"   // also tokens and the audit log
+	// Report is for gateways beside a node: it can tell what it has found and ask a
+	// person, and can see and decide nothing. It is no part of read.
+	Report Scope = "report"
 )
 
 // ParseScope reads a scope's name.
 func ParseScope(s string) (Scope, error) {
-	if rank(Scope(s)) == 0 {
-		return "", fmt.Errorf("scope %.32q: one of read, operate, admin", s)
+	if rank(Scope(s)) == 0 && Scope(s) != Report {
+		return "", fmt.Errorf("scope %.32q: one of report, read, operate, admin", s)
 	}
 	return Scope(s), nil
 }
@@ -55,7 +58,12 @@ func rank(s Scope) int {
 
 // Allows tells whether a token with this scope may do what needs another.
 // Unknown scopes, on either side, allow nothing.
-func (s Scope) Allows(need Scope) bool { return rank(need) > 0 && rank(s) >= rank(need) }
+func (s Scope) Allows(need Scope) bool {
+	if need == Report {
+		return s == Report || rank(s) >= rank(Operate)
+	}
+	return rank(need) > 0 && rank(s) >= rank(need)
+}
 
 // Token is what is kept about one: everything but the secret.
 type Token struct {

@@ -10,6 +10,7 @@ import (
 	"bartizan/internal/credential"
 	"bartizan/internal/gateway"
 	"bartizan/internal/gateway/keys"
+	"bartizan/internal/gateway/mcp"
 	"bartizan/internal/model"
 )
 
@@ -36,7 +37,7 @@ func why(e model.Entity) string {
 	case model.TypeIP, model.TypePrompt:
 		return ""
 	case model.TypeUser:
-		if strings.HasPrefix(e.Value(), "agent/") || strings.HasPrefix(e.Value(), "mcp-server/") {
+		if others(e) {
 			return "agents and MCP servers are refused by \"bartizan guard mcp\""
 		}
 		return ""
@@ -51,6 +52,11 @@ func why(e model.Entity) string {
 
 // Refusing is how many decisions the gateway carries out now.
 func (r *Role) Refusing() int { return r.opt.Denied.Len() }
+
+// others are users that MCP gateways refuse, and say so themselves.
+func others(e model.Entity) bool {
+	return e.Type() == model.TypeUser && (strings.HasPrefix(e.Value(), mcp.AgentPrefix) || strings.HasPrefix(e.Value(), mcp.ServerPrefix))
+}
 
 // Share implements decide.Clients.
 func (r *Role) Share(e model.Entity) (float64, bool) { return r.shares.of(e, time.Now()) }

@@ -25,6 +25,7 @@ import (
 	"bartizan/internal/builtin"
 	"bartizan/internal/gateway"
 	"bartizan/internal/gateway/abuse"
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/gateway/budget"
 	"bartizan/internal/gateway/keeper"
 	"bartizan/internal/gateway/keys"
@@ -35,6 +36,9 @@ import (
 
 // Dir is the gateway's folder in a data folder.
 func Dir(data string) string { return filepath.Join(data, "gateway") }
+
+// Held is where things wait for a person in a data folder.
+func Held(data string) string { return filepath.Join(data, "held") }
 
 // Catalogue is what routes may name.
 func Catalogue() gateway.Catalogue {
@@ -67,6 +71,7 @@ type Options struct {
 	Traffic func(context.Context, []model.LLMTraffic) error
 	Lost    func(n uint64) // told when exchanges could not be masked in time and are not recorded; nil: the log
 	Denied  *gateway.Denied
+	People  *approval.Folder // where what a person has to approve waits; nil: in the data folder
 }
 
 // Gate is an open gateway.
@@ -110,6 +115,12 @@ func Open(o Options) (_ *Gate, err error) {
 	if g.budget, err = budget.Open(dir, c.Budgets, time.Now()); err != nil {
 		return nil, err
 	}
+	people := o.People
+	if people == nil {
+		if people, err = approval.Open(Held(o.Data), approval.Limits{Held: c.Approval.Held, Timeout: c.Approval.Timeout.D()}, nil); err != nil {
+			return nil, err
+		}
+	}
 	prices, err := price.Load(c.Prices)
 	if err != nil {
 		return nil, err
@@ -120,7 +131,7 @@ func Open(o Options) (_ *Gate, err error) {
 	if err = g.keep(); err != nil {
 		return nil, err
 	}
-	options := gateway.Options{Config: *c, Keys: book, Log: o.Log, Signal: o.Signal, Denied: o.Denied, Budget: g.budget, Prices: prices,
+	options := gateway.Options{Config: *c, Keys: book, Log: o.Log, Signal: o.Signal, Denied: o.Denied, People: people, Budget: g.budget, Prices: prices,
 		Format:     func(name string) (wire.Format, error) { return builtin.Wires().Build(name, nil) },
 		Inspectors: builtin.BuildInspectors, Fingerprint: builtin.PromptFingerprint, Audit: g.write, Abuse: g.abuse}
 	if g.keeper != nil {

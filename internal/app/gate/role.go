@@ -133,6 +133,7 @@ func inForce(x *model.Decision) bool {
 func (r *Role) say(ctx context.Context, x *model.Decision) {
 	no := why(x.Target)
 	switch {
+	case others(x.Target):
 	case inForce(x) && no == "":
 		r.acknowledge(ctx, x.ID, model.Applied, "requests are refused")
 	case inForce(x):

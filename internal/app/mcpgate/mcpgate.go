@@ -13,6 +13,7 @@ import (
 
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/gateway/mcp"
 )
 
@@ -42,11 +43,11 @@ func Stdio(ctx context.Context, q Request, log *slog.Logger, p mcp.Pipes) error 
 	if err != nil {
 		return err
 	}
-	g, err := open(c, log)
+	g, end, err := open(c, []string{name}, log)
 	if err != nil {
 		return err
 	}
-	return errors.Join(run(ctx, g, q.Agent, name, server, p), g.Close())
+	return errors.Join(run(ctx, g, q.Agent, name, server, p), end())
 }
 
 // Listens says where a configuration wants to be reached over HTTP; "" when it does not.
@@ -68,19 +69,26 @@ func Listen(ctx context.Context, file, addr string, log *slog.Logger, ready func
 	if err := c.CheckListen(addr); err != nil {
 		return err
 	}
-	g, err := open(c, log)
+	var names []string
+	for name, x := range c.Servers {
+		if x.URL != "" {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	g, end, err := open(c, names, log)
 	if err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return errors.Join(&RunError{fmt.Errorf("listen: %w", err)}, g.Close())
+		return errors.Join(&RunError{fmt.Errorf("listen: %w", err)}, end())
 	}
 	ready(l.Addr())
 	if err := g.NewHTTP().Serve(ctx, l); err != nil {
-		return errors.Join(&RunError{err}, g.Close())
+		return errors.Join(&RunError{err}, end())
 	}
-	return g.Close()
+	return end()
 }
 
 // RunError is a failure while running, in contrast to what the operator wrote.
@@ -101,12 +109,32 @@ func run(ctx context.Context, g *mcp.Gate, agent, name string, server mcp.Server
 	return nil
 }
 
-func open(c mcp.Config, log *slog.Logger) (*mcp.Gate, error) {
+// open makes the gate, joined with the node if the configuration names one; end closes both.
+func open(c mcp.Config, servers []string, log *slog.Logger) (g *mcp.Gate, end func() error, err error) {
 	engine, err := builtin.BuildGuard(c.Guard)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return mcp.New(c, mcp.Options{Engine: engine, Log: log})
+	o := mcp.Options{Engine: engine, Log: log}
+	if !c.Node.IsSet() {
+		g, err = mcp.New(c, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		return g, g.Close, nil
+	}
+	if err := c.Check(); err != nil {
+		return nil, nil, err
+	}
+	l, err := join(c, servers, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	o.Alarms, o.People, o.Orders = l, l, l.orders
+	if g, err = mcp.New(c, o); err != nil {
+		return nil, nil, errors.Join(err, l.close())
+	}
+	return g, func() error { return errors.Join(g.Close(), l.close()) }, nil
 }
 
 // pick finds the server to stand before.
@@ -151,11 +179,11 @@ func Pins(file string) (*mcp.Pins, error) {
 	return mcp.OpenPins(c.State)
 }
 
-// Holds opens the calls that wait for a person.
-func Holds(file string) (*mcp.Holds, error) {
+// Held opens the calls that wait for a person.
+func Held(file string) (*approval.Folder, error) {
 	c, err := Load(file)
 	if err != nil {
 		return nil, err
 	}
-	return mcp.OpenHolds(c.State, c.Approval)
+	return mcp.OpenHeld(c)
 }

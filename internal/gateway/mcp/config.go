@@ -18,7 +18,7 @@ import (
 // Do is what happens to something.
 type Do string
 
-// What can be done. Not every one fits everywhere; Config.check says which.
+// What can be done. Not every one fits everywhere; Config.Check says which.
 const (
 	Pass   Do = "pass"   // forwarded, nothing said but in the trace
 	Flag   Do = "flag"   // forwarded, with an alarm
@@ -45,9 +45,22 @@ type Config struct {
 	Approval    Approval `yaml:"approval"`
 	Trace       Trace    `yaml:"trace"`
 	HTTP        HTTP     `yaml:"http"`
+	Node        Node     `yaml:"node"`
 	// Guard are options of the guard's inspectors, by name.
 	Guard map[string]conf.Raw `yaml:"guard"`
 }
+
+// Node is the node beside the gateway, which gets its alarms as signals, lets people
+// decide about held calls, and says which agents are refused. Empty: there is none.
+type Node struct {
+	Data   string      `yaml:"data"`   // its data folder: the administration socket there, for its own user and root
+	Server string      `yaml:"server"` // or the URL of its API
+	Token  conf.Secret `yaml:"token"`  // of scope report, for server
+	Pin    string      `yaml:"pin"`    // SHA-256 of its certificate; empty: the system's authorities
+}
+
+// IsSet tells whether there is one.
+func (n Node) IsSet() bool { return n.Data != "" || n.Server != "" }
 
 // Server is where a name leads: a command to start or an address.
 type Server struct {
@@ -152,9 +165,9 @@ func Default() Config {
 	}
 }
 
-// check says everything that is wrong with the values; what is compiled is checked
+// Check says everything that is wrong with the values; what is compiled is checked
 // where it is compiled.
-func (c *Config) check() error {
+func (c *Config) Check() error {
 	var all []error
 	bad := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	one := func(key string, v Do, allowed ...Do) {
@@ -189,6 +202,9 @@ func (c *Config) check() error {
 	}
 	if c.Approval.Timeout <= 0 || c.Approval.Held < 1 || c.Trace.Rotate < 1<<16 {
 		bad("approval.timeout, approval.held above 0; trace.rotate at least 64KiB")
+	}
+	if n := c.Node; n.Data != "" && n.Server != "" || n.Server != "" != n.Token.IsSet() {
+		bad("node: either data, or server with a token of it (bartizan token create NAME --scope report)")
 	}
 	for name, s := range c.Servers {
 		if !plainName(name) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/guard"
 	"bartizan/internal/mcp"
 	"bartizan/internal/model"
@@ -69,6 +70,12 @@ func (s *Session) client(m mcp.Message) (Outcome, Later) {
 	s.mu.Unlock()
 	if waits {
 		return s.refuse(l, mcp.CodeRequest, "a request with this id waits"), nil
+	}
+	if o, refused := s.gate.orders.refused(s.agent.name, s.server, time.Now()); refused && m.Method != "initialize" && m.Method != "ping" {
+		if s.gate.orders.Seen != nil {
+			s.gate.orders.Seen(o.Decision, m.Method)
+		}
+		return s.refuse(l, mcp.CodeRefused, "requests of "+o.Target+" are refused by decision "+o.Decision), nil
 	}
 	if m.Method == "tools/call" {
 		return s.toolCall(m, l)
@@ -316,7 +323,11 @@ func (s *Session) hold(m mcp.Message, c mcp.Call, l Line, why string) (Outcome, 
 		held := l
 		held.Done, held.Why = "held", append(slices.Clone(l.Why), why)
 		s.note(held)
-		err := s.gate.holds.wait(ctx, Held{ID: model.NewULID(began).String(), Agent: s.agent.name, Server: s.server, Tool: safe.Clean(c.Name, 200), Args: maskedArgs(c.Args), Why: safe.Clean(why, 300)})
+		answer, err := s.gate.people.Wait(ctx, approval.Held{ID: model.NewULID(began).String(), Kind: approval.Call, Agent: s.agent.name, Server: s.server, Address: s.address,
+			Tool: safe.Clean(c.Name, 200), Args: maskedArgs(c.Args), Why: safe.Clean(why, 300)})
+		if answer.By != "" {
+			l.Why = append(l.Why, "decided by "+answer.By)
+		}
 		l.TookMS = float64(time.Since(began).Microseconds()) / 1000
 		if err != nil {
 			return s.refuse(l, mcp.CodeRefused, err.Error())

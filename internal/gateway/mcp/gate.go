@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/guard"
 	"bartizan/internal/mcp"
 	"bartizan/internal/model"
@@ -21,11 +23,11 @@ type Gate struct {
 	conf   Config
 	engine *guard.Engine
 	pins   *Pins
-	holds  *Holds
+	people People
+	orders *Orders
 	trace  *Log
 	alarms Alarms
 	log    *slog.Logger
-	sensor string
 	agents map[string]*agent
 	decoys []decoy
 }
@@ -44,20 +46,18 @@ type decoy struct {
 // Options are what a gate is given besides its configuration.
 type Options struct {
 	Engine *guard.Engine
-	Alarms Alarms // nil: a file in the state folder
+	Alarms Alarms  // nil: a file in the state folder
+	Orders *Orders // who is refused by decisions; nil: nobody
+	People People  // who decides about calls that wait; nil: whoever answers in the state folder
 	Log    *slog.Logger
-	Sensor string // name in signals
 }
 
 // New makes a gate; Close ends it.
 func New(c Config, o Options) (*Gate, error) {
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	g := &Gate{conf: c, engine: o.Engine, log: o.Log, alarms: o.Alarms, sensor: o.Sensor, agents: map[string]*agent{}}
-	if g.sensor == "" {
-		g.sensor = "mcp-gateway"
-	}
+	g := &Gate{conf: c, engine: o.Engine, log: o.Log, alarms: o.Alarms, orders: o.Orders, agents: map[string]*agent{}}
 	if err := os.MkdirAll(c.State, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
@@ -86,39 +86,66 @@ func New(c Config, o Options) (*Gate, error) {
 	if g.pins, err = OpenPins(c.State); err != nil {
 		return nil, err
 	}
-	if g.holds, err = OpenHolds(c.State, c.Approval); err != nil {
-		return nil, err
+	if g.people = o.People; g.people == nil {
+		if g.people, err = OpenHeld(c); err != nil {
+			return nil, err
+		}
 	}
 	if g.trace, err = OpenLog(filepath.Join(c.State, "trace.jsonl"), int64(c.Trace.Rotate)); err != nil {
 		return nil, err
 	}
 	if g.alarms == nil {
-		f, err := OpenLog(filepath.Join(c.State, "signals.jsonl"), int64(c.Trace.Rotate))
+		f, err := OpenAlarms(c, g.log)
 		if err != nil {
 			return nil, errors.Join(err, g.trace.Close())
 		}
-		g.alarms = &alarmFile{f, g.log}
+		g.alarms = f
 	}
 	return g, nil
+}
+
+// People decide about calls that wait. A nil error is a yes; the error of a no is
+// told to the agent.
+type People interface {
+	Wait(ctx context.Context, h approval.Held) (approval.Answer, error)
+}
+
+// OpenHeld is where calls wait in a configuration's state folder.
+func OpenHeld(c Config) (*approval.Folder, error) {
+	return approval.Open(filepath.Join(c.State, "held"), approval.Limits{Held: c.Approval.Held, Timeout: c.Approval.Timeout.D()}, nil)
 }
 
 // Close ends the files.
 func (g *Gate) Close() error {
 	err := g.trace.Close()
-	if f, ok := g.alarms.(*alarmFile); ok {
-		err = errors.Join(err, f.log.Close())
+	if f, ok := g.alarms.(*AlarmFile); ok {
+		err = errors.Join(err, f.Close())
 	}
 	return err
 }
 
-// alarmFile keeps signals as JSON lines.
-type alarmFile struct {
+// AlarmFile keeps alarms as signals, in JSON lines.
+type AlarmFile struct {
 	log *Log
 	to  *slog.Logger
 }
 
-func (a *alarmFile) Alarm(s model.Signal) {
-	if err := a.log.write(s); err != nil {
+// OpenAlarms opens the file in a configuration's state folder.
+func OpenAlarms(c Config, log *slog.Logger) (*AlarmFile, error) {
+	f, err := OpenLog(filepath.Join(c.State, "signals.jsonl"), int64(c.Trace.Rotate))
+	return &AlarmFile{f, log}, err
+}
+
+// Close ends the file.
+func (a *AlarmFile) Close() error { return a.log.Close() }
+
+// Alarm implements Alarms.
+func (a *AlarmFile) Alarm(x Alarm) {
+	s, err := x.Signal(x.Time)
+	if err == nil {
+		err = a.log.write(s)
+	}
+	if err != nil {
 		a.to.Error("write signal", "error", err)
 	}
 }
@@ -186,6 +213,9 @@ func (g *Gate) NewSession(agent, server, address string) (*Session, error) {
 	a, err := g.agentOf(agent)
 	if err != nil {
 		return nil, err
+	}
+	if !plainName(server) {
+		return nil, fmt.Errorf("the server's name %.60q: letters, digits, - and _ only", server)
 	}
 	return &Session{gate: g, agent: a, server: server, id: model.NewULID(time.Now()).String(), address: address, pending: map[string]call{}, asked: map[string]string{},
 		tools: map[string]offer{}, waiting: map[string]func(){}}, nil

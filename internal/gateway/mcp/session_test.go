@@ -25,7 +25,11 @@ type heard struct {
 	all []model.Signal
 }
 
-func (h *heard) Alarm(s model.Signal) {
+func (h *heard) Alarm(a Alarm) {
+	s, err := a.Signal(a.Time)
+	if err != nil {
+		s.Title = err.Error() // which Check refuses
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.all = append(h.all, s)

@@ -12,7 +12,6 @@ import (
 
 	"bartizan/internal/credential"
 	"bartizan/internal/mcp"
-	"bartizan/internal/model"
 	"bartizan/internal/safe"
 )
 
@@ -100,67 +99,6 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.file.Close()
-}
-
-// Alarms takes what the gateway concluded. It must not block.
-type Alarms interface {
-	Alarm(model.Signal)
-}
-
-// alarm kinds; each is one of our rules.
-type alarmKind struct {
-	kind, title string
-	severity    model.Severity
-	confidence  float64 // that whoever steers the agent, or the server, is hostile
-	techniques  []string
-}
-
-// The alarms of the gateway.
-const (
-	decoyUsed = iota
-	rugPull
-	poisonedTool
-	shadowTool
-	hostileResult
-	refusedCall
-	rogueAgent
-	leakedSecret
-	smuggled
-)
-
-func alarmOf(k int) alarmKind {
-	return []alarmKind{
-		decoyUsed:     {"mcp.decoy-tool", "a decoy tool was used", model.Critical, 0.99, []string{"AML.T0053"}},
-		rugPull:       {"mcp.rug-pull", "a tool's definition changed after it was accepted", model.High, 0.8, []string{"AML.T0010", "AML.T0051.001"}},
-		poisonedTool:  {"mcp.poisoned-definition", "a tool's definition has hidden text or orders", model.Critical, 0.9, []string{"AML.T0051.001"}},
-		shadowTool:    {"mcp.shadowing", "a server offers or speaks of a tool that is another's", model.High, 0.6, []string{"AML.T0051.001"}},
-		hostileResult: {"mcp.hostile-result", "a server's answer holds what the guard blocks", model.High, 0.7, []string{"AML.T0051.001"}},
-		refusedCall:   {"mcp.refused-call", "an agent asked for what its policy does not allow", model.Low, 0.2, []string{"AML.T0053"}},
-		rogueAgent:    {"mcp.rogue-agent", "an agent's calls are not those it usually makes", model.Medium, 0.4, []string{"AML.T0053"}},
-		leakedSecret:  {"mcp.secret", "a credential crossed the gateway", model.Medium, 0.3, []string{"AML.T0057"}},
-		smuggled:      {"mcp.malformed", "a message that two readers could take for two things", model.Low, 0.2, nil},
-	}[k]
-}
-
-// raise makes a signal. The actor is the agent for what it did, else the server: both
-// are names of the configuration, kept as accounts.
-func (s *Session) raise(k int, subject, excerpt string) {
-	a := alarmOf(k)
-	who := "agent/" + s.agent.name
-	switch k {
-	case rugPull, poisonedTool, shadowTool, hostileResult:
-		who = "mcp-server/" + s.server
-	}
-	actor, err := model.ParseEntity(model.TypeUser, who)
-	if err != nil {
-		return // names of agents and servers are checked when the configuration is read
-	}
-	now := time.Now().UTC()
-	s.gate.alarms.Alarm(model.Signal{
-		ID: model.NewULID(now), Time: now, Kind: a.kind, Class: model.ClassModelAbuse, Rule: a.kind, Title: a.title, Actor: actor, Address: s.address,
-		Asset: model.AssetRef{Kind: "mcp-server", Name: s.server}, Sensor: s.gate.sensor, Confidence: a.confidence, Severity: a.severity, Techniques: a.techniques, Count: 1,
-		Evidence: []model.Evidence{{Time: now, What: safe.Clean(subject, 60), Excerpt: safe.Clean(credential.Mask(excerpt), model.MaxExcerpt)}},
-	})
 }
 
 func hashOf(raw []byte) string { return mcp.Hash(raw) }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"bartizan/internal/conf"
+	"bartizan/internal/gateway/approval"
 	"bartizan/internal/mcp"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -208,8 +209,12 @@ func TestHold(t *testing.T) {
 			time.Sleep(time.Second) // of the bubble's clock
 			return done
 		}
-		held := func() Held {
-			all, err := g.holds.List(time.Now())
+		folder, ok := g.people.(*approval.Folder)
+		if !ok {
+			t.Fatalf("%T", g.people)
+		}
+		held := func() approval.Held {
+			all, err := folder.List(time.Now())
 			if err != nil || len(all) != 1 {
 				t.Fatalf("%+v %v", all, err)
 			}
@@ -220,20 +225,20 @@ func TestHold(t *testing.T) {
 		if h.Tool != "get" || strings.Contains(h.Args, aws) {
 			t.Errorf("%+v", h)
 		}
-		if out := <-begin(2); !strings.Contains(string(out.Answer), "too many calls wait") {
+		if out := <-begin(2); !strings.Contains(string(out.Answer), "too many things wait") {
 			t.Errorf("%s", out.Answer)
 		}
-		if err := g.holds.Answer(h.ID, true); err != nil {
+		if _, err := folder.Decide(h.ID, true, "uid=7", "", time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		if out := <-done; out.Forward == nil {
 			t.Errorf("released and stopped: %s", out.Answer)
 		}
 		done = begin(3)
-		if err := g.holds.Answer(held().ID, false); err != nil {
+		if _, err := folder.Decide(held().ID, false, "uid=7", "not today", time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		if out := <-done; out.Forward != nil || !strings.Contains(string(out.Answer), "a person refused it") {
+		if out := <-done; out.Forward != nil || !strings.Contains(string(out.Answer), "a person refused it: not today") {
 			t.Errorf("%+v", out)
 		}
 		if out := <-begin(4); out.Forward != nil || !strings.Contains(string(out.Answer), "no person answered within 1m") {
@@ -246,11 +251,11 @@ func TestHold(t *testing.T) {
 		if out := <-done; !strings.Contains(string(out.Answer), "cancelled") {
 			t.Errorf("%s", out.Answer)
 		}
-		if all, err := g.holds.List(time.Now()); err != nil || len(all) != 0 {
+		if all, err := folder.List(time.Now()); err != nil || len(all) != 0 {
 			t.Errorf("%+v %v", all, err)
 		}
 		for _, id := range []string{h.ID, "../x", ""} {
-			if err := g.holds.Answer(id, true); err == nil {
+			if _, err := folder.Decide(id, true, "uid=7", "", time.Now()); err == nil {
 				t.Errorf("%q is answered", id)
 			}
 		}

@@ -33,7 +33,9 @@ func (names) Inspect(t *guard.Text) (out []guard.Finding, err error) {
 	return out, nil
 }
 
-func masker() *Masker { return New([]guard.Named{{Name: "names", Inspector: names{}}}, nil, []string{"the-known-word", ""}) }
+func masker() *Masker {
+	return New([]guard.Named{{Name: "names", Inspector: names{}}}, nil, []string{"the-known-word", ""})
+}
 
 func TestMask(t *testing.T) {
 	d := &Draft{}

@@ -54,6 +54,16 @@ type Usage struct {
 	Input, Output, CacheRead, CacheWrite, Reasoning int64 // tokens
 }
 
+// TextAt is the text of the part at a pointer; "" when there is none.
+func (m *Message) TextAt(where string) string {
+	for i := range m.Parts {
+		if m.Parts[i].Where == where {
+			return m.Parts[i].Text
+		}
+	}
+	return ""
+}
+
 // Message is one request or one whole answer.
 type Message struct {
 	Model     string
