@@ -18,6 +18,7 @@ import (
 	"bartizan/internal/detect"
 	"bartizan/internal/detect/auth"
 	"bartizan/internal/detect/bedrock"
+	"bartizan/internal/detect/cloud"
 	"bartizan/internal/detect/command"
 	"bartizan/internal/detect/contact"
 	"bartizan/internal/detect/dns"
@@ -144,6 +145,7 @@ func QueryDetectors() plug.Table[detect.QueryDetector] {
 func DocumentDetectors() plug.Table[detect.DocumentDetector] {
 	return plug.NewTable("document detector",
 		plug.Of("bedrock", bedrock.Default, bedrock.New),
+		plug.Of("cloud", cloud.Default, cloud.New),
 	)
 }
 
@@ -209,7 +211,7 @@ func BuildDetectors(o DetectorOptions) ([]detect.Named, error) {
 // IsRecordFamily says whether flows, queries or logs are looked at by a family of
 // that name.
 func IsRecordFamily(name string) bool {
-	return RecordDetectors().Has(name) || FlowDetectors().Has(name) || QueryDetectors().Has(name)
+	return RecordDetectors().Has(name) || FlowDetectors().Has(name) || QueryDetectors().Has(name) || DocumentDetectors().Has(name)
 }
 
 // RecordFamilyOptions are the options of such a family over its defaults.
@@ -219,6 +221,8 @@ func RecordFamilyOptions(name string, raw conf.Raw) (any, error) {
 		return FlowDetectors().Effective(name, raw)
 	case QueryDetectors().Has(name):
 		return QueryDetectors().Effective(name, raw)
+	case DocumentDetectors().Has(name):
+		return DocumentDetectors().Effective(name, raw)
 	}
 	return RecordDetectors().Effective(name, raw)
 }
@@ -239,10 +243,9 @@ func BuildRecordDetectors(o DetectorOptions) (out detect.RecordDetectors, err er
 	}); err != nil {
 		return out, err
 	}
-	out.Queries, err = build(queries, o, func(name string, d detect.QueryDetector) detect.NamedQuery {
+	if out.Queries, err = build(queries, o, func(name string, d detect.QueryDetector) detect.NamedQuery {
 		return detect.NamedQuery{Name: name, Detector: d}
-	})
-	if err != nil {
+	}); err != nil {
 		return out, err
 	}
 	out.Documents, err = build(documents, o, func(name string, d detect.DocumentDetector) detect.NamedDocument {

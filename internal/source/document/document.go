@@ -121,7 +121,8 @@ func cloudTrail() shape {
 	for _, name := range [...]string{"eventName", "eventSource", "eventTime", "eventVersion", "eventType", "awsRegion", "userIdentity"} {
 		known = append(known, jsonview.NewPath(name))
 	}
-	return func(d *observe.Document, _ *observe.LogBatch) bool {
+	name := jsonview.NewPath("eventName")
+	return func(d *observe.Document, b *observe.LogBatch) bool {
 		v := d.View()
 		if there, _ := v.Has(&envelope); there {
 			d.Narrow("detail")
@@ -134,8 +135,31 @@ func cloudTrail() shape {
 			}
 			named = named || text && i < 2
 		}
-		return n >= 3 && named
+		if n < 3 || !named {
+			return false
+		}
+		if what, found := v.Find(&name); found == jsonview.Unsure || string(what) == "ConsoleLogin" {
+			consoleLogin(d, b)
+		}
+		return true
 	}
+}
+
+// consoleLogin reads a sign-in to the console of AWS as an attempt with a
+// password (CloudTrail User Guide, "sign-in events").
+func consoleLogin(d *observe.Document, b *observe.LogBatch) {
+	v := d.JSON()
+	outcome := string(v.GetStringBytes("responseElements", "ConsoleLogin"))
+	client, ok := text.Addr(string(v.GetStringBytes("sourceIPAddress")))
+	when, timed := text.RFC3339(string(v.GetStringBytes("eventTime")))
+	if string(v.GetStringBytes("eventName")) != "ConsoleLogin" || outcome == "" || !ok || !timed {
+		return
+	}
+	user := string(v.GetStringBytes("userIdentity", "userName"))
+	if strings.HasPrefix(user, "HIDDEN_") { // a name that does not exist may be a password
+		user = ""
+	}
+	b.Add(d.Record, when, observe.KindAuth, "aws-console", client, 0).Auth = &observe.AuthAttempt{Method: "password", User: user[:min(len(user), 128)], Accepted: outcome == "Success"}
 }
 
 func isText(v *fastjson.Value, path ...string) bool {
