@@ -88,6 +88,9 @@ func (d *detector) DetectDocument(x *observe.Document, emit detect.Emit) {
 		return
 	}
 	at, err := time.Parse(time.RFC3339, str(v, "eventTime"))
+	if err != nil { // exports of others leave the zone out
+		at, err = time.Parse(time.DateTime, str(v, "eventTime"))
+	}
 	key := str(v, "userIdentity", "accessKeyId")
 	who := key
 	if who == "" {
