@@ -38,6 +38,12 @@ var prices []byte
 // Prices is what models cost, with sources and date.
 func Prices() []byte { return prices }
 
+//go:embed prices/tokens.yaml
+var tokens []byte
+
+// Tokens is what the parts of a text are worth in tokens, by vocabulary.
+func Tokens() []byte { return tokens }
+
 //go:embed models/injection.bin
 var guardModel []byte
 

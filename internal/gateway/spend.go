@@ -13,17 +13,20 @@ import (
 // assumedOutput is how long an answer is taken to be when the request sets no limit, in tokens.
 const assumedOutput = 1000
 
+// mediaBytes of images, audio and files are taken for a token: what providers count is far less.
+const mediaBytes = 12
+
 // reserve takes what the exchange may cost from its budgets.
 func (x *exchange) reserve() error {
 	b := x.g.opt.Budget
 	if b.Empty() || x.msg.Model == "" && len(x.msg.Parts) == 0 {
 		return nil
 	}
-	bytes := 0
+	input, output := int64(0), x.msg.MaxTokens
+	encoding := x.g.opt.Prices.Encoding(x.msg.Model)
 	for i := range x.msg.Parts {
-		bytes += len(x.msg.Parts[i].Text) + x.msg.Parts[i].Size/4 // of media, what providers count is far less
+		input += encoding.Tokens(x.msg.Parts[i].Text) + int64(x.msg.Parts[i].Size/mediaBytes)
 	}
-	input, output := x.g.opt.Prices.Tokens(bytes), x.msg.MaxTokens
 	if output <= 0 {
 		output = assumedOutput
 	}

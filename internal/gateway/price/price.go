@@ -9,6 +9,7 @@ import (
 
 	"bartizan/content"
 	"bartizan/internal/conf"
+	"bartizan/internal/gateway/tokens"
 	"bartizan/internal/guard/wire"
 )
 
@@ -24,18 +25,17 @@ type Price struct {
 }
 
 type file struct {
-	Date          string            `yaml:"date"`
-	Sources       map[string]string `yaml:"sources"`
-	BytesPerToken int               `yaml:"bytes_per_token"`
-	Models        []Price           `yaml:"models"`
+	Date    string            `yaml:"date"`
+	Sources map[string]string `yaml:"sources"`
+	Models  []Price           `yaml:"models"`
 }
 
 // Table of prices.
 type Table struct {
 	exact  map[string]Price
 	starts []Price // own ones that end in *
-	bytes  int     // of a token, at least
-	Date   string  // of the shipped prices
+	tokens *tokens.Table
+	Date   string // of the shipped prices
 }
 
 // Load reads the shipped prices; own ones come first.
@@ -44,9 +44,9 @@ func Load(own []Price) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{exact: map[string]Price{}, bytes: f.BytesPerToken, Date: f.Date}
-	if t.bytes < 1 {
-		return nil, fmt.Errorf("prices: bytes_per_token %d: at least 1", t.bytes)
+	t := &Table{exact: map[string]Price{}, Date: f.Date}
+	if t.tokens, err = tokens.Load(); err != nil {
+		return nil, err
 	}
 	for _, p := range f.Models {
 		if p.Source = f.Sources[p.Source]; p.Source == "" {
@@ -123,8 +123,8 @@ func (p Price) Estimate(input, output int64) int64 {
 	return ceil(float64(input)*max(p.Input, p.Written) + float64(output)*p.Output)
 }
 
-// Tokens is about how many tokens bytes of text are, rather too many than too few.
-func (t *Table) Tokens(bytes int) int64 { return int64((bytes + t.bytes - 1) / t.bytes) }
+// Encoding is what texts for a model are counted with, before the provider counts.
+func (t *Table) Encoding(model string) *tokens.Encoding { return t.tokens.Of(model) }
 
 func ceil(f float64) int64 {
 	n := int64(f)
