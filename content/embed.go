@@ -50,3 +50,9 @@ var guardModel []byte
 // GuardModel is the file of the guard's injection classifier (models/injection.md is
 // its card). It must not be changed.
 func GuardModel() []byte { return guardModel }
+
+//go:embed words/grams.bin
+var wordGrams []byte
+
+// WordGrams is which letters words have (words/README.md). It must not be changed.
+func WordGrams() []byte { return wordGrams }

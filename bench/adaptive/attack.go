@@ -169,6 +169,33 @@ func (p *plan) readable(all []code, text string) bool {
 	return true
 }
 
+// tells says whether what comes out depends on every letter and digit that goes in,
+// but for its case: what makes the same of two secrets does not tell either.
+func (p *plan) tells(all []code, secret string) bool {
+	code := func(s string) string {
+		for _, c := range p.Codes {
+			s = all[c].do(s)
+		}
+		return s
+	}
+	want := code(secret)
+	for i, c := range []byte(secret) {
+		other := byte('k')
+		switch {
+		case c >= '0' && c <= '9':
+			other = '0' + (c-'0'+5)%10
+		case c|0x20 >= 'a' && c|0x20 <= 'z':
+			other = 'a' + (c|0x20-'a'+7)%26
+		default:
+			continue
+		}
+		if code(secret[:i]+string(other)+secret[i+1:]) == want {
+			return false
+		}
+	}
+	return true
+}
+
 // cut is a piece of the secret with what stands around it.
 type cut struct {
 	text     string

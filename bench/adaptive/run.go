@@ -84,7 +84,7 @@ func Run(tries int, seed uint64) (*Report, error) {
 			}
 		}
 		p := random(r, len(all))
-		for len(best) > 4 && r.IntN(2) == 0 || !p.readable(all, t.prompt) {
+		for len(best) > 4 && r.IntN(2) == 0 || !p.readable(all, t.prompt) || !p.tells(all, t.secret) {
 			if p = random(r, len(all)); len(best) > 4 && r.IntN(2) == 0 {
 				p = mutate(r, best[r.IntN(len(best))].plan, len(all))
 			}
@@ -171,12 +171,19 @@ func (t *target) answer(r *rand.Rand, c hold.Config, p plan, text string, rep *R
 	rep.Answers++
 	pieces := t.channels(r, p, text)
 	var left string
+	var parts []string
 	var err error
+	turn := c.Memory.Begin()
 	if p.Stream {
-		left, err = t.streamed(r, c, pieces)
+		left, parts, err = t.streamed(r, c, pieces)
 	} else {
 		left, err = t.whole(c, pieces)
 	}
+	if err == nil {
+		turn.Keep()
+		return left, nil
+	}
+	turn.Undo(parts) // as the gateway does
 	var blocked *hold.Blocked
 	if errors.As(err, &blocked) {
 		rep.Refused++
@@ -262,17 +269,17 @@ func (p piece) delta(first bool) (d delta) {
 	return d
 }
 
-func (t *target) streamed(r *rand.Rand, c hold.Config, pieces []piece) (string, error) {
+func (t *target) streamed(r *rand.Rand, c hold.Config, pieces []piece) (left string, parts []string, err error) {
 	head := wire.Head{Method: "POST", Path: "/v1/chat/completions", ContentType: "text/event-stream"}
 	st, err := t.api.Stream(head)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	var raw []byte
 	for i, p := range pieces {
 		d, err := json.Marshal(p.delta(i == 0))
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		raw = fmt.Appendf(raw, "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":%s,\"finish_reason\":null}]}\n\n", d)
 	}
@@ -290,11 +297,11 @@ func (t *target) streamed(r *rand.Rand, c hold.Config, pieces []piece) (string, 
 	if err == nil {
 		err = end
 	}
-	left, read := t.read(append(out, o...))
+	text, read := t.read(append(out, o...))
 	if read != nil {
-		return "", read
+		return "", nil, read
 	}
-	return left, err
+	return text, s.Left(), err
 }
 
 // read is the text of what left, the channels in the order they came.

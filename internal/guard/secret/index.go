@@ -18,6 +18,7 @@ type index struct {
 	begins2 []bool     // … the first two
 	size    int        // symbols
 	prompt  prompt
+	most    float32 // bits that nothing explains; 0: any
 }
 
 const maxTransposed = 64 // symbols of a secret that is also looked for in other orders
@@ -211,6 +212,34 @@ func (ix *index) seal() {
 			ix.begins1[one], ix.begins2[two] = true, true
 		}
 	}
+}
+
+// unexplained sets what nothing explains may be at most: a share of the known secret
+// that is worth least, within bounds. Canaries do not count: that they come out is
+// known at once.
+func (ix *index) unexplained(share float64) {
+	for i := range ix.needles {
+		if n := &ix.needles[i]; !n.canary && share > 0 {
+			if most := min(maxUnexplained, max(minUnexplained, float32(share)*n.worth())); ix.most == 0 || most < ix.most {
+				ix.most = most
+			}
+		}
+	}
+}
+
+// Bounds of it in bits: one word of a code, and four.
+const minUnexplained, maxUnexplained = 30, 120
+
+// worth is how many bits a secret has at most.
+func (n *needle) worth() (bits float32) {
+	for _, c := range n.text {
+		if c >= 26 && c < 36 {
+			bits += digitBits
+			continue
+		}
+		bits += letterBits
+	}
+	return bits
 }
 
 func (n *needle) name() string {

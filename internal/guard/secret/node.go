@@ -474,9 +474,6 @@ func (n *node) held(s *scan, first *int) {
 	for _, t := range [...]*track{&n.reversed, &n.lexical} {
 		low(t, 5)
 	}
-	if n.tokN >= 3 && n.depth == 0 && mixed(n.raw[:min(n.tokN, maxToken)]) { // a word of a code is judged when it is complete
-		*first = min(*first, n.tokAt)
-	}
 	if n.run >= 2 {
 		*first = min(*first, int(n.wordAt[(n.wordN-min(n.run, n.wordN, 63))&63]))
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"unsafe"
 )
 
 // Windows of what is remembered, in words that are no ordinary words. A pair of
@@ -17,7 +18,8 @@ const (
 )
 
 // recall is what a conversation has shown of each secret. It is bounded: a few
-// bytes for each letter of a secret.
+// bytes for each letter of a secret, and the ledger. Its lock is held by a scan
+// while it takes a piece of a text.
 type recall struct {
 	mu      sync.Mutex
 	secrets []shown
@@ -30,6 +32,7 @@ type recall struct {
 	before [rareKinds][]byte // what the last answer had of a rare kind: what stands in every answer says nothing
 	short  track             // such words and single letters, one after the other, over all texts
 	pushed int
+	ledger ledger
 }
 
 // shown is what is known of one secret: by position, until which word.
@@ -55,7 +58,7 @@ func newRecall(ix *index) *recall {
 func (r *recall) Size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := 1024 + rareKinds*maxSingle
+	n := 1024 + rareKinds*maxSingle + int(unsafe.Sizeof(r.ledger))
 	for _, s := range r.secrets {
 		n += (64 + 5*len(s.until)) * (1 + len(s.shifted))
 	}
@@ -81,6 +84,7 @@ func (r *recall) copyTo(to *recall) {
 	for i := range r.secrets {
 		to.secrets[i] = *r.secrets[i].clone()
 	}
+	to.ledger = r.ledger
 	to.words, to.pushed, to.short, to.runs = r.words, r.pushed, r.short, r.runs
 	for k := range r.singles {
 		to.singles[k], to.before[k] = slices.Clone(r.singles[k]), slices.Clone(r.before[k])
@@ -100,8 +104,6 @@ func (w *shown) clone() *shown {
 
 // strong marks positions of a secret that came out beyond doubt.
 func (r *recall) strong(s *scan, secret int, at []int16) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	w := &r.secrets[secret]
 	for _, p := range at {
 		w.sure[p], w.until[p] = true, never
@@ -120,7 +122,6 @@ func (r *recall) piece(s *scan, word []byte, at int) {
 
 // part marks the secrets that a word is a part of.
 func (r *recall) part(s *scan, word []byte) {
-	r.mu.Lock()
 	r.words++
 	life := int32(never)
 	switch len(word) {
@@ -141,7 +142,7 @@ func (r *recall) part(s *scan, word []byte) {
 			r.shift(s, i, word, life)
 		}
 	}
-	r.mu.Unlock()
+
 }
 
 // mark marks where a word stands in a secret, leetspeak or letters in another
@@ -257,8 +258,6 @@ func anagram(part []byte, want [symbols]int8) bool {
 
 // news returns what an answer has of a rare kind that the last one had not.
 func (r *recall) news(kind int, got []byte) (out []byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	old := r.before[kind]
 	r.before[kind] = slices.Clone(got)
 	for _, c := range got {
@@ -277,17 +276,13 @@ func (r *recall) news(kind int, got []byte) (out []byte) {
 // chain reads short words of all texts as one text.
 func (r *recall) chain(s *scan, word []byte, at int) {
 	seen := s.seen
-	r.mu.Lock()
 	r.pushed += len(word)
 	s.seen = min(r.pushed, 400) // ordinary words are not in it
 	t := r.short
-	r.mu.Unlock()
 	for _, c := range word {
 		t.push(s, c, at)
 	}
-	r.mu.Lock()
 	r.short = t
-	r.mu.Unlock()
 	s.seen = seen
 }
 
@@ -298,8 +293,6 @@ func (r *recall) single(s *scan, code int, sym byte, at int) {
 	if code == 0 {
 		r.chain(s, []byte{sym}, at)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	run := &r.runs[code]
 	if run.n > 0 && sym == run.last+1 {
 		run.n++
@@ -424,7 +417,7 @@ func aloneShare(sym byte) float64 {
 	return 0.01
 }
 
-// judge says whether too much of a secret has come out. The lock is held.
+// judge says whether too much of a secret has come out.
 func (r *recall) judge(s *scan, secret int) {
 	n, w := &s.ix.needles[secret], &r.secrets[secret]
 	sure, any := 0, 0

@@ -31,13 +31,16 @@ type scan struct {
 	ix     *index
 	recall *recall
 	root   *node
-	free   []*node
-	nodes  int
-	offset int // of the next byte
-	rest   []byte
-	seen   int // symbols of the text
-	found  []guard.Finding
-	said   map[string]bool
+	exp    explain
+	// reading says that the text is what a code says, and no text of the conversation.
+	reading bool
+	free    []*node
+	nodes   int
+	offset  int // of the next byte
+	rest    []byte
+	seen    int // symbols of the text
+	found   []guard.Finding
+	said    map[string]bool
 }
 
 func newScan(ix *index, r *recall) *scan {
@@ -51,6 +54,8 @@ func newScan(ix *index, r *recall) *scan {
 
 // Write implements guard.Follow.
 func (s *scan) Write(piece string) ([]guard.Finding, int) {
+	s.recall.mu.Lock()
+	defer s.recall.mu.Unlock()
 	text := piece
 	if len(s.rest) > 0 {
 		text = string(s.rest) + piece
@@ -65,6 +70,10 @@ func (s *scan) Write(piece string) ([]guard.Finding, int) {
 			}
 			r, n = utf8.DecodeRuneInString(text[i:])
 		}
+		if s.ix.most > 0 && !s.reading {
+			s.exp.char(&s.recall.ledger, r, symbol(r), s.offset)
+			s.unexplained()
+		}
 		s.root.feed(s, r, s.offset)
 		s.offset += n
 		i += n
@@ -74,8 +83,21 @@ func (s *scan) Write(piece string) ([]guard.Finding, int) {
 
 // End implements guard.Follow.
 func (s *scan) End() []guard.Finding {
+	s.recall.mu.Lock()
+	defer s.recall.mu.Unlock()
+	if s.ix.most > 0 && !s.reading {
+		s.exp.finish(&s.recall.ledger)
+		s.unexplained()
+	}
 	s.root.finish(s)
 	return s.take()
+}
+
+// unexplained judges what the conversation said that nothing explains.
+func (s *scan) unexplained() {
+	if s.recall.ledger.over(s.ix.most) {
+		s.say(0.95, "text that nothing explains, which may be a secret in a code")
+	}
 }
 
 func (s *scan) take() []guard.Finding {
@@ -170,6 +192,9 @@ func (t *track) start(ix *index) int32 {
 // held returns how many bytes at the end of the text must wait.
 func (s *scan) held() int {
 	first := s.offset
+	if s.ix.most > 0 && !s.reading {
+		s.exp.held(&first)
+	}
 	s.root.held(s, &first)
 	return s.offset - first
 }

@@ -20,6 +20,7 @@ func marked(t testing.TB, known ...string) *inspector {
 	t.Helper()
 	c := Default()
 	c.Known, c.Formats = known, false
+	c.Unexplained = 0 // what is read is looked at here
 	in, err := New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +134,7 @@ func TestCodes(t *testing.T) {
 	}
 	for how, text := range all {
 		for _, frame := range []string{"%s", frames} {
-			if got := in.marked(fmt.Sprintf(frame, text)); len(got) == 0 {
+			if got := in.marked(fmt.Sprintf(frame, text), false); len(got) == 0 {
 				t.Errorf("%s in %q: nothing found in %.200q", how, frame, text)
 			}
 		}
@@ -222,7 +223,13 @@ func FuzzFollow(f *testing.F) {
 		f.Add(text, uint8(len(how)))
 	}
 	f.Add("\xff\xc3", uint8(1))
-	in := marked(f, planted)
+	c := Default()
+	c.Known, c.Formats = []string{planted}, false
+	made, err := New(c)
+	if err != nil {
+		f.Fatal(err)
+	}
+	in := made.(*inspector)
 	f.Fuzz(func(t *testing.T, text string, cut uint8) {
 		whole := in.Follow(nil)
 		a, hold := whole.Write(text)
@@ -249,6 +256,6 @@ func BenchmarkScan(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		in.marked(text)
+		in.marked(text, false)
 	}
 }

@@ -4,9 +4,12 @@
 // pieces, in the codes that a model can be asked for, over several channels of
 // a stream and over several answers of a conversation (scan, recall).
 //
+// What no reading explains is counted, and stopped when it could be a share of a
+// known secret (explain): codes inside of codes, ciphers with a key.
+//
 // What it cannot find: a secret that is told by answers to questions about it
-// ("is the third letter after m?"), one that is described or hidden in text
-// that looks random, a cipher with a key that both sides know.
+// ("is the third letter after m?"), one that is described, or hidden in the choice
+// of ordinary words.
 package secret
 
 import (
@@ -26,6 +29,9 @@ type Config struct {
 	// Share of a known secret from which its pieces are a leak, over all answers
 	// of a conversation.
 	Share float64 `yaml:"share"`
+	// Unexplained is the share of a known secret, in bits, that answers may hold of
+	// what is no text: 0 lets pass what no reading explains.
+	Unexplained float64 `yaml:"unexplained"`
 	// Words is how many words of the system prompt in a row are a passage.
 	Words int `yaml:"words"`
 	// Formats looks for credentials by their form.
@@ -33,7 +39,7 @@ type Config struct {
 }
 
 // Default configuration.
-func Default() Config { return Config{Words: 8, Formats: true, Share: 0.5} }
+func Default() Config { return Config{Words: 8, Formats: true, Share: 0.5, Unexplained: 0.42} }
 
 const minKnown = 8 // letters and digits of a secret
 
@@ -51,6 +57,9 @@ func New(c Config) (guard.Inspector, error) {
 	if !(c.Share > 0.2 && c.Share <= 1) {
 		return nil, fmt.Errorf("share %v: use a number above 0.2 and up to 1", c.Share)
 	}
+	if !(c.Unexplained >= 0 && c.Unexplained <= 4) {
+		return nil, fmt.Errorf("unexplained %v: use 0 (off) to 4", c.Unexplained)
+	}
 	if n := len(c.Canaries) + len(c.Known); n > maxKnown {
 		return nil, fmt.Errorf("%d secrets, the limit is %d", n, maxKnown)
 	}
@@ -63,6 +72,7 @@ func New(c Config) (guard.Inspector, error) {
 	}
 	ix.prompt.add(c.SystemPrompt, c.Words)
 	ix.seal()
+	ix.unexplained(c.Unexplained)
 	if len(ix.needles) > 0 || len(ix.prompt.passages) > 0 {
 		i.index = ix
 	}
@@ -83,11 +93,11 @@ func (i *inspector) Inspect(t *guard.Text) ([]guard.Finding, error) {
 	if i.index != nil {
 		// The readings are looked at for what is hidden deeper than scan reads.
 		if !t.Followed {
-			out = i.marked(t.Raw)
+			out = i.marked(t.Raw, false)
 		}
 		for _, v := range t.Views {
 			if v.Text != t.Raw && len(out) == 0 {
-				out = i.marked(v.Text)
+				out = i.marked(v.Text, true)
 			}
 		}
 	}
@@ -97,8 +107,10 @@ func (i *inspector) Inspect(t *guard.Text) ([]guard.Finding, error) {
 	return out, nil
 }
 
-func (i *inspector) marked(text string) []guard.Finding {
+// marked scans a text by itself; reading says that it is what a code in it says.
+func (i *inspector) marked(text string, reading bool) []guard.Finding {
 	s := newScan(i.index, nil)
+	s.reading = reading
 	out, _ := s.Write(text)
 	return append(out, s.End()...)
 }

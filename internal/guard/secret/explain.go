@@ -1,0 +1,632 @@
+package secret
+
+import (
+	mathbits "math/bits"
+	"unicode"
+
+	"bartizan/internal/guard/decode"
+)
+
+// What a text says is explained when it is words of some language, names made of
+// them, a few numbers. A secret in a code that is not read here is none of these,
+// whatever the code: letters in no word's order, letters and numbers one by one,
+// signs of another script. explain counts, in bits, what nothing explains, over a
+// conversation; new explained words pay it off, those that come again do not, so
+// that a sentence around each piece does not help. What stands between the same
+// words as something else did in an earlier answer counts in full: an answer of
+// which only that changed says that and nothing else.
+
+// Costs in bits, and what a new word pays off. They are estimates of what somebody
+// gains who chooses the text; bench/adaptive measures what they stop, and what of
+// harmless texts.
+const (
+	letterBits = 4.7  // a letter among strange ones, or one that stands alone
+	signBits   = 5    // a letter of a script of signs
+	numberBits = 5    // a number that may be a character
+	groupBits  = 3    // … behind a point or a colon
+	otherBits  = 2    // another one
+	digitBits  = 3.3  // a digit among letters, or of a number that is longer than numbers are
+	slotBits   = 4    // another word in a sentence that was there before
+	nameBits   = 4    // the name of a letter there, or among others
+	againBits  = 3    // … a word, a number or a letter that was somewhere before
+	sameBits   = 1.5  // the same in the same place
+	paysOdd    = 2    // a new word, of what is odd
+	paysListed = 8    // … of what is listed: numbers, letters
+	paysChosen = 0.15 // … of what was chosen
+	freely     = 0.3  // of what stands by itself in a sentence that was not there before
+	freeLetter = 0.5  // … of a letter
+	freeMost   = 12   // bits of one token that this is for
+	fades      = 0.98 // of what was chosen, with every answer
+	bareFree   = 30   // signs and digits that may follow each other
+	bareBits   = 1.5  // one of them beyond
+	gluedFree  = 3    // … without a blank in between
+	weirdBits  = 2    // a further sign in what is written without blanks
+	chainMost  = 8    // tokens that one that was chosen makes chosen
+	slack      = 1.25 // what new words pay off may be that much more
+	rowFree    = 5    // tokens in a row that may be no words
+)
+
+// ledger is what nothing explained in a conversation so far.
+type ledger struct {
+	odd, listed float32
+	moved       bool         // something was added
+	chosen      float32      // of what stands where something else stood: little pays it off
+	words       [2048]uint16 // tokens that were there, by their hash; a later one takes the place of another
+	slots       [1024]slot   // what stood behind which tokens
+}
+
+// slot is a place in a text: what stands before it, and what was there last.
+// The lowest bit of the token says that it was not always the same one.
+type slot struct{ place, token uint16 }
+
+// seen says whether a token was there, and puts it in.
+func (l *ledger) seen(h uint32) (was bool) {
+	h *= 0x2c1b3c6d
+	w := &l.words[h>>21]
+	mark := uint16(h) | 1
+	was = *w == mark
+	*w = mark
+	return was
+}
+
+// What stands before and after a token, beside the hashes of words.
+const (
+	ctxOther = 2 // something that is no word
+	ctxWord  = 4 // a bit of every word
+)
+
+// what a token is.
+type sort byte
+
+const (
+	sortWord sort = iota
+	sortOdd
+	sortLetter // a single one
+	sortNumber // that may be a character
+	sortFree   // another number
+	sortSign   // signs that stand alone
+)
+
+// explain reads one text.
+type explain struct {
+	tok     [64]byte // letters and digits of the token, case as it is
+	n       int      // in tok
+	long    int      // and beyond
+	foreign bool     // the token has letters of another script
+	latin   bool
+	short   bool // an apostrophe stands between it and the token before
+	sep     rune // the separator before it
+	from    int  // where it begins
+
+	left   [4]uint32 // contexts: the tokens before, the last one first
+	names  int       // of letters, in a row
+	words  int       // in a row
+	sign   uint32    // a hash of them
+	signs  int       // of ASCII, between what is written without blanks
+	dated  int       // numbers that may follow of a date
+	was    [16]byte  // the token before
+	wasN   int
+	joined int                               // numbers, without a blank in between
+	weird  uint64                            // signs there that code has one of
+	glued  int                               // tokens that are no words, without a blank in between
+	first  bool                              // what stands there is not what always stood there
+	chain  int                               // tokens since one that did
+	chosen bool                              // it stands where something else stood in an earlier text
+	row    int                               // tokens in a row that are no words
+	owed   float32                           // what they would have cost in full
+	bare   int                               // signs and digits since a word
+	last   [2]rune                           // of them
+	slots  [48]struct{ place, token uint32 } // of the beginning of the text
+	slotN  int
+	own    [256]slot // of the whole
+
+	dots    uint32 // Morse: the run of dots and dashes
+	dotN    int
+	dotSep  rune // before it
+	dotLast uint32
+}
+
+// char takes one character of the text; sym is its symbol.
+func (e *explain) char(l *ledger, r rune, sym byte, at int) {
+	if e.n == 0 {
+		e.from = at
+	}
+	if r < 0x80 {
+		if sym >= 26 && r > ' ' {
+			e.bareChar(l, r)
+		}
+		if sym == noSymbol {
+			e.separator(l, r)
+			return
+		}
+		if e.n == 0 && e.sep == '\\' && (r == 'n' || r == 't' || r == 'r') { // of a text in quotes
+			e.separator(l, '\n')
+			return
+		}
+		e.latin = e.latin || r >= 'A'
+		e.put(byte(r))
+		return
+	}
+	if r > 0xff00 && r <= 0xff5e { // wide ones
+		l.moved = true
+		l.odd += signBits / 2
+		e.char(l, r-0xfee0, symbol(r-0xfee0), at)
+		return
+	}
+	switch {
+	case sym < 36:
+		if f := decode.Letter(r); f < 0x80 {
+			e.put(byte(f))
+		}
+		switch {
+		case r >= 0x1d00 && r < 0x1dc0 || r >= 0x250 && r < 0x2b0 || r >= 0x2c60 && r < 0x2c80 || r >= 0x1d400 || unicode.IsSymbol(r):
+			l.moved = true
+			l.odd += signBits / 2 // written to look like letters
+			e.latin = true
+		case unicode.Is(unicode.Latin, r) || unicode.IsDigit(r):
+			e.latin = true
+		default:
+			e.foreign = true
+		}
+	case unicode.IsLetter(r):
+		e.foreign = true
+		e.put('?')
+	case r == '’':
+		e.separator(l, '\'')
+	case r >= 0x200b && r <= 0x200f, unicode.IsMark(r): // nobody sees it
+	case unicode.IsPunct(r), unicode.IsSpace(r), unicode.Is(unicode.Sm, r), unicode.Is(unicode.Sc, r), r <= 0xff, r >= 0x2000 && r <= 0x206f,
+		r >= 0x2190 && r <= 0x21ff, r >= 0x2500 && r <= 0x25ff:
+		e.separator(l, ' ')
+	default: // a sign
+		e.separator(l, ' ')
+		e.judge(l, &token{sort: sortOdd, hash: uint32(r)*0x9e3779b1 | ctxWord, bits: signBits, raw: signBits}, 1)
+	}
+}
+
+// bareChar counts signs and digits that no word stands between.
+func (e *explain) bareChar(l *ledger, r rune) {
+	e.bare++
+	switch same := [2]bool{r == e.last[0], r == e.last[1]}; {
+	case e.bare <= bareFree || same[0] && same[1]:
+	case same[0] || same[1]:
+		l.moved = true
+		l.odd += bareBits / 2
+	default:
+		l.moved = true
+		l.odd += bareBits
+	}
+	e.last[1], e.last[0] = e.last[0], r
+}
+
+func (e *explain) put(c byte) {
+	if e.n < len(e.tok) {
+		e.tok[e.n] = c
+		e.n++
+		return
+	}
+	e.long++
+}
+
+// separator ends a token.
+func (e *explain) separator(l *ledger, r rune) {
+	ended := e.n > 0
+	if ended {
+		e.token(l, r)
+	}
+	if r == '.' || r == '-' || r == '_' || r == '*' {
+		if e.dotN == 0 {
+			e.dotSep = e.sep
+			if ended {
+				e.dotSep = 'a'
+			}
+		}
+		e.dots = e.dots*3 + 1
+		if r == '.' || r == '*' {
+			e.dots++
+		}
+		e.dotN++
+	} else if e.dotN > 0 {
+		e.morse(l, r)
+	}
+	switch {
+	case r <= ' ':
+		e.signed(l)
+		if k := mathbits.OnesCount64(e.weird); k > 1 {
+			l.moved = true
+			l.odd += weirdBits * float32(k-1)
+		}
+		e.glued, e.joined, e.weird = 0, 0, 0
+		if r != e.sep {
+			e.dated = 0
+		}
+	case r != '|' && r != '.' && r != ',' && r != '-' && r != ':' && r != '"' && r != '\'' && r != '/' && r != '(' && r != ')' && r != '_':
+		if r < 0x7f && weird[r] {
+			e.weird |= 1 << (r - ' ')
+		}
+		e.signs++
+		e.sign = e.sign*31 + uint32(r)
+	}
+	e.short = ended && r == '\''
+	e.sep = r
+}
+
+// weird signs: text and code have few of them together. Of those from ~ on one is kept.
+var weird = func() (w [0x7f]bool) {
+	for _, c := range "!#$%&+;<=>?@\\^" {
+		w[c] = true
+	}
+	return w
+}()
+
+// signed judges the signs at the end of what is written without blanks.
+func (e *explain) signed(l *ledger) {
+	n := e.signs
+	if n == 0 {
+		return
+	}
+	e.signs = 0
+	t := token{sort: sortSign, hash: e.sign*0x9e3779b1 | ctxWord, raw: letterBits * float32(n)}
+	e.sign = 0
+	e.judge(l, &t, n)
+}
+
+// morse judges a run of dots and dashes that has ended.
+func (e *explain) morse(l *ledger, after rune) {
+	v, n := e.dots, e.dotN
+	e.dots, e.dotN = 0, 0
+	if n > 6 || e.dotSep == 'a' || after != ' ' && after != '/' && after != '\n' && after != 0 && after != '|' && after != '"' && after != '<' {
+		return
+	}
+	mixed := false
+	for x := v; x > 0; x /= 3 {
+		mixed = mixed || x%3 != v%3
+	}
+	t := token{sort: sortSign, hash: v*0x9e3779b1 | ctxWord, raw: letterBits}
+	switch {
+	case mixed:
+		t.sort, t.bits = sortOdd, signBits
+	case v == e.dotLast || n == 1 && (e.dotSep == '\n' || e.dotSep == ' '): // lines of them, a dash, a list
+	default:
+		t.sort, t.bits = sortOdd, signBits/2
+	}
+	if e.dotSep != '|' && after != '|' {
+		e.judge(l, &t, 1)
+	}
+	e.dotLast = v
+}
+
+// token judges a token that has ended.
+func (e *explain) token(l *ledger, after rune) {
+	tok, foreign, latin, long := e.tok[:e.n], e.foreign, e.latin, e.long
+	e.n, e.long, e.foreign, e.latin, e.dotLast = 0, 0, false, false, 0
+	h := uint32(2166136261)
+	digits := 0 // at its beginning
+	for i, c := range tok {
+		if c >= '0' && c <= '9' && digits == i {
+			digits++
+		}
+		h = (h ^ uint32(c|0x20)) * 16777619
+	}
+	h ^= h >> 15
+	if digits > 0 && digits < len(tok) && len(tok)-digits <= 3 && long == 0 && units[string(tok[digits:])] {
+		tok = tok[:digits]
+	}
+	varied := e.varied(tok)
+	raw := letterBits * float32(len(tok)+long)
+	t := token{sort: sortOdd, hash: h | ctxWord}
+	switch {
+	case foreign && !latin: // of another script: letters are not judged
+		t.sort = sortWord
+	case foreign: // of two scripts
+		t.bits, t.raw = raw, raw
+	case digits == len(tok):
+		if !e.number(&t, tok, long, after) {
+			return
+		}
+	case e.dated > 0 && digits > 0: // 14T22 of a time
+		t.sort = sortFree
+		e.dated--
+	case len(tok) == 1 && (tok[0]|0x20 == 'a' || tok[0] == 'I') && e.row < 3:
+		t.sort = sortWord
+	case len(tok) == 1 && e.short, len(tok) == 2 && e.short: // it's, they're
+		return
+	case len(tok) == 1:
+		t.sort, t.bits, t.raw = sortLetter, letterBits, letterBits
+	default:
+		e.letters(&t, tok, long, raw)
+		if varied && t.bits < letterBits {
+			t.sort, t.bits, t.raw = sortLetter, 1.5*letterBits, 1.5*letterBits
+		}
+	}
+	e.judge(l, &t, len(tok))
+}
+
+// varied says whether a token is the one before with another letter at its
+// beginning or end: "canderol randerol".
+func (e *explain) varied(tok []byte) (is bool) {
+	if n := len(tok); n >= 4 && n == e.wasN && n <= len(e.was) {
+		was := e.was[:n]
+		is = string(tok[1:]) == string(was[1:]) && tok[0] != was[0] || string(tok[:n-1]) == string(was[:n-1]) && tok[n-1] != was[n-1]
+	}
+	e.wasN = len(tok)
+	copy(e.was[:], tok)
+	return is
+}
+
+// token is what stands between two separators.
+type token struct {
+	sort      sort
+	hash      uint32
+	bits, raw float32 // what it says by itself, and where it was chosen
+	small     bool    // a number up to 29
+	name      bool    // of a letter
+}
+
+func (e *explain) letters(t *token, tok []byte, long int, raw float32) {
+	t.bits = oddness(tok) + letterBits*float32(long)
+	if t.bits == 0 {
+		t.sort = sortWord
+		var buf [maxToken]byte
+		low := lower(&buf, tok)
+		_, t.name = named(low)
+		t.name = t.name || string(low) == "dash" || string(low) == "space"
+		return
+	}
+	if len(tok) > 4 && t.bits < raw/2 { // it is nearly one
+		raw = max(t.bits, letterBits)
+	}
+	if tok[0] < 'a' && len(tok) > 4 && tok[1] >= 'a' && t.bits <= 8 && long == 0 { // a name
+		t.bits, raw = min(t.bits, 3), min(raw, letterBits)
+	}
+	t.raw = raw + letterBits*float32(e.signs)
+}
+
+// number says of digits what they may be; false: nothing at all.
+func (e *explain) number(t *token, tok []byte, long int, after rune) bool {
+	n := len(tok) + long
+	if (after == '.' || after == ')') && n < 3 && (e.sep == '\n' || e.sep == 0) { // of a list
+		return false
+	}
+	t.raw = digitBits * float32(n)
+	t.small = n < 3 && tok[0] < '3' && e.sep != '-' && after != '-'
+	if n == 4 && (tok[0] == '1' && tok[1] == '9' || tok[0] == '2' && tok[1] == '0') && (after == '-' || after == '/') {
+		e.dated = 6
+	}
+	switch {
+	case e.dated > 0:
+		if e.dated--; after == ' ' || after == '\n' {
+			e.dated = 0
+		}
+		t.sort, t.raw = sortFree, otherBits
+	case n > 6:
+		t.bits = otherBits + 2*float32(n-6)
+	case character(tok) && after != '%' && (e.sep != '.' || e.chosen):
+		t.sort, t.bits, t.raw = sortNumber, numberBits, numberBits
+		if e.sep == '.' || e.sep == ':' {
+			t.raw = groupBits
+		}
+	default:
+		t.sort, t.raw = sortFree, min(t.raw, otherBits+float32(n))
+	}
+	return true
+}
+
+// character says whether a number can be the code of a character: of ASCII, in
+// decimal or octal, its place in the alphabet, or a letter of the scripts of signs.
+func character(tok []byte) bool {
+	v := 0
+	for _, c := range tok {
+		v = v*10 + int(c-'0')
+	}
+	switch len(tok) {
+	case 1, 2:
+		return v <= 26 || v >= 32
+	case 3:
+		return v < 178
+	}
+	octal := true
+	for _, c := range tok {
+		octal = octal && c < '8'
+	}
+	if octal && v >= 1000 && v < 3000 {
+		return true
+	}
+	return tok[0] == '0' || v >= 1040 && v < 1110 || v >= 9312 && v < 9472 || v >= 10240 && v < 10304 || v >= 65281 && v < 65375
+}
+
+// judge counts what a token says. One that is no word counts in full where another
+// one stood in an earlier text, and what follows it too; and when many of them follow
+// each other. Else a part of it counts.
+func (e *explain) judge(l *ledger, t *token, n int) {
+	framed, here, same := e.place(l, t)
+	was := l.seen(t.hash)
+	e.signs, e.sign = 0, 0
+	if t.sort == sortSign && !framed && !e.chosen {
+		return
+	}
+	if t.sort == sortWord {
+		if n > 2 {
+			e.bare = 0
+		}
+		if n > 3 {
+			e.glued = 0
+		}
+		e.word(l, t, n, framed, here, same, was)
+		return
+	}
+	e.names, e.words = 0, 0
+	if e.chosen = framed || e.chosen && e.chain < chainMost; framed {
+		e.chain = 0
+	}
+	e.chain++
+	bits := t.bits
+	if e.chosen {
+		bits = t.raw
+	}
+	if e.first && framed { // what stood there before was chosen too
+		l.chosen += bits
+	}
+	switch {
+	case same:
+		bits = min(bits, sameBits)
+	case was && t.sort == sortOdd && !e.chosen:
+		bits = min(bits, 2)
+	case was && t.sort != sortOdd:
+		bits = min(bits, againBits)
+	}
+	free := float32(freely)
+	if t.sort == sortLetter {
+		free = freeLetter
+	}
+	if t.sort == sortNumber || t.sort == sortFree {
+		e.joined++
+	} else {
+		e.glued++
+	}
+	dense := e.glued > gluedFree || e.joined > 2*gluedFree
+	if dense && !same && !was {
+		bits = max(bits, t.raw)
+	}
+	part := free*min(bits, freeMost) + max(0, bits-freeMost)
+	e.row++
+	switch {
+	case e.chosen:
+		l.moved = true
+		l.chosen += bits
+	case t.sort == sortFree && e.row <= 2*rowFree && !dense:
+		bits = 0
+	case t.sort == sortFree:
+		bits = t.raw
+	case t.sort == sortNumber && t.small:
+		if bits = 0.5; e.row > 2*rowFree {
+			bits = 3
+		}
+	case e.row > rowFree || dense:
+		bits, e.owed = bits+e.owed, 0
+	case same:
+		bits = 0.2
+	default:
+		if here && t.sort != sortNumber {
+			part = max(part, bits/2)
+		}
+		bits, e.owed = part, e.owed+bits-part
+	}
+
+	if t.sort == sortOdd {
+		l.moved = true
+		l.odd += bits
+	} else {
+		l.moved = true
+		l.listed += bits
+	}
+}
+
+// word judges one that is explained: a new one pays off, but not where another one
+// stood in an earlier text, or behind something else that did.
+func (e *explain) word(l *ledger, t *token, n int, framed, here, same, was bool) {
+	if !here {
+		e.row, e.owed = 0, 0
+	}
+	if e.words++; e.words > 2 || framed && same {
+		e.chosen = false
+	}
+	if !t.name {
+		e.names = 0
+	} else if e.names++; e.names >= 4 && !same { // words of a spelling alphabet
+		l.moved = true
+		l.listed += nameBits
+		if e.names == 4 {
+			l.moved = true
+			l.listed += 3 * nameBits
+		}
+	}
+	switch {
+	case same:
+	case t.name && (framed || e.chosen):
+		l.moved = true
+		l.chosen += nameBits
+		e.chosen, e.words = true, 0
+	case framed && e.left[3] != 0 && !was:
+		l.moved = true
+		l.chosen += slotBits
+		if n < 4 {
+			l.chosen += slotBits / 2
+		}
+	case framed && e.left[3] != 0:
+		l.moved = true
+		l.chosen += slotBits / 2
+	case e.chosen, was, here, framed, t.name:
+	default:
+		l.odd = max(0, l.odd-paysOdd)
+		l.listed = max(0, l.listed-paysListed)
+		l.chosen = max(0, l.chosen-paysChosen)
+	}
+}
+
+// place says whether a token stands behind the same four tokens as another one: in
+// an earlier text, or in this one, and whether it is the same one.
+func (e *explain) place(l *ledger, t *token) (framed, here, same bool) {
+	at := uint32(0)
+	others := 0
+	for _, c := range e.left {
+		if c == ctxOther {
+			others++
+		}
+		at = (at ^ c) * 0x85ebca6b
+		at ^= at >> 13
+	}
+	at *= 0x9e3779b1
+	own := t.hash
+	if t.sort == sortOdd || t.sort >= sortNumber {
+		own = ctxOther
+	}
+	e.left = [4]uint32{own, e.left[0], e.left[1], e.left[2]} // 0: the border of the text
+	mark := uint16(t.hash>>8) &^ 1
+	if others > 1 { // like any list
+		return false, false, false
+	}
+	if e.slotN < len(e.slots) {
+		e.slots[e.slotN].place, e.slots[e.slotN].token = at, uint32(mark)
+		e.slotN++
+	}
+	s := l.slots[at>>22]
+	framed = s.place == uint16(at)|1
+	same = framed && s.token&^1 == mark
+	e.first = framed && !same && s.token&1 == 0
+	o := &e.own[at>>24]
+	here = o.place == uint16(at)|1
+	same = same || here && o.token == mark
+	*o = slot{uint16(at) | 1, mark}
+	return framed, here, same
+}
+
+// over says whether more came out than a secret is worth.
+func (l *ledger) over(most float32) bool {
+	if !l.moved {
+		return false
+	}
+	l.moved = false
+	return l.odd >= slack*most || l.listed >= slack*most || l.chosen >= most
+}
+
+// held lowers first to where the token begins that is not judged yet.
+func (e *explain) held(first *int) {
+	if e.n >= 3 && !begins(e.tok[:e.n]) {
+		*first = min(*first, e.from)
+	}
+}
+
+// finish says that nothing follows.
+func (e *explain) finish(l *ledger) {
+	e.separator(l, ' ')
+	for _, x := range e.slots[:e.slotN] {
+		s := &l.slots[x.place>>22]
+		is := slot{uint16(x.place) | 1, uint16(x.token)}
+		if s.place == is.place && s.token|1 != is.token|1 || s.place == is.place && s.token&1 != 0 {
+			is.token |= 1
+		}
+		*s = is
+	}
+	e.slotN = 0
+	l.chosen *= fades
+}
