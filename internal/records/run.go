@@ -72,7 +72,7 @@ func Types() []string { return append(builtin.Formats().Names(), AutoFormat) }
 // cannot be read does not keep the others from being read: their errors are
 // returned together, at the end. An error of found ends the run.
 func Detect(ctx context.Context, q Request, found func(Detected) error) (rep Report, err error) {
-	format, err := Format(q.Type, q.Format)
+	format, err := formatOf(q.Type, q.Format, q.Rules != "" || len(q.Intel) > 0)
 	if err != nil {
 		return rep, err
 	}
@@ -184,7 +184,11 @@ func (e *UnreadError) Error() string { return errors.Join(e.Inputs...).Error() }
 func (e *UnreadError) Unwrap() []error { return e.Inputs }
 
 // Format makes a format by name.
-func Format(name string, raw conf.Raw) (source.Format, error) {
+func Format(name string, raw conf.Raw) (source.Format, error) { return formatOf(name, raw, false) }
+
+// formatOf is Format; with objects, auto also takes JSON objects that it does not
+// know, for those who look at every object.
+func formatOf(name string, raw conf.Raw, objects bool) (source.Format, error) {
 	table := builtin.Formats()
 	if name != AutoFormat {
 		if !table.Has(name) {
@@ -203,7 +207,14 @@ func Format(name string, raw conf.Raw) (source.Format, error) {
 		}
 		all = append(all, source.Named{Name: n, Format: f})
 	}
-	return source.NewAuto(all), nil
+	auto := source.NewAuto(all)
+	if objects {
+		var err error
+		if auto.Rest, err = table.Build("json", nil); err != nil {
+			return nil, err
+		}
+	}
+	return auto, nil
 }
 
 // engineOf makes the detectors for flows and logs.

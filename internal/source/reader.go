@@ -60,6 +60,7 @@ type Reader struct {
 	bad    uint64 // samples written
 	head   []byte // the first bytes, to say what they look like
 	why    error  // of the first malformed record
+	inner  inner
 }
 
 // NewReader makes a reader.
@@ -156,6 +157,9 @@ func (r *Reader) line(ctx context.Context, emit Emit, line []byte, n int) error 
 		r.malformed()
 		return nil
 	}
+	if r.pos.Line == 0 {
+		line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")) // what Windows puts in front of text
+	}
 	if k := len(line); k > 0 && line[k-1] == '\r' {
 		line = line[:k-1]
 	}
@@ -171,6 +175,17 @@ func (r *Reader) line(ctx context.Context, emit Emit, line []byte, n int) error 
 
 func (r *Reader) record(line []byte) {
 	err := r.opts.Decoder.Decode(line, r.pos.Records, &r.batch)
+	if err != nil && err != ErrHeader { //nolint:errorlint // decoders return the value itself; this is per record
+		for _, within := range r.inner.of(line) {
+			if len(within) == 0 {
+				break
+			}
+			if again := r.opts.Decoder.Decode(within, r.pos.Records, &r.batch); again == nil || again == ErrHeader { //nolint:errorlint // as above
+				err = again
+				break
+			}
+		}
+	}
 	switch {
 	case err == nil:
 		r.counts.Records++

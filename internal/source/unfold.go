@@ -37,16 +37,55 @@ func folded(head []byte) (base int, ok bool) {
 		}
 	}
 	switch {
-	case string(tight[:n]) == wrapper:
+	case string(tight[:n]) == wrapper, delivered(t):
 		return 2, true
 	case n > 1 && tight[0] == '[' && (tight[1] == '{' || tight[1] == ']'):
 		return 1, true
 	case n > 1 && tight[0] == '{' && (tight[1] == '"' || tight[1] == '}'):
-		// An object whose first line does not complete it.
+		// An object whose first line does not complete it, or holds another one.
 		line, _, more := bytes.Cut(t, []byte("\n"))
-		return 0, more && open(line)
+		return 0, more && open(line) || several(line)
 	}
 	return 0, false
+}
+
+// delivered reports what CloudWatch Logs delivers to subscribers, and what
+// "aws logs filter-log-events" writes: a list of events beside other members.
+func delivered(t []byte) bool {
+	t = t[:min(len(t), 4096)]
+	var s scanner
+	for i, c := range t {
+		if c == '"' && !s.quoted && s.depth == 1 {
+			if rest := t[i:]; bytes.HasPrefix(rest, []byte(`"logEvents"`)) || bytes.HasPrefix(rest, []byte(`"events"`)) {
+				_, rest, _ = bytes.Cut(rest, []byte(":"))
+				rest = bytes.TrimLeft(rest, " \t\r\n")
+				return len(rest) > 1 && rest[0] == '[' && firstIs(rest[1:], '{')
+			}
+		}
+		s.next(c)
+		if c == '\n' && s.depth == 0 {
+			return false // JSON lines
+		}
+	}
+	return false
+}
+
+func firstIs(b []byte, c byte) bool {
+	b = bytes.TrimLeft(b, " \t\r\n")
+	return len(b) > 0 && b[0] == c
+}
+
+// several reports a line of objects one behind the other, as streams that know
+// no lines deliver them.
+func several(line []byte) bool {
+	var s scanner
+	for i, c := range line {
+		s.next(c)
+		if s.depth == 0 && i+1 < len(line) {
+			return firstIs(line[i+1:], '{')
+		}
+	}
+	return false
 }
 
 // open reports whether a line ends inside an object but outside a string.

@@ -2,11 +2,13 @@ package source_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"strings"
 	"testing"
 
+	"bartizan/internal/observe"
 	"bartizan/internal/source"
 )
 
@@ -66,4 +68,43 @@ func FuzzUnfold(f *testing.F) {
 			}
 		}
 	})
+}
+
+// exactly is a format with one record.
+type exactly string
+
+func (e exactly) Decode(record []byte, _ uint64, _ *observe.LogBatch) error {
+	if string(record) != string(e) {
+		return source.ErrFormat
+	}
+	return nil
+}
+
+// TestCarried: what collectors put around a record is taken off.
+func TestCarried(t *testing.T) {
+	const vpc = "2 123456789010 eni-1 10.0.0.5 45.33.32.156 50000 443 6 12 4400 1700000000 1700000003 ACCEPT OK"
+	for name, c := range map[string]struct {
+		in   string
+		want uint64 // records that are read
+	}{
+		"as it stands":                    {vpc + "\n", 1},
+		"behind a mark of Windows":        {"\xef\xbb\xbf" + vpc + "\r\n", 1},
+		"Docker":                          {`{"log":"` + vpc + `\n","stream":"stdout","time":"2025-10-10T13:55:00Z"}` + "\n", 1},
+		"Filebeat":                        {`{"@timestamp":"2025-10-10T13:55:00Z","message":"` + vpc + `"}` + "\n", 1},
+		"CRI":                             {"2025-10-10T13:55:00.123456789Z stdout F " + vpc + "\n", 1},
+		"aws logs tail":                   {"2025-10-10T13:55:00.123000+00:00 eni-1-all " + vpc + "\n", 1},
+		"a subscription":                  {`{"messageType":"DATA_MESSAGE","subscriptionFilters":["x"],"logEvents":[{"id":"1","message":"` + vpc + `"},{"id":"2","message":"` + vpc + `"}]}`, 2},
+		"subscriptions without lines":     {strings.Repeat(`{"logEvents":[{"message":"`+vpc+`"}]}`, 3), 3},
+		"filter-log-events":               {"{\n  \"events\": [\n    {\n      \"message\": \"" + vpc + "\"\n    }\n  ]\n}\n", 1},
+		"objects without lines":           {strings.Repeat(`{"message":"`+vpc+`"}`, 3), 3},
+		"something else in a collector's": {`{"message":"hello"}` + "\n", 0},
+	} {
+		r := source.NewReader(source.Options{Input: name, Format: "lines", Decoder: exactly(vpc)})
+		if err := r.Read(t.Context(), source.Unfold(strings.NewReader(c.in)), func(context.Context, *observe.LogBatch) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.Counts(); n.Records-n.Malformed != c.want {
+			t.Errorf("%s: %+v, want %d", name, n, c.want)
+		}
+	}
 }

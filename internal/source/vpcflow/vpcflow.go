@@ -75,7 +75,9 @@ const (
 
 // columnOf reads a field's name; known says whether AWS has it at all.
 func columnOf(name string) (c column, known bool) {
-	switch strings.TrimSuffix(strings.TrimPrefix(name, "${"), "}") {
+	name = strings.Trim(name, `"`)
+	// Athena and other exports write names in their own way.
+	switch strings.ToLower(strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(name, "${"), "}"), "_", "-")) {
 	case "version":
 		return version, true
 	case "srcaddr":
@@ -122,7 +124,7 @@ const maxColumns = 128
 // header reads a line that names fields; nil when it does not. Names that AWS
 // adds after this was written are skipped, as long as both addresses are there.
 func header(line []byte) []column {
-	words := strings.Fields(string(line[:min(len(line), 8192)]))
+	words := strings.FieldsFunc(string(line[:min(len(line), 8192)]), func(r rune) bool { return r == ' ' || r == '\t' || r == ',' })
 	if len(words) < 2 || len(words) > maxColumns {
 		return nil
 	}
@@ -159,19 +161,30 @@ func header(line []byte) []column {
 
 type decoder struct {
 	columns []column
-	known   bool // columns come from a header line or the configuration
+	known   bool   // columns come from a header line or the configuration
+	apart   byte   // what stands between fields, when it is no blank
+	flat    []byte // a record with blanks instead
 }
 
 // Decode implements source.Decoder.
 func (d *decoder) Decode(line []byte, at uint64, b *observe.LogBatch) error {
-	if c := line[0]; c >= 'a' && c <= 'z' || c == '$' {
-		name, _, _ := bytes.Cut(line, []byte(" "))
+	if c := line[0]; c|0x20 >= 'a' && c|0x20 <= 'z' || c == '$' || c == '"' {
+		name := line
+		if n := bytes.IndexAny(line, " \t,"); n >= 0 {
+			name = line[:n]
+		}
 		if _, known := columnOf(string(name)); known {
 			if h := header(line); h != nil {
-				d.columns, d.known = h, true
+				d.columns, d.known, d.apart = h, true, 0
+				if c := line[min(len(name), len(line)-1)]; c == '\t' || c == ',' {
+					d.apart = c
+				}
 				return source.ErrHeader
 			}
 		}
+	}
+	if d.apart != 0 {
+		line = d.blanks(line)
 	}
 	n := len(b.Flows)
 	if n < cap(b.Flows) {
@@ -188,6 +201,27 @@ func (d *decoder) Decode(line []byte, at uint64, b *observe.LogBatch) error {
 	}
 	b.Flows = b.Flows[:n]
 	return err
+}
+
+// blanks writes a record with blanks between its fields, and without quotes.
+func (d *decoder) blanks(line []byte) []byte {
+	d.flat = d.flat[:0]
+	for i, c := range line {
+		switch {
+		case c == d.apart:
+			if i == 0 || line[i-1] == d.apart {
+				d.flat = append(d.flat, '-')
+			}
+			c = ' '
+		case c == '"':
+			continue
+		}
+		d.flat = append(d.flat, c)
+	}
+	if n := len(d.flat); n == 0 || d.flat[n-1] == ' ' {
+		d.flat = append(d.flat, '-')
+	}
+	return d.flat
 }
 
 // Errors of a record; values, because a hostile file has millions.
