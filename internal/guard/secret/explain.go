@@ -54,9 +54,14 @@ type explain struct {
 	was    [16]byte  // the token before
 	wasN   int
 	joined int                               // numbers, without a blank in between
-	weird  uint64                            // signs there that code has one of
+	weird  uint64                            // signs there
+	signN  int                               // of them
+	size   int                               // characters
+	worded bool                              // a word is among them
 	glued  int                               // tokens that are no words, without a blank in between
 	first  bool                              // what stands there is not what always stood there
+	tokens int                               // so far
+	brief  float32                           // what words cost that stand where others stood, if the text is short
 	chain  int                               // tokens since one that did
 	chosen bool                              // it stands where something else stood in an earlier text
 	row    int                               // tokens in a row that are no words
@@ -79,6 +84,9 @@ func (e *explain) char(l *ledger, r rune, sym byte, at int) {
 		e.from = at
 	}
 	if r < 0x80 {
+		if r > ' ' {
+			e.size++
+		}
 		if sym >= 26 && r > ' ' {
 			e.bareChar(l, r)
 		}
@@ -177,18 +185,14 @@ func (e *explain) separator(l *ledger, r rune) {
 	}
 	switch {
 	case r <= ' ':
-		e.signed(l)
-		if k := mathbits.OnesCount64(e.weird); k > 1 {
-			l.moved = true
-			l.odd += weirdBits * float32(k-1)
-		}
-		e.glued, e.joined, e.weird = 0, 0, 0
+		e.chunk(l)
 		if r != e.sep {
 			e.dated = 0
 		}
-	case r != '|' && r != '.' && r != ',' && r != '-' && r != ':' && r != '"' && r != '\'' && r != '/' && r != '(' && r != ')' && r != '_':
+	case r != '`' && r != '|' && r != ':' && r != '.' && r != ',' && r != '-' && r != '"' && r != '\'' && r != '/' && r != '(' && r != ')' && r != '_':
 		if r < 0x7f && weird[r] {
-			e.weird |= 1 << (r - ' ')
+			e.weird |= 1 << (r & 63)
+			e.signN++
 		}
 		e.signs++
 		e.sign = e.sign*31 + uint32(r)
@@ -197,13 +201,36 @@ func (e *explain) separator(l *ledger, r rune) {
 	e.sep = r
 }
 
-// weird signs: text and code have few of them together. Of those from ~ on one is kept.
+// weird signs are those that text and code have few of together.
 var weird = func() (w [0x7f]bool) {
-	for _, c := range "!#$%&+;<=>?@\\^" {
+	for _, c := range "!#$%&+;<=>?@\\^~" {
 		w[c] = true
 	}
 	return w
 }()
+
+// chunk judges what was written without a blank: text and code have few different
+// signs in it, and the same ones again.
+func (e *explain) chunk(l *ledger) {
+	if k := mathbits.OnesCount64(e.weird); k > 1 || k == 1 && e.size > 2 && !e.worded {
+		bits := float32(weirdBits)
+		switch {
+		case e.worded:
+			k -= 2 // a call, a mark
+		case k > 3:
+			k = max(k, e.size) // none of it is text
+		}
+		if l.seen(uint32(e.weird>>32)*31 ^ uint32(e.weird)) {
+			bits /= 8
+		}
+		if k > 0 {
+			l.moved = true
+			l.odd += bits * float32(k)
+		}
+	}
+	e.signed(l)
+	e.glued, e.joined, e.weird, e.signN, e.size, e.worded = 0, 0, 0, 0, 0, false
+}
 
 // signed judges the signs at the end of what is written without blanks.
 func (e *explain) signed(l *ledger) {
@@ -213,6 +240,9 @@ func (e *explain) signed(l *ledger) {
 	}
 	e.signs = 0
 	t := token{sort: sortSign, hash: e.sign*0x9e3779b1 | ctxWord, raw: letterBits * float32(n)}
+	if e.sign == '#' || e.sign == '$' || e.sign == '*' || e.sign == '>' || e.sign == '=' { // of a list, a prompt
+		t.raw = sameBits
+	}
 	e.sign = 0
 	e.judge(l, &t, n)
 }
@@ -382,6 +412,10 @@ func (e *explain) held(first *int) {
 // finish says that nothing follows.
 func (e *explain) finish(l *ledger) {
 	e.separator(l, ' ')
+	if e.tokens <= 4 && e.brief > 0 {
+		l.moved = true
+		l.chosen += e.brief
+	}
 	for _, x := range e.slots[:e.slotN] {
 		s := &l.slots[x.place>>22]
 		is := slot{uint16(x.place) | 1, uint16(x.token)}

@@ -24,7 +24,7 @@ const (
 	bareFree   = 30   // signs and digits that may follow each other
 	bareBits   = 1.5  // one of them beyond
 	gluedFree  = 3    // … without a blank in between
-	weirdBits  = 2    // a further sign in what is written without blanks
+	weirdBits  = 1.5  // a further sign in what is written without blanks
 	chainMost  = 8    // tokens that one that was chosen makes chosen
 	slack      = 1.25 // what new words pay off may be that much more
 	rowFree    = 5    // tokens in a row that may be no words
@@ -66,6 +66,7 @@ type token struct {
 // one stood in an earlier text, and what follows it too; and when many of them follow
 // each other. Else a part of it counts.
 func (e *explain) judge(l *ledger, t *token, n int) {
+	e.tokens++
 	framed, here, same := e.place(l, t)
 	was := l.seen(t.hash)
 	e.signs, e.sign = 0, 0
@@ -73,7 +74,8 @@ func (e *explain) judge(l *ledger, t *token, n int) {
 		return
 	}
 	if t.sort == sortWord {
-		if n > 2 {
+		e.worded = true
+		if n > 1 {
 			e.bare = 0
 		}
 		if n > 3 {
@@ -135,7 +137,7 @@ func (e *explain) price(l *ledger, t *token, framed, here, same, was bool) float
 	case t.sort == sortFree && e.row <= 2*rowFree && !dense:
 		bits = 0
 	case t.sort == sortFree:
-		bits = t.raw
+		bits = otherBits
 	case t.sort == sortNumber && t.small:
 		if bits = 0.5; e.row > 2*rowFree {
 			bits = 3
@@ -146,7 +148,7 @@ func (e *explain) price(l *ledger, t *token, framed, here, same, was bool) float
 		bits = 0.2
 	default:
 		if here && t.sort != sortNumber {
-			part = max(part, bits/2)
+			part = bits
 		}
 		bits, e.owed = part, e.owed+bits-part
 	}
@@ -187,6 +189,10 @@ func (e *explain) word(l *ledger, t *token, n int, framed, here, same, was bool)
 	case framed && e.left[3] != 0:
 		l.moved = true
 		l.chosen += slotBits / 2
+	case framed && !was:
+		e.brief += slotBits
+	case framed:
+		e.brief++
 	case e.chosen, was, here, framed, t.name:
 	default:
 		l.odd = max(0, l.odd-paysOdd)
@@ -213,7 +219,7 @@ func (e *explain) place(l *ledger, t *token) (framed, here, same bool) {
 		own = ctxOther
 	}
 	e.left = [4]uint32{own, e.left[0], e.left[1], e.left[2]} // 0: the border of the text
-	mark := uint16(t.hash>>8) &^ 1
+	mark := uint16(t.hash*0x9e3779b1>>16) &^ 1
 	if others > 1 { // like any list
 		return false, false, false
 	}

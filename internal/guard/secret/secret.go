@@ -39,7 +39,7 @@ type Config struct {
 }
 
 // Default configuration.
-func Default() Config { return Config{Words: 8, Formats: true, Share: 0.5, Unexplained: 0.42} }
+func Default() Config { return Config{Words: 8, Formats: true, Share: 0.5, Unexplained: 0.45} }
 
 const minKnown = 8 // letters and digits of a secret
 
