@@ -100,6 +100,7 @@ func Formats() plug.Table[source.Format] {
 		plug.Of("winevent", document.WinEvent, document.New),
 		plug.Of("pcap", pcap.Default, pcap.New),
 		plug.Of("netflow", netflow.Default, netflow.New),
+		plug.Of("app", sourcesyslog.Default, sourcesyslog.Application),
 		plug.Of("json", document.JSON, document.New),
 	)
 }

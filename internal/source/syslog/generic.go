@@ -19,7 +19,7 @@ var failures = [...]string{
 }
 
 // marks stand before a client's address, most telling first.
-var marks = [...]string{"rip=", "rhost=", "raddr=", "remote=", "client=", "src=", "from: ", "from ", "client ", "ip: ", "ipv4:", "ipv6:", "["}
+var marks = [...]string{"rip=", "rhost=", "raddr=", "remote=", "client=", "ip=", "ipaddress=", "addr=", "address=", "src=", "from: ", "from ip: ", "from ip ", "by ip: ", "from ", "client ", "ip: ", "ip:", "ipv4:", "ipv6:", "["}
 
 // maxMessage is how much of a message is looked at.
 const maxMessage = 2048
@@ -29,14 +29,7 @@ const maxMessage = 2048
 func generic(m *message, s string, n int, at uint64, b *observe.LogBatch) {
 	s = s[:min(len(s), maxMessage)]
 	low := text.Lower(s)
-	found := false
-	for _, f := range failures {
-		if strings.Contains(low, f) {
-			found = true
-			break
-		}
-	}
-	if !found || strings.Contains(low, "sshd:auth") {
+	if !failed(low) || strings.Contains(low, "sshd:auth") {
 		return
 	}
 	a, ok := client(s, low)
@@ -63,6 +56,9 @@ func client(s, low string) (netip.Addr, bool) {
 				break
 			}
 			i += k + len(mark)
+			if i > len(mark) && s[i-len(mark)-1] == '(' {
+				continue // mail servers put there what a client says of itself
+			}
 			if a, ok := addrAt(s[i:]); ok {
 				return a, true
 			}
@@ -82,7 +78,7 @@ func client(s, low string) (netip.Addr, bool) {
 
 // addrAt reads an address at the start of s, with or without a port.
 func addrAt(s string) (netip.Addr, bool) {
-	s = strings.TrimLeft(s, "['\"<(")
+	s = strings.TrimLeft(s, "['`\"<(")
 	end := 0
 	for end < len(s) && end < 46 && (hexDigit(s[end]) || s[end] == '.' || s[end] == ':') {
 		end++
@@ -101,13 +97,13 @@ func hexDigit(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0
 
 // user finds the name that was tried; "" when the message names none.
 func user(s, low string) string {
-	for _, mark := range [...]string{"sasl_username=", "user=", "user: ", "username=", "for user ", "user ", "set_id="} {
+	for _, mark := range [...]string{"sasl_username=", "user=", "user: ", "username=", "for username ", "for user ", "attempt for ", "login for ", "user ", "set_id="} {
 		_, rest, ok := strings.Cut(low, mark)
 		if !ok {
 			continue
 		}
-		v := strings.TrimLeft(s[len(low)-len(rest):], "<'\"[")
-		if i := strings.IndexAny(v, " ,;>'\"])"); i >= 0 {
+		v := strings.TrimLeft(s[len(low)-len(rest):], "<'`\"[")
+		if i := strings.IndexAny(v, " ,;>'`\"])"); i >= 0 {
 			v = v[:i]
 		}
 		if v != "" {
