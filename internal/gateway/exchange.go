@@ -214,6 +214,9 @@ func (x *exchange) judgeRequest(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, x.blocked()
 	}
+	if err := x.together(); err != nil {
+		return nil, err
+	}
 	if x.rec.Action == Throttle {
 		if wait, ok := x.g.throttle.allow(x.client(), x.start); !ok {
 			return nil, &refusal{status: 429, code: "throttled", message: "too many requests of this kind; wait a little", reason: x.rec.Reason, outcome: Refused, retry: int(wait/time.Second) + 1}
@@ -389,6 +392,7 @@ func (x *exchange) told() {
 func (x *exchange) end() {
 	x.finish()
 	x.g.signal(x)
+	x.tried()
 	x.abused()
 }
 

@@ -20,6 +20,7 @@ import (
 	"bartizan/internal/gateway/abuse"
 	"bartizan/internal/gateway/approval"
 	"bartizan/internal/gateway/budget"
+	"bartizan/internal/gateway/intent"
 	"bartizan/internal/gateway/keys"
 	"bartizan/internal/gateway/price"
 	"bartizan/internal/gateway/traffic"
@@ -71,6 +72,7 @@ type Gateway struct {
 
 	throttle *shares
 	memories *memories
+	tries    *intent.Tries // what was stopped, by client
 	people   *people
 	buffers  *sync.Pool
 }
@@ -85,6 +87,7 @@ type route struct {
 	value    string // of header; the credential
 	client   http.RoundTripper
 	sides    map[string]*side // by direction
+	turns    *guard.Engine    // for turns together; nil: nobody asks
 	masks    bool             // something of a request may be masked
 	masker   *traffic.Masker  // nil: what is said is not recorded
 	asks     bool             // something of an answer may be handed to a person
@@ -92,7 +95,7 @@ type route struct {
 
 // New makes a gateway; the error is the operator's.
 func New(o Options) (*Gateway, error) {
-	g := &Gateway{opt: o, people: newPeople(o.People, o.Config.Approval), throttle: newShares(), memories: newMemories(), buffers: newBuffers()}
+	g := &Gateway{opt: o, people: newPeople(o.People, o.Config.Approval), throttle: newShares(), memories: newMemories(), tries: intent.NewTries(), buffers: newBuffers()}
 	for _, name := range sorted(o.Config.Routes) {
 		r, err := newRoute(name, o.Config.Routes[name], o)
 		if err != nil {
@@ -139,6 +142,7 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 			return nil, fmt.Errorf("options: %w", err)
 		}
 	}
+	r.turns = turnEngine(r, all, like)
 	dialer := &net.Dialer{Timeout: c.Timeouts.Connect.D(), KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},

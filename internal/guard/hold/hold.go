@@ -203,6 +203,9 @@ func (e *Broken) Error() string { return fmt.Sprintf("the answer broke off: %v",
 // Unwrap returns why.
 func (e *Broken) Unwrap() error { return e.Err }
 
+// Action is what the policy does about a finding that was made elsewhere.
+func (p *Policy) Action(f guard.Finding) Action { return p.action(f) }
+
 // action decides about one finding.
 func (p *Policy) action(f guard.Finding) Action {
 	a, set := p.Actions[f.Category]
