@@ -28,7 +28,7 @@ func TestApplication(t *testing.T) {
 		"2024-03-05 12:20:30 +02:00 [Warning] Failed login attempt by IP: 192.0.2.1":                                                                      "192.0.2.1 ",
 		"05/Mar/2024:10:20:30 +0000 authentication rejected, address=192.0.2.1":                                                                           "192.0.2.1 ",
 		`{"time":"2024-03-05T10:20:30.133Z","event":"user.login","user":"eve","success":false,"error":"invalid credentials","addr.remote":"192.0.2.1:9"}`: "192.0.2.1 eve",
-		`{"timestamp":"2024-03-05 10:20:30.784","message":"[Auth] Failed login attempt for username \"eve\" from ip 192.0.2.1"}`:                          "192.0.2.1 ",
+		`{"timestamp":"2024-03-05 10:20:30.784","message":"[Auth] Failed login attempt for username \"eve\" from ip 192.0.2.1"}`:                          "192.0.2.1 eve",
 		"2024-03-05 10:20:30 dovecot_login authenticator failed for ([198.51.100.1]) [192.0.2.1]:55379: 535 Incorrect authentication data":                "192.0.2.1 ",
 		"2024-03-05 10:20:30 INFO successful login of eve from 192.0.2.1, last failed login 3 days ago":                                                   "",
 		"2024-03-05 10:20:30 ERROR failed to connect to 192.0.2.1":                                                                                        "",
