@@ -45,7 +45,8 @@ func (s *Server) describe(mux *http.ServeMux) huma.API {
 				SecuritySchemes: map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "bzt_…", Description: "bartizan token create"}},
 			},
 			Tags: []*huma.Tag{{Name: "node", Description: "The node itself"}, {Name: "decisions", Description: "What is done about attackers"},
-				{Name: "knowledge", Description: "What is known, and how"}, {Name: "people", Description: "What waits for a person"}, {Name: "administration", Description: "Tokens and the audit log"}},
+				{Name: "knowledge", Description: "What is known, and how"}, {Name: "guard", Description: "Gateways in front of language models and tools"},
+				{Name: "people", Description: "What waits for a person"}, {Name: "administration", Description: "Tokens and the audit log"}},
 		},
 		Formats: map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}, DefaultFormat: "application/json",
 		RejectUnknownQueryParameters: true, Transformers: []huma.Transformer{tidyProblem},
@@ -56,6 +57,7 @@ func (s *Server) describe(mux *http.ServeMux) huma.API {
 	s.decisionOperations(api)
 	s.knowledgeOperations(api)
 	s.peopleOperations(api)
+	s.guardOperations(api)
 	s.administrationOperations(api)
 	served(mux, "/openapi.json", "application/openapi+json", func() ([]byte, error) { return json.Marshal(api.OpenAPI()) })
 	served(mux, "/openapi.yaml", "application/openapi+yaml", api.OpenAPI().YAML)

@@ -47,6 +47,7 @@ type Node struct {
 	SyncMCP    func(ctx context.Context, q MCPSync) (MCPOrders, error)
 	Metrics    http.Handler
 	Health     http.Handler
+	Guard      Guard
 }
 
 // Stored is a value of a stream with its place there.

@@ -23,6 +23,7 @@ func (n *Node) api() api.Node {
 		Status: n.status, Decisions: n.decisions, Change: n.change, Intel: n.intel, Why: n.why, Evidence: n.evidenceOf,
 		Signals: n.signals, Replay: n.replay, Lease: n.hub.lease, Verified: n.verified, Export: n.exportEvents, Hunt: n.hunts.Hunt, HuntList: n.hunts.HuntList,
 		Held: n.people.Held, DecideHeld: n.people.Decide, AskHeld: n.people.Ask, SyncMCP: n.people.Sync,
+		Guard:  n.guardAPI(),
 		Record: n.record, Audit: n.audit, Events: api.Events{Last: n.lastEvent, Follow: n.followEvents},
 		Metrics: n.metrics.Handler(), Health: obs.Handler(n.metrics, n.health),
 	}

@@ -362,3 +362,6 @@ func Effective(c gateway.Config) (any, error) {
 	}
 	return out, nil
 }
+
+// Used is what is used of the budgets.
+func (g *Gate) Used(now time.Time) []budget.Used { return g.budget.List(now) }

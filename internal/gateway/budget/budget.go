@@ -298,6 +298,9 @@ type Used struct {
 	Tokens   int64     `json:"tokens"`
 	Dollars  float64   `json:"dollars"`
 	Running  int       `json:"running"`
+
+	Window time.Duration `json:"-"` // length
+	Limit  *Limit        `json:"-"` // nil: it is no longer in the configuration
 }
 
 // matches tells whether a name is in a list of names; one that ends with * stands

@@ -203,7 +203,7 @@ func (b *Book) rewrite(now time.Time) error {
 }
 
 func used(k accountKey, a *account) Used {
-	return Used{By: k.by, Name: k.name, Per: k.per.String(), From: a.from, Requests: a.requests, Tokens: a.tokens, Dollars: float64(a.micros) / 1e6, Running: a.running}
+	return Used{By: k.by, Name: k.name, Per: k.per.String(), From: a.from, Requests: a.requests, Tokens: a.tokens, Dollars: float64(a.micros) / 1e6, Running: a.running, Window: k.per}
 }
 
 // List returns the accounts of windows that are not over.
@@ -213,7 +213,14 @@ func (b *Book) List(now time.Time) []Used {
 	out := []Used{}
 	for k, a := range b.accounts {
 		if a.running > 0 || a.from.Add(k.per).After(now) {
-			out = append(out, used(k, a))
+			u := used(k, a)
+			for i := range b.limits {
+				if l := &b.limits[i]; l.By == k.by && l.Per.D() == k.per && (len(l.Only) == 0 || matches(l.Only, k.name)) {
+					u.Limit = l
+					break
+				}
+			}
+			out = append(out, u)
 		}
 	}
 	slices.SortFunc(out, func(x, y Used) int { return strings.Compare(x.By+"\x00"+x.Name+x.Per, y.By+"\x00"+y.Name+y.Per) })
