@@ -93,6 +93,7 @@ func fakeNode() Node {
 		Lease: func(context.Context, LeaseRequest, string) (model.Lease, func(string), error) {
 			return model.Lease{}, nil, ErrRefused
 		},
+		Guard:   fakeGuard(),
 		Metrics: http.NotFoundHandler(), Health: http.NotFoundHandler(),
 	}
 }

@@ -35,17 +35,26 @@ const (
 	EventSignal   = "signal"
 	EventDecision = "decision"
 	EventReceipt  = "receipt"
-	EventHeld     = "held" // only for those who ask for it
+	// Only for those who ask for them:
+	EventHeld     = "held"
+	EventExchange = "exchange" // at the gateway in front of language models
+	EventTraffic  = "traffic"  // what was said in it, masked; for those who may operate
+	EventMCP      = "mcp"      // agents and tools of MCP gateways
 )
 
 // eventKinds in the order their places have in an event's id.
-func eventKinds() []string { return []string{EventSignal, EventDecision, EventReceipt, EventHeld} }
+func eventKinds() []string {
+	return []string{EventSignal, EventDecision, EventReceipt, EventHeld, EventExchange, EventTraffic, EventMCP}
+}
+
+// always is how many of the kinds have their place in every id.
+const always = 3
 
 // Event is one stored message on its way to a live client.
 type Event struct {
 	Kind string
 	Seq  uint64
-	Data json.RawMessage // a model.Signal, model.Entry, model.Receipt or approval.Change
+	Data json.RawMessage // a model.Signal, model.Entry, model.Receipt, approval.Change, model.LLMCall, model.LLMTraffic or MCPChange
 }
 
 // Events is how a node's streams are followed.
@@ -60,7 +69,7 @@ type Events struct {
 // place is how far a client has read each kind. As text it is the id of an
 // event, such as "s120.d7.r0" (or "s120.d7.r0.h2"): a client that comes back with the last one it
 // saw (Last-Event-ID) misses nothing.
-type place struct{ signal, decision, receipt, held uint64 }
+type place struct{ signal, decision, receipt, held, exchange, traffic, mcp uint64 }
 
 func (p *place) of(kind string) *uint64 {
 	switch kind {
@@ -70,14 +79,22 @@ func (p *place) of(kind string) *uint64 {
 		return &p.decision
 	case EventHeld:
 		return &p.held
+	case EventExchange:
+		return &p.exchange
+	case EventTraffic:
+		return &p.traffic
+	case EventMCP:
+		return &p.mcp
 	}
 	return &p.receipt
 }
 
 func (p *place) String() string {
 	s := fmt.Sprintf("s%d.d%d.r%d", p.signal, p.decision, p.receipt)
-	if p.held > 0 {
-		s += fmt.Sprintf(".h%d", p.held)
+	for _, kind := range eventKinds()[always:] {
+		if n := *p.of(kind); n > 0 {
+			s += fmt.Sprintf(".%s%d", kind[:1], n)
+		}
 	}
 	return s
 }
@@ -90,16 +107,27 @@ func parsePlace(text string) (p place, err error) {
 		return place{}, fmt.Errorf("longer than %d bytes", maxLastEventLen)
 	}
 	parts := strings.Split(text, ".")
-	if len(parts) != 3 && len(parts) != 4 {
-		return place{}, errPlace
-	}
-	for i, kind := range eventKinds()[:len(parts)] {
+	i := 0
+	for k, kind := range eventKinds() {
+		if i == len(parts) && k >= always {
+			break
+		}
+		if i == len(parts) {
+			return place{}, errPlace
+		}
 		digits, ok := strings.CutPrefix(parts[i], kind[:1])
+		if !ok && k >= always {
+			continue
+		}
 		n, err := strconv.ParseUint(digits, 10, 63)
-		if !ok || err != nil || strconv.FormatUint(n, 10) != digits || kind == EventHeld && n == 0 {
+		if !ok || err != nil || strconv.FormatUint(n, 10) != digits || k >= always && n == 0 {
 			return place{}, errPlace
 		}
 		*p.of(kind) = n
+		i++
+	}
+	if i < len(parts) {
+		return place{}, errPlace
 	}
 	return p, nil
 }
@@ -141,7 +169,7 @@ func (s *streams) count() int {
 }
 
 type eventsInput struct {
-	Types string `query:"types" maxLength:"64" default:"signal,decision,receipt" doc:"kinds wanted, with commas between: signal, decision, receipt, held"`
+	Types string `query:"types" maxLength:"64" default:"signal,decision,receipt" doc:"kinds wanted, with commas between: signal, decision, receipt, held, exchange, mcp, and traffic (scope operate)"`
 	Last  string `header:"Last-Event-ID" maxLength:"128" doc:"id of the last event seen; what came after it is sent first"`
 }
 
@@ -156,10 +184,11 @@ type Gap struct {
 func (s *Server) eventOperation(api huma.API) {
 	op := operation("GET", "/v1/events", "streamEvents", "node", "Live signals, decisions and receipts as server-sent events", token.Read, false)
 	op.Errors = append(op.Errors, http.StatusServiceUnavailable)
-	op.Description = "The event names are `signal` (a Signal), `decision` (an Entry of the ledger), `receipt` (a Receipt), `held` (a Change of what waits for a person); `ready` comes first and has the id to resume from; " +
+	op.Description = "The event names are `signal` (a Signal), `decision` (an Entry of the ledger), `receipt` (a Receipt), `held` (a Change of what waits for a person), `exchange` (a LLMCall), `traffic` (a LLMTraffic), `mcp` (a MCPChange); `ready` comes first and has the id to resume from; " +
 		"`gap` names what is no longer kept; `end` says why the node ends the stream. A comment line comes every 15 seconds."
 	schemas := api.OpenAPI().Components.Schemas
 	for name, t := range map[string]reflect.Type{"Entry": reflect.TypeFor[model.Entry](), "Receipt": reflect.TypeFor[model.Receipt](), "Change": reflect.TypeFor[approval.Change](),
+		"LLMCall": reflect.TypeFor[model.LLMCall](), "LLMTraffic": reflect.TypeFor[model.LLMTraffic](), "MCPChange": reflect.TypeFor[MCPChange](),
 		"Signal": reflect.TypeFor[model.Signal](), "Gap": reflect.TypeFor[Gap]()} {
 		schemas.Schema(t, true, name) // so that generated clients have the types of the data
 	}
@@ -171,6 +200,9 @@ func (s *Server) eventOperation(api huma.API) {
 			if !slices.Contains(eventKinds(), k) {
 				return nil, badField("query.types", fmt.Errorf("%.32q is none of %s", k, strings.Join(eventKinds(), ", ")))
 			}
+		}
+		if slices.Contains(kinds, EventTraffic) && !callerOf(ctx).scope.Allows(token.Operate) {
+			return nil, huma.Error403Forbidden(fmt.Sprintf("events of recorded traffic need a token of scope %s; yours is %s", token.Operate, callerOf(ctx).scope))
 		}
 		slices.Sort(kinds)
 		st := &stream{s: s, kinds: slices.Compact(kinds), who: callerOf(ctx)}

@@ -23,6 +23,10 @@ type Guard struct {
 	Budgets   func(context.Context) ([]GuardBudget, error)
 	Routes    func(context.Context) ([]GuardRoute, error)
 	Keys      func(context.Context) ([]GuardKey, error)
+	Agents    func(context.Context) ([]MCPAgent, error)
+	Tools     func(context.Context) ([]MCPTool, error)
+	// Inventory takes what an MCP gateway beside the node serves and with which policy.
+	Inventory func(ctx context.Context, q MCPInventory) error
 	CreateKey func(context.Context, GuardKeyRequest) (NewGuardKey, error)
 	RevokeKey func(ctx context.Context, idOrName string) (GuardKey, error)
 }
@@ -189,6 +193,7 @@ func (s *Server) guardOperations(api huma.API) {
 	register(s, api, "/v1/guard/budgets", "listBudgets", "What is used of each budget in its present window", token.Read, func(ctx context.Context) ([]GuardBudget, error) { return s.node.Guard.Budgets(ctx) })
 	register(s, api, "/v1/guard/routes", "listRoutes", "The gateway's routes with their policies", token.Read, func(ctx context.Context) ([]GuardRoute, error) { return s.node.Guard.Routes(ctx) })
 	s.guardKeyOperations(api)
+	s.mcpOperations(api)
 }
 
 // register makes a list that has one page.

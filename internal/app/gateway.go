@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"bartizan/internal/app/gate"
+	"bartizan/internal/app/inventory"
 	"bartizan/internal/app/people"
 	"bartizan/internal/decide"
 	"bartizan/internal/gateway/approval"
@@ -31,6 +32,9 @@ func (n *Node) openGateway(ctx context.Context, policy *decide.Policy) (err erro
 		return err
 	}
 	n.around.clients = clients{n}
+	if n.inventory, err = inventory.Open(ctx, n.bus, n.health); err != nil {
+		return err
+	}
 	if len(n.conf.Gateway.Routes) == 0 {
 		return nil
 	}

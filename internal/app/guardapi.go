@@ -19,7 +19,8 @@ import (
 
 // guardAPI is what the node offers of its gateway.
 func (n *Node) guardAPI() api.Guard {
-	return api.Guard{Exchanges: n.exchanges, Traffic: n.recordedTraffic, Verdicts: n.verdicts, Budgets: n.budgets, Routes: n.routes, Keys: n.guardKeys, CreateKey: n.createGuardKey, RevokeKey: n.revokeGuardKey}
+	return api.Guard{Exchanges: n.exchanges, Traffic: n.recordedTraffic, Verdicts: n.verdicts, Budgets: n.budgets, Routes: n.routes, Keys: n.guardKeys, CreateKey: n.createGuardKey, RevokeKey: n.revokeGuardKey,
+		Agents: n.inventory.Agents, Tools: n.inventory.Tools, Inventory: n.inventory.Put}
 }
 
 func (n *Node) exchanges(ctx context.Context, q api.ExchangeQuery) ([]api.Stored[model.LLMCall], error) {

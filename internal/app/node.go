@@ -17,6 +17,7 @@ import (
 	"bartizan/internal/app/gate"
 	"bartizan/internal/app/hunting"
 	"bartizan/internal/app/intake"
+	"bartizan/internal/app/inventory"
 	"bartizan/internal/app/people"
 	"bartizan/internal/bus"
 	"bartizan/internal/decide"
@@ -66,6 +67,7 @@ type Node struct {
 	remote    *remote
 	gateway   *gate.Role // nil: it has no routes
 	people    *people.Desk
+	inventory *inventory.Inventory // of MCP gateways
 }
 
 // blobLimits caps the evidence store.

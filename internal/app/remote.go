@@ -15,8 +15,11 @@ import (
 	"bartizan/internal/api"
 	"bartizan/internal/api/cert"
 	"bartizan/internal/api/token"
+	"bartizan/internal/app/gate"
+	"bartizan/internal/app/inventory"
 	"bartizan/internal/app/people"
 	"bartizan/internal/bus"
+	"bartizan/internal/gateway"
 	"bartizan/internal/obs"
 )
 
@@ -232,6 +235,12 @@ func (n *Node) lastEvent(ctx context.Context, kind string) (uint64, error) {
 		return lastOf(ctx, n.bus, receiptTopic(&n.conf))
 	case api.EventHeld:
 		return lastOf(ctx, n.bus, people.Topic())
+	case api.EventExchange:
+		return lastOf(ctx, n.bus, gate.Topic())
+	case api.EventTraffic:
+		return lastOf(ctx, n.bus, trafficTopic(&n.conf))
+	case api.EventMCP:
+		return lastOf(ctx, n.bus, inventory.Topic())
 	}
 	return 0, fmt.Errorf("no events of kind %.32q", kind)
 }
@@ -246,6 +255,18 @@ func (n *Node) followEvents(ctx context.Context, kind string, from uint64, emit 
 		return followAs(ctx, n.bus, receiptTopic(&n.conf), kind, from, emit)
 	case api.EventHeld:
 		return followAs(ctx, n.bus, people.Topic(), kind, from, emit)
+	case api.EventExchange:
+		return bus.Follow(ctx, n.bus, gate.Topic(), bus.From{Seq: from}, func(m bus.Message[gateway.Record]) error {
+			b, err := json.Marshal(m.Value.Call())
+			if err != nil {
+				return err
+			}
+			return emit(api.Event{Kind: kind, Seq: m.Seq, Data: b})
+		})
+	case api.EventTraffic:
+		return followAs(ctx, n.bus, trafficTopic(&n.conf), kind, from, emit)
+	case api.EventMCP:
+		return followAs(ctx, n.bus, inventory.Topic(), kind, from, emit)
 	}
 	return fmt.Errorf("no events of kind %.32q", kind)
 }

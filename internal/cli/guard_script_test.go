@@ -1,14 +1,24 @@
 package cli_test
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
+	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"bartizan/internal/api"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -49,6 +59,78 @@ func fakeModel() int {
 	s := &http.Server{Addr: "127.0.0.1:" + os.Args[1], Handler: handler, ReadHeaderTimeout: time.Minute}
 	fmt.Fprintln(os.Stderr, s.ListenAndServe())
 	return 1
+}
+
+// live DATA KIND=N… FILE follows the event stream of a node from its beginning until it has had N
+// events of each kind, and writes what came to the file.
+func live(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: live DATA KIND=N… FILE")
+	}
+	want := map[string]int{}
+	for _, a := range args[1 : len(args)-1] {
+		kind, n, _ := strings.Cut(a, "=")
+		k, err := strconv.Atoi(n)
+		ts.Check(err)
+		want[kind] = k
+	}
+	socket := filepath.Join(ts.MkAbs(args[0]), api.SocketName)
+	c := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	defer c.CloseIdleConnections()
+	ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node/v1/events?types="+strings.Join(slices.Sorted(maps.Keys(want)), ","), nil)
+	ts.Check(err)
+	req.Header.Set("Last-Event-ID", "s0.d0.r0")
+	resp, err := c.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	var got strings.Builder
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for last := ""; len(want) > 0; {
+		if !lines.Scan() {
+			ts.Fatalf("the events ended (%v); missing: %v; had:\n%s", lines.Err(), want, got.String())
+		}
+		got.WriteString(lines.Text() + "\n")
+		if kind, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			last = kind
+		} else if strings.HasPrefix(lines.Text(), "data: ") {
+			if want[last]--; want[last] <= 0 {
+				delete(want, last)
+			}
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[len(args)-1]), []byte(got.String()), 0o600))
+}
+
+// nowhere DIR TEXT… looks through every file of a folder: none of the texts is there.
+func nowhere(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: nowhere DIR TEXT…")
+	}
+	files := 0
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		files++
+		for _, s := range args[1:] {
+			if bytes.Contains(b, []byte(s)) {
+				return fmt.Errorf("%s has %q", path, s)
+			}
+		}
+		return nil
+	}))
+	if files < 10 {
+		ts.Fatalf("only %d files in %s", files, args[0])
+	}
 }
 
 // say PORT PATH KEY BODY posts a body as a client of the gateway does, once it can be

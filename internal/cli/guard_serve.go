@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"bartizan/internal/api"
 	"bartizan/internal/app/gate"
 	"bartizan/internal/conf"
 	"bartizan/internal/gateway/keys"
@@ -88,19 +89,15 @@ func guardKeyCreateCmd(g *global) *cobra.Command {
 	k, life := keys.Key{}, "90d"
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a key; its text is printed once and kept nowhere", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			dir, err := g.keyDir()
-			if err != nil {
-				return err
-			}
+		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := conf.ParseDuration(life)
 			if err != nil {
 				return usage(fmt.Errorf("--for: %w", err))
 			}
 			k.Name = args[0]
-			made, text, err := keys.Create(dir, k, d.D(), time.Now())
+			made, text, err := g.createKey(cmd.Context(), k, d.D())
 			if err != nil {
-				return keyError(err)
+				return err
 			}
 			out := struct {
 				ID      string    `json:"id"`
@@ -123,6 +120,81 @@ func guardKeyCreateCmd(g *global) *cobra.Command {
 	return cmd
 }
 
+// createKey makes a key in the data folder, or at the node that --server names.
+func (g *global) createKey(ctx context.Context, k keys.Key, life time.Duration) (keys.Key, string, error) {
+	if g.remote.server == "" {
+		dir, err := g.keyDir()
+		if err != nil {
+			return k, "", err
+		}
+		k, text, err := keys.Create(dir, k, life, time.Now())
+		if err != nil {
+			err = keyError(err)
+		}
+		return k, text, err
+	}
+	c, err := g.client()
+	if err != nil {
+		return k, "", err
+	}
+	defer c.Close()
+	made, err := c.CreateGuardKey(ctx, api.GuardKeyRequest{Name: k.Name, User: k.User, Routes: k.Routes, Models: k.Models, Canary: k.Canary, Seconds: life.Seconds()})
+	return keyOf(made.GuardKey), made.Key, err
+}
+
+// listKeys lists those of the data folder, or of the node that --server names.
+func (g *global) listKeys(ctx context.Context) ([]keys.Key, error) {
+	if g.remote.server == "" {
+		dir, err := g.keyDir()
+		if err != nil {
+			return nil, err
+		}
+		all, err := keys.List(dir)
+		if err != nil {
+			err = blind(err)
+		}
+		return all, err
+	}
+	c, err := g.client()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	list, err := c.GuardKeys(ctx)
+	var out []keys.Key
+	for _, k := range list {
+		out = append(out, keyOf(k))
+	}
+	return out, err
+}
+
+// revokeKey ends one of the data folder, or of the node that --server names.
+func (g *global) revokeKey(ctx context.Context, idOrName string) (keys.Key, error) {
+	if g.remote.server == "" {
+		dir, err := g.keyDir()
+		if err != nil {
+			return keys.Key{}, err
+		}
+		k, err := keys.Revoke(dir, idOrName, time.Now())
+		if err != nil {
+			err = keyError(err)
+		}
+		k.Hash = ""
+		return k, err
+	}
+	c, err := g.client()
+	if err != nil {
+		return keys.Key{}, err
+	}
+	defer c.Close()
+	k, err := c.RevokeGuardKey(ctx, idOrName)
+	return keyOf(k), err
+}
+
+func keyOf(k api.GuardKey) keys.Key {
+	return keys.Key{ID: k.ID, Name: k.Name, User: k.User, Routes: k.Routes, Models: k.Models, Canary: k.Canary, Created: k.Created, Expires: k.Expires, Revoked: k.Revoked}
+}
+
 // keyError tells what the caller did wrong from what the machine did.
 func keyError(err error) error {
 	if errors.Is(err, keys.ErrInput) {
@@ -134,14 +206,10 @@ func keyError(err error) error {
 func guardKeyListCmd(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the keys, the newest first", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			dir, err := g.keyDir()
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := g.listKeys(cmd.Context())
 			if err != nil {
 				return err
-			}
-			all, err := keys.List(dir)
-			if err != nil {
-				return blind(err)
 			}
 			now := time.Now()
 			return showAll(g, all, func(w io.Writer) error {
@@ -160,16 +228,11 @@ func guardKeyListCmd(g *global) *cobra.Command {
 func guardKeyRevokeCmd(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke ID|NAME", Short: "End a key: it is refused within a second", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			dir, err := g.keyDir()
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, err := g.revokeKey(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			k, err := keys.Revoke(dir, args[0], time.Now())
-			if err != nil {
-				return keyError(err)
-			}
-			k.Hash = ""
 			return show(g, k, func(w io.Writer) error {
 				_, err := fmt.Fprintf(w, "revoked %s (%s)\n", k.ID, k.Name)
 				return err

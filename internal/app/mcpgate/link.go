@@ -34,6 +34,7 @@ type link struct {
 	log    *slog.Logger
 	unsent string // file of alarms that an earlier run could not hand over
 	names  api.MCPSync
+	teller *teller
 
 	wake   chan struct{}
 	ended  context.CancelFunc
@@ -74,7 +75,7 @@ func join(c mcp.Config, servers []string, log *slog.Logger) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{client: client, log: log, orders: &mcp.Orders{}, unsent: filepath.Join(c.State, "unsent.jsonl"), wake: make(chan struct{}, 1),
+	l := &link{client: client, log: log, orders: &mcp.Orders{}, unsent: filepath.Join(c.State, "unsent.jsonl"), teller: newTeller(c), wake: make(chan struct{}, 1),
 		inside: map[string]bool{}, seen: map[string]string{}, told: map[string]bool{}}
 	l.orders.Seen = l.refusedFor
 	l.names.Agents, l.names.Servers = slices.Sorted(maps.Keys(c.Agents)), servers
@@ -142,6 +143,9 @@ func (l *link) run(ctx context.Context) {
 		}
 		if l.sync(ctx, syncTime) == nil {
 			pause = syncEvery
+			if err := l.teller.tell(ctx, l.client, time.Now()); err != nil && ctx.Err() == nil {
+				l.log.Debug("the node cannot be told which agents and tools there are; it is tried again", "error", err)
+			}
 		} else {
 			pause = min(2*pause, slowest)
 		}
@@ -267,8 +271,22 @@ func (l *link) close() error {
 	for l.left() > 0 && l.sync(context.Background(), partTime) == nil {
 		continue
 	}
+	l.part()
 	l.client.Close()
 	return errors.Join(l.keepUnsent(), l.file.Close())
+}
+
+// part tells the node which tools there were at the end: a short run has no other time for it.
+func (l *link) part() {
+	if l.down {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), partTime)
+	defer cancel()
+	l.teller.looked = time.Time{}
+	if err := l.teller.tell(ctx, l.client, time.Now()); err != nil {
+		l.log.Debug("the node cannot be told which agents and tools there were", "error", err)
+	}
 }
 
 func (l *link) left() int {
