@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"bartizan/internal/api"
+	"bartizan/internal/app/recent"
 	"bartizan/internal/bus"
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
@@ -41,7 +42,7 @@ func (n *Node) audit(ctx context.Context, q api.AuditQuery) ([]api.Stored[api.Au
 	}
 	out := []api.Stored[api.AuditRecord]{}
 	for before := q.Before; ; {
-		some, err := newest(ctx, n.bus, auditTopic(&n.conf), from, before, q.Limit, first)
+		some, err := recent.Newest(ctx, n.bus, auditTopic(&n.conf), from, before, q.Limit, first)
 		if err != nil {
 			return nil, err
 		}
@@ -89,11 +90,11 @@ func (n *Node) outcomes(ctx context.Context, place uint64, begun []api.Stored[ap
 		}
 		ends[m.Value.Request] = m.Value
 		if delete(open, m.Value.Request); len(open) == 0 {
-			return errEnough
+			return recent.Enough
 		}
 		return nil
 	})
-	if errors.Is(err, errEnough) {
+	if errors.Is(err, recent.Enough) {
 		return nil
 	}
 	return err

@@ -10,6 +10,8 @@ import (
 
 	"bartizan/internal/api"
 	"bartizan/internal/app/gate"
+	"bartizan/internal/app/guarding"
+	"bartizan/internal/app/recent"
 	"bartizan/internal/bus"
 	"bartizan/internal/decide"
 	"bartizan/internal/intel"
@@ -23,7 +25,7 @@ func (n *Node) api() api.Node {
 		Status: n.status, Decisions: n.decisions, Change: n.change, Intel: n.intel, Why: n.why, Evidence: n.evidenceOf,
 		Signals: n.signals, Replay: n.replay, Lease: n.hub.lease, Verified: n.verified, Export: n.exportEvents, Hunt: n.hunts.Hunt, HuntList: n.hunts.HuntList,
 		Held: n.people.Held, DecideHeld: n.people.Decide, AskHeld: n.people.Ask, SyncMCP: n.people.Sync,
-		Guard:  n.guardAPI(),
+		Guard:  (&guarding.Desk{Bus: n.bus, Gateway: n.gateway, Config: n.conf.Gateway, Data: n.conf.Data, Age: n.conf.Lake.Traffic.Age.D(), Inventory: n.inventory}).API(),
 		Record: n.record, Audit: n.audit, Events: api.Events{Last: n.lastEvent, Follow: n.followEvents},
 		Metrics: n.metrics.Handler(), Health: obs.Handler(n.metrics, n.health),
 	}
@@ -213,7 +215,7 @@ func (n *Node) signals(ctx context.Context, q api.SignalQuery) ([]api.Stored[mod
 		}
 		from.Key, from.OneKey = e.Value(), true
 	}
-	return newest(ctx, n.bus, signalTopic(&n.conf), from, q.Before, q.Limit, func(s *model.Signal) bool { return q.Kind == "" || s.Kind == q.Kind })
+	return recent.Newest(ctx, n.bus, signalTopic(&n.conf), from, q.Before, q.Limit, func(s *model.Signal) bool { return q.Kind == "" || s.Kind == q.Kind })
 }
 
 func (n *Node) evidenceOf(ctx context.Context, sha string) ([]byte, error) {

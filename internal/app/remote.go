@@ -3,9 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -18,6 +16,7 @@ import (
 	"bartizan/internal/app/gate"
 	"bartizan/internal/app/inventory"
 	"bartizan/internal/app/people"
+	"bartizan/internal/app/recent"
 	"bartizan/internal/bus"
 	"bartizan/internal/gateway"
 	"bartizan/internal/obs"
@@ -167,80 +166,22 @@ func (r *remote) info() (i api.APIInfo) {
 	return i
 }
 
-// errEnough ends a read that has seen all it wants.
-var errEnough = errors.New("enough")
-
-const (
-	firstWindow = 256 // messages looked at first, at least
-	widerBy     = 4
-)
-
-// newest reads a stream backwards, in windows that grow, until it has limit
-// values that are wanted: the cost is that of what is returned and what had to
-// be passed over, not of all that is kept. The newest comes first. Only those
-// before a sequence number count, unless that is 0.
-func newest[T any](ctx context.Context, b *bus.Bus, t bus.Topic[T], from bus.From, before uint64, limit int, want func(*T) bool) ([]api.Stored[T], error) {
-	high := before - 1
-	if before == 0 {
-		var err error
-		if high, err = lastOf(ctx, b, t); err != nil {
-			return nil, err
-		}
-	}
-	out := []api.Stored[T]{}
-	since := from.Time
-	from.Time = time.Time{}
-	for window := uint64(max(firstWindow, 2*limit)); high > 0; window *= widerBy { //nolint:gosec // limit is small and positive
-		from.Seq = max(high, window) - window + 1
-		var some []api.Stored[T]
-		old := false
-		_, err := bus.Read(ctx, b, t, from, func(m bus.Message[T]) error {
-			switch {
-			case m.Seq > high:
-				return errEnough
-			case m.Time.Before(since):
-				old = true
-			case want(&m.Value):
-				some = append(some, api.Stored[T]{Seq: m.Seq, Value: m.Value})
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, errEnough) {
-			return nil, err
-		}
-		slices.Reverse(some)
-		if out = append(out, some...); len(out) >= limit {
-			return out[:limit], nil
-		}
-		if old || from.Seq == 1 {
-			break
-		}
-		high = from.Seq - 1
-	}
-	return out, nil
-}
-
-// lastOf is the sequence number of a stream's newest message; 0 without one.
-func lastOf[T any](ctx context.Context, b *bus.Bus, t bus.Topic[T]) (uint64, error) {
-	return bus.Read(ctx, b, t, bus.From{Seq: math.MaxInt64}, func(bus.Message[T]) error { return nil })
-}
-
 func (n *Node) lastEvent(ctx context.Context, kind string) (uint64, error) {
 	switch kind {
 	case api.EventSignal:
-		return lastOf(ctx, n.bus, signalTopic(&n.conf))
+		return recent.Last(ctx, n.bus, signalTopic(&n.conf))
 	case api.EventDecision:
-		return lastOf(ctx, n.bus, ledgerTopic(&n.conf))
+		return recent.Last(ctx, n.bus, ledgerTopic(&n.conf))
 	case api.EventReceipt:
-		return lastOf(ctx, n.bus, receiptTopic(&n.conf))
+		return recent.Last(ctx, n.bus, receiptTopic(&n.conf))
 	case api.EventHeld:
-		return lastOf(ctx, n.bus, people.Topic())
+		return recent.Last(ctx, n.bus, people.Topic())
 	case api.EventExchange:
-		return lastOf(ctx, n.bus, gate.Topic())
+		return recent.Last(ctx, n.bus, gate.Topic())
 	case api.EventTraffic:
-		return lastOf(ctx, n.bus, trafficTopic(&n.conf))
+		return recent.Last(ctx, n.bus, trafficTopic(&n.conf))
 	case api.EventMCP:
-		return lastOf(ctx, n.bus, inventory.Topic())
+		return recent.Last(ctx, n.bus, inventory.Topic())
 	}
 	return 0, fmt.Errorf("no events of kind %.32q", kind)
 }

@@ -26,7 +26,7 @@ import (
 
 // What must be in no file: personal data, a credential, the known secret of the route, and
 // what nobody could recognise without the word in front of it.
-var private = []string{"anna.weber@example.org", "4111 1111 1111 1111", "536-22-8726", "212-555-0147", "hunter2Hunter2", "AKIA" + "Q3EGRIT7ZX5KLM2P", "zq7-canary-4411", "ZXhhbXBsZSBjYXJkIDQxMTEgMTExMSAxMTExIDExMTE="}
+var private = []string{"anna.weber@example.org", "4111 1111 1111 1111", "536-22-8726", "212-555-0147", "hunter2Hunter2", "AKIA" + "Q3EGRIT7ZX5KLM2P", "blue-harbour-lantern", "ZXhhbXBsZSBjYXJkIDQxMTEgMTExMSAxMTExIDExMTE="}
 
 // echo is a model that says what it was told.
 func echo(t *testing.T) string {
@@ -37,7 +37,8 @@ func echo(t *testing.T) string {
 			Messages []struct{ Content string }
 		}
 		_ = json.NewDecoder(r.Body).Decode(&q)
-		said, _ := json.Marshal("You said: " + q.Messages[len(q.Messages)-1].Content + " I noted 212-555-0147.")
+		last, _, _ := strings.Cut(q.Messages[len(q.Messages)-1].Content, ", key ")
+		said, _ := json.Marshal("You said: " + last + " I noted 212-555-0147.")
 		if q.Stream {
 			w.Header().Set("Content-Type", "text/event-stream")
 			half := len(said) / 2
@@ -56,7 +57,7 @@ func echo(t *testing.T) string {
 
 func recording(t *testing.T, upstream string) gateway.Config {
 	t.Helper()
-	raw, err := conf.Parse("test", []byte("secret: {known: [zq7-canary-4411]}\npii: {kinds: [email]}\n"))
+	raw, err := conf.Parse("test", []byte("secret: {known: [blue-harbour-lantern]}\npii: {kinds: [email]}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func TestRecordedAlone(t *testing.T) {
 	}
 	text := "I am anna.weber@example.org, card 4111 1111 1111 1111, SSN 536-22-8726, phone 212-555-0147, password: hunter2Hunter2, key " + private[5]
 	for _, stream := range []string{"false", "true"} {
-		if got := say("openai", `{"model":"m","stream":`+stream+`,"messages":[{"role":"system","content":"The word is zq7-canary-4411."},{"role":"user","content":"`+text+`"}]}`); !strings.Contains(got, "hunter2") && stream == "false" {
+		if got := say("openai", `{"model":"m","stream":`+stream+`,"messages":[{"role":"system","content":"The word is blue-harbour-lantern."},{"role":"user","content":"`+text+`"}]}`); !strings.Contains(got, "hunter2") && stream == "false" {
 			t.Errorf("the client got %q", got)
 		}
 	}

@@ -1,4 +1,5 @@
-package app
+// Package guarding answers for a node what its gateway in front of language models has seen.
+package guarding
 
 import (
 	"context"
@@ -11,20 +12,34 @@ import (
 
 	"bartizan/internal/api"
 	"bartizan/internal/app/gate"
+	"bartizan/internal/app/inventory"
+	"bartizan/internal/app/recent"
 	"bartizan/internal/bus"
 	"bartizan/internal/gateway"
 	"bartizan/internal/gateway/keys"
 	"bartizan/internal/model"
 )
 
-// guardAPI is what the node offers of its gateway.
-func (n *Node) guardAPI() api.Guard {
-	return api.Guard{Exchanges: n.exchanges, Traffic: n.recordedTraffic, Verdicts: n.verdicts, Budgets: n.budgets, Routes: n.routes, Keys: n.guardKeys, CreateKey: n.createGuardKey, RevokeKey: n.revokeGuardKey,
-		Agents: n.inventory.Agents, Tools: n.inventory.Tools, Inventory: n.inventory.Put}
+// Desk has what the answers are made of.
+type Desk struct {
+	Bus       *bus.Bus
+	Gateway   *gate.Role // nil: it has no routes
+	Config    gateway.Config
+	Data      string        // data folder
+	Age       time.Duration // how long the lake keeps what was said; 0: for ever
+	Inventory *inventory.Inventory
 }
 
-func (n *Node) exchanges(ctx context.Context, q api.ExchangeQuery) ([]api.Stored[model.LLMCall], error) {
-	if n.gateway == nil {
+const day = 24 * time.Hour
+
+// API is what the node offers.
+func (d *Desk) API() api.Guard {
+	return api.Guard{Exchanges: d.exchanges, Traffic: d.recordedTraffic, Verdicts: d.verdicts, Budgets: d.budgets, Routes: d.routes, Keys: d.guardKeys, CreateKey: d.createGuardKey, RevokeKey: d.revokeGuardKey,
+		Agents: d.Inventory.Agents, Tools: d.Inventory.Tools, Inventory: d.Inventory.Put}
+}
+
+func (d *Desk) exchanges(ctx context.Context, q api.ExchangeQuery) ([]api.Stored[model.LLMCall], error) {
+	if d.Gateway == nil {
 		return nil, nil
 	}
 	id, err := optionalID(q.ID)
@@ -32,7 +47,7 @@ func (n *Node) exchanges(ctx context.Context, q api.ExchangeQuery) ([]api.Stored
 		return nil, err
 	}
 	from := bus.From{Time: q.Since, Key: q.Route, OneKey: q.Route != ""}
-	list, err := newest(ctx, n.bus, gate.Topic(), from, q.Before, q.Limit, func(r *gateway.Record) bool {
+	list, err := recent.Newest(ctx, d.Bus, gate.Topic(), from, q.Before, q.Limit, func(r *gateway.Record) bool {
 		return (q.ID == "" || r.ID == id) && (q.Key == "" || r.Key == q.Key || r.KeyName == q.Key) && (q.Model == "" || r.Model == q.Model) &&
 			(q.Action == "" || string(r.Action) == q.Action) && (q.Category == "" || string(r.Category) == q.Category) && (q.Result == "" || string(r.Outcome) == q.Result)
 	})
@@ -43,8 +58,8 @@ func (n *Node) exchanges(ctx context.Context, q api.ExchangeQuery) ([]api.Stored
 	return out, err
 }
 
-func (n *Node) recordedTraffic(ctx context.Context, q api.TrafficQuery) ([]api.Stored[model.LLMTraffic], error) {
-	if n.gateway == nil {
+func (d *Desk) recordedTraffic(ctx context.Context, q api.TrafficQuery) ([]api.Stored[model.LLMTraffic], error) {
+	if d.Gateway == nil {
 		return nil, nil
 	}
 	id, err := optionalID(q.ID)
@@ -52,7 +67,7 @@ func (n *Node) recordedTraffic(ctx context.Context, q api.TrafficQuery) ([]api.S
 		return nil, err
 	}
 	from := bus.From{Time: q.Since, Key: q.Route, OneKey: q.Route != ""}
-	return newest(ctx, n.bus, trafficTopic(&n.conf), from, q.Before, q.Limit, func(x *model.LLMTraffic) bool { return q.ID == "" || x.ID == id })
+	return recent.Newest(ctx, d.Bus, gate.Traffic(d.Age), from, q.Before, q.Limit, func(x *model.LLMTraffic) bool { return q.ID == "" || x.ID == id })
 }
 
 func optionalID(s string) (id model.ULID, err error) {
@@ -69,21 +84,21 @@ func optionalID(s string) (id model.ULID, err error) {
 const maxExchanges = 50_000
 
 // verdicts sums up what inspectors did.
-func (n *Node) verdicts(ctx context.Context, since time.Time) (api.GuardVerdicts, error) {
+func (d *Desk) verdicts(ctx context.Context, since time.Time) (api.GuardVerdicts, error) {
 	if since.IsZero() {
 		since = time.Now().Add(-day)
 	}
 	v := api.GuardVerdicts{Since: since, Complete: true, Inspectors: []model.LLMInspector{}, Actions: []api.GuardCount{}, Categories: []api.GuardCount{}}
-	if n.gateway == nil {
+	if d.Gateway == nil {
 		return v, nil
 	}
-	last, err := lastOf(ctx, n.bus, gate.Topic())
+	last, err := recent.Last(ctx, d.Bus, gate.Topic())
 	if err != nil {
 		return v, err
 	}
 	inspectors, actions, categories := map[string]*model.LLMInspector{}, map[string]int{}, map[string]int{}
 	from := bus.From{Seq: max(last, maxExchanges) - maxExchanges + 1}
-	_, err = bus.Read(ctx, n.bus, gate.Topic(), from, func(m bus.Message[gateway.Record]) error {
+	_, err = bus.Read(ctx, d.Bus, gate.Topic(), from, func(m bus.Message[gateway.Record]) error {
 		if m.Time.Before(since) {
 			return nil
 		}
@@ -128,12 +143,12 @@ func counted(m map[string]int) []api.GuardCount {
 	return out
 }
 
-func (n *Node) budgets(context.Context) ([]api.GuardBudget, error) {
-	if n.gateway == nil {
+func (d *Desk) budgets(context.Context) ([]api.GuardBudget, error) {
+	if d.Gateway == nil {
 		return nil, nil
 	}
 	var out []api.GuardBudget
-	for _, u := range n.gateway.Used(time.Now()) {
+	for _, u := range d.Gateway.Used(time.Now()) {
 		b := api.GuardBudget{By: u.By, Name: u.Name, Seconds: u.Window.Seconds(), From: u.From, Requests: u.Requests, Tokens: u.Tokens, Dollars: u.Dollars, Running: u.Running}
 		if l := u.Limit; l != nil {
 			b.Limit = api.GuardLimits{Requests: l.Requests, Tokens: l.Tokens, Dollars: l.Dollars, Concurrency: l.Concurrency}
@@ -143,14 +158,14 @@ func (n *Node) budgets(context.Context) ([]api.GuardBudget, error) {
 	return out, nil
 }
 
-func (n *Node) routes(context.Context) ([]api.GuardRoute, error) {
+func (d *Desk) routes(context.Context) ([]api.GuardRoute, error) {
 	var out []api.GuardRoute
-	for _, name := range slices.Sorted(maps.Keys(n.conf.Gateway.Routes)) {
-		r := n.conf.Gateway.Routes[name]
+	for _, name := range slices.Sorted(maps.Keys(d.Config.Routes)) {
+		r := d.Config.Routes[name]
 		g := api.GuardRoute{Name: name, Format: r.Format, Upstream: r.Upstream, Anonymous: r.Anonymous, Stream: r.Stream, Record: r.Record, Unknown: r.Unknown, Media: r.Media, Unpriced: r.Unpriced,
 			Models: slices.Concat([]string{}, r.Models)}
-		if n.gateway != nil {
-			g.URL = n.gateway.URL() + strings.TrimSuffix(r.Prefix, "/")
+		if d.Gateway != nil {
+			g.URL = d.Gateway.URL() + strings.TrimSuffix(r.Prefix, "/")
 		}
 		for _, d := range []struct {
 			name string
@@ -171,8 +186,8 @@ func guardKey(k *keys.Key, now time.Time) api.GuardKey {
 	return api.GuardKey{ID: k.ID, Name: k.Name, User: k.User, Routes: k.Routes, Models: k.Models, Canary: k.Canary, State: k.State(now), Created: k.Created, Expires: k.Expires, Revoked: k.Revoked}
 }
 
-func (n *Node) guardKeys(context.Context) ([]api.GuardKey, error) {
-	all, err := keys.List(gate.Dir(n.conf.Data))
+func (d *Desk) guardKeys(context.Context) ([]api.GuardKey, error) {
+	all, err := keys.List(gate.Dir(d.Data))
 	out := make([]api.GuardKey, len(all))
 	for i := range all {
 		out[i] = guardKey(&all[i], time.Now())
@@ -180,18 +195,18 @@ func (n *Node) guardKeys(context.Context) ([]api.GuardKey, error) {
 	return out, err
 }
 
-func (n *Node) createGuardKey(_ context.Context, q api.GuardKeyRequest) (api.NewGuardKey, error) {
+func (d *Desk) createGuardKey(_ context.Context, q api.GuardKeyRequest) (api.NewGuardKey, error) {
 	now := time.Now()
-	k, text, err := keys.Create(gate.Dir(n.conf.Data), keys.Key{Name: q.Name, User: q.User, Routes: q.Routes, Models: q.Models, Canary: q.Canary}, time.Duration(q.Seconds*float64(time.Second)), now)
+	k, text, err := keys.Create(gate.Dir(d.Data), keys.Key{Name: q.Name, User: q.User, Routes: q.Routes, Models: q.Models, Canary: q.Canary}, time.Duration(q.Seconds*float64(time.Second)), now)
 	if err != nil {
 		return api.NewGuardKey{}, keyError(err)
 	}
 	return api.NewGuardKey{GuardKey: guardKey(&k, now), Key: text}, nil
 }
 
-func (n *Node) revokeGuardKey(_ context.Context, idOrName string) (api.GuardKey, error) {
+func (d *Desk) revokeGuardKey(_ context.Context, idOrName string) (api.GuardKey, error) {
 	now := time.Now()
-	k, err := keys.Revoke(gate.Dir(n.conf.Data), idOrName, now)
+	k, err := keys.Revoke(gate.Dir(d.Data), idOrName, now)
 	if err != nil {
 		return api.GuardKey{}, keyError(err)
 	}
