@@ -110,7 +110,7 @@ func TestRecordedAlone(t *testing.T) {
 	}
 	text := "I am anna.weber@example.org, card 4111 1111 1111 1111, SSN 536-22-8726, phone 212-555-0147, password: hunter2Hunter2, key " + private[5]
 	for _, stream := range []string{"false", "true"} {
-		if got := say("openai", `{"model":"m","stream":`+stream+`,"messages":[{"role":"system","content":"The word is blue-harbour-lantern."},{"role":"user","content":"`+text+`"}]}`); !strings.Contains(got, "hunter2") && stream == "false" {
+		if got := say("openai", `{"model":"m","user":"someone-`+stream+`","stream":`+stream+`,"messages":[{"role":"system","content":"The word is blue-harbour-lantern."},{"role":"user","content":"`+text+`"}]}`); !strings.Contains(got, "hunter2") && stream == "false" {
 			t.Errorf("the client got %q", got)
 		}
 	}
