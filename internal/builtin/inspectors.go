@@ -12,6 +12,7 @@ import (
 	"bartizan/internal/guard/exfil"
 	"bartizan/internal/guard/hidden"
 	"bartizan/internal/guard/injection"
+	"bartizan/internal/guard/judge"
 	"bartizan/internal/guard/language"
 	"bartizan/internal/guard/link"
 	"bartizan/internal/guard/pattern"
@@ -35,6 +36,7 @@ func Inspectors() plug.Table[guard.Inspector] {
 		plug.Of("schema", schema.Default, schema.New),
 		plug.Of("pattern", pattern.Default, pattern.New),
 		plug.Of("condition", condition.Default, condition.New),
+		plug.Of("judge", judge.Default, judge.New),
 		plug.Of("injection", injection.Default, injection.New),
 	)
 }

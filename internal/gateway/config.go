@@ -127,11 +127,11 @@ type Catalogue struct {
 
 // without lists the inspectors of a direction nobody chose: what makes no sense there.
 var without = map[string][]string{
-	"system":      {"secret", "pii", "link", "exfil", "injection", "language", "schema"},
+	"system":      {"secret", "pii", "link", "exfil", "injection", "language", "schema", "judge"},
 	"request":     {"schema"},
 	"tool_result": {"schema"},
-	"response":    {"injection"},
-	"tool_call":   {"injection", "language", "schema"},
+	"response":    {"injection", "judge"},
+	"tool_call":   {"injection", "language", "schema", "judge"},
 }
 
 func (r *Policy) directions() map[string]*Direction {

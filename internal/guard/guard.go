@@ -107,6 +107,7 @@ type Report struct {
 	Why      string // of Failed and Skip
 	Findings []Finding
 	Took     time.Duration
+	passing  bool // see NothingToDo
 }
 
 // Action is the verdict.
@@ -138,7 +139,10 @@ type Verdict struct {
 }
 
 // NothingToDo is returned by an inspector that has nothing to look for.
-type NothingToDo struct{ Why string }
+type NothingToDo struct {
+	Why     string
+	Passing bool // of this moment only: the next time it may look
+}
 
 func (e *NothingToDo) Error() string { return e.Why }
 
@@ -232,7 +236,7 @@ func run(in Named, t *Text) Report {
 	if err != nil {
 		r.Findings = nil
 		if nothing, ok := err.(*NothingToDo); ok {
-			r.State, r.Why = Skip, nothing.Why
+			r.State, r.Why, r.passing = Skip, safe.Clean(nothing.Why, 300), nothing.Passing
 		} else {
 			r.State, r.Why = Failed, safe.Clean(err.Error(), 300)
 		}

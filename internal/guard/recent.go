@@ -50,7 +50,7 @@ func (r *recent) put(k recentKey, v *Verdict) {
 	x.Again = true
 	x.Reports = slices.Clone(v.Reports)
 	for i := range x.Reports {
-		if x.Reports[i].State == Failed {
+		if x.Reports[i].State == Failed || x.Reports[i].passing {
 			return
 		}
 		found := slices.Clone(x.Reports[i].Findings)
