@@ -21,6 +21,18 @@ type Packet struct {
 	Fragment         bool   // not the first one of a packet: no ports
 	More             bool   // the first one of several
 	ID               uint32 // of the fragments
+	Offset           int    // of a fragment in its packet, in bytes
+	PieceProto       uint8  // what the fragments of the packet say is in them
+	Piece            []byte // what of the packet is in the fragment; nil when it was not captured whole
+}
+
+// Whole is the packet that a fragment is of, with everything behind its header.
+func (p *Packet) Whole(body []byte) Packet {
+	w := *p
+	w.Fragment, w.More, w.Offset, w.Piece = false, false, 0, nil
+	w.Proto, w.HasPorts, w.HasFlags, w.Payload, w.Missing = p.PieceProto, false, false, nil, 0
+	w.transport(body, 0)
+	return w
 }
 
 // Links lists the link types that are read.
@@ -138,8 +150,19 @@ func ip4(b []byte) (p Packet, ok bool) {
 	p.ID = uint32(binary.BigEndian.Uint16(b[4:]))
 	p.Fragment, p.More = frag&0x1fff != 0, frag&0x2000 != 0
 	body, missing := within(b, head, p.Length)
+	p.piece(int(frag&0x1fff)*8, body, missing)
 	p.transport(body, missing)
 	return p, true
+}
+
+// piece notes what a fragment brings.
+func (p *Packet) piece(at int, body []byte, missing int) {
+	if p.Fragment || p.More {
+		p.Offset, p.PieceProto = at, p.Proto
+		if missing == 0 {
+			p.Piece = body
+		}
+	}
 }
 
 // within cuts what follows a header off padding behind the packet.
@@ -187,6 +210,8 @@ func ip6(b []byte) (p Packet, ok bool) {
 			frag := binary.BigEndian.Uint16(body[2:])
 			p.Fragment, p.More, p.ID = frag>>3 != 0, frag&1 != 0, binary.BigEndian.Uint32(body[4:])
 			next, body = body[0], body[8:]
+			p.Proto = next
+			p.piece(int(frag&^7), body, missing)
 		default:
 			p.Proto = next
 			p.transport(body, missing)

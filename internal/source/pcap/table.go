@@ -40,6 +40,8 @@ type conversation struct {
 	closed      bool
 	refused     bool // an ICMP error says so
 	fins        uint8
+	hello       *quicHello // what the client said first over QUIC; nil when nothing waits
+	heard       bool       // no more of it is to be read
 	questions   []question
 	requests    []request
 	prev, next  *conversation
@@ -86,6 +88,7 @@ type table struct {
 	order     []fragment // of fragments, the oldest at place
 	place     int
 	dns       answers
+	pieces    pieces
 }
 
 // fragment names the pieces of a packet (RFC 791 §3.2, RFC 8200 §4.5).
@@ -122,6 +125,7 @@ func (t *table) packet(p *capture.Packet, now time.Time, at uint64, b *observe.L
 	}
 	t.expire(b)
 	t.fragment(p)
+	content := t.content(p, now)
 	if about, ok := p.Unreachable(); ok {
 		if k, _ := keyOf(&about); t.all[k] != nil && !t.all[k].proven {
 			t.all[k].refused = true
@@ -157,12 +161,7 @@ func (t *table) packet(p *capture.Packet, now time.Time, at uint64, b *observe.L
 	s := &c.sides[way]
 	s.packets++
 	s.bytes += uint64(max(p.Length, 0))
-	switch {
-	case p.Proto == observe.ProtoTCP && p.HasFlags:
-		t.tcp(c, way, p, now, at, b)
-	case p.Proto == observe.ProtoUDP && p.HasPorts && nameServer(p):
-		t.datagram(c, way, p, now, at, b)
-	}
+	t.read(c, way, content, now, at, b)
 	if c.closed {
 		t.closed.push(c)
 	} else {
@@ -285,6 +284,7 @@ func (t *table) end(c *conversation, b *observe.LogBatch) {
 	for i := range c.sides {
 		t.drop(&c.sides[i].stream)
 	}
+	t.forget(c)
 	c.list.remove(c)
 	delete(t.all, c.key)
 }
