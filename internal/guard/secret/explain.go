@@ -45,32 +45,35 @@ type explain struct {
 	sep     rune // the separator before it
 	from    int  // where it begins
 
-	left   [4]uint32 // contexts: the tokens before, the last one first
-	names  int       // of letters, in a row
-	words  int       // in a row
-	sign   uint32    // a hash of them
-	signs  int       // of ASCII, between what is written without blanks
-	dated  int       // numbers that may follow of a date
-	was    [16]byte  // the token before
-	wasN   int
-	joined int                               // numbers, without a blank in between
-	weird  uint64                            // signs there
-	signN  int                               // of them
-	size   int                               // characters
-	worded bool                              // a word is among them
-	glued  int                               // tokens that are no words, without a blank in between
-	first  bool                              // what stands there is not what always stood there
-	tokens int                               // so far
-	brief  float32                           // what words cost that stand where others stood, if the text is short
-	chain  int                               // tokens since one that did
-	chosen bool                              // it stands where something else stood in an earlier text
-	row    int                               // tokens in a row that are no words
-	owed   float32                           // what they would have cost in full
-	bare   int                               // signs and digits since a word
-	last   [2]rune                           // of them
-	slots  [48]struct{ place, token uint32 } // of the beginning of the text
-	slotN  int
-	own    [256]slot // of the whole
+	left    [4]uint32 // contexts: the tokens before, the last one first
+	names   int       // of letters, in a row
+	words   int       // in a row
+	sign    uint32    // a hash of them
+	signs   int       // of ASCII, between what is written without blanks
+	dated   int       // numbers that may follow of a date
+	was     [16]byte  // the token before
+	wasN    int
+	joined  int                               // numbers, without a blank in between
+	weird   uint64                            // signs there
+	signN   int                               // of them
+	size    int                               // characters
+	worded  bool                              // a word is among them
+	glued   int                               // tokens that are no words, without a blank in between
+	first   bool                              // what stands there is not what always stood there
+	tokens  int                               // so far
+	brief   float32                           // what words cost that stand where others stood, if the text is short
+	heat    float32                           // what is strange lately, whatever it costs
+	calm    int                               // words since
+	strange bool                              // something was
+	chain   int                               // tokens since one that did
+	chosen  bool                              // it stands where something else stood in an earlier text
+	row     int                               // tokens in a row that are no words
+	owed    float32                           // what they would have cost in full
+	bare    int                               // signs and digits since a word
+	last    [2]rune                           // of them
+	slots   [48]struct{ place, token uint32 } // of the beginning of the text
+	slotN   int
+	own     [256]slot // of the whole
 
 	dots    uint32 // Morse: the run of dots and dashes
 	dotN    int
@@ -103,6 +106,7 @@ func (e *explain) char(l *ledger, r rune, sym byte, at int) {
 		return
 	}
 	if r > 0xff00 && r <= 0xff5e { // wide ones
+		e.hot(signBits / 2)
 		l.moved = true
 		l.odd += signBits / 2
 		e.char(l, r-0xfee0, symbol(r-0xfee0), at)
@@ -116,6 +120,7 @@ func (e *explain) char(l *ledger, r rune, sym byte, at int) {
 		switch {
 		case r >= 0x1d00 && r < 0x1dc0 || r >= 0x250 && r < 0x2b0 || r >= 0x2c60 && r < 0x2c80 || r >= 0x1d400 || unicode.IsSymbol(r):
 			l.moved = true
+			e.hot(signBits / 2)
 			l.odd += signBits / 2 // written to look like letters
 			e.latin = true
 		case unicode.Is(unicode.Latin, r) || unicode.IsDigit(r):
@@ -129,6 +134,7 @@ func (e *explain) char(l *ledger, r rune, sym byte, at int) {
 	case r == '’':
 		e.separator(l, '\'')
 	case r >= 0x200b && r <= 0x200f, unicode.IsMark(r): // nobody sees it
+		e.hot(1)
 	case unicode.IsPunct(r), unicode.IsSpace(r), unicode.Is(unicode.Sm, r), unicode.Is(unicode.Sc, r), r <= 0xff, r >= 0x2000 && r <= 0x206f,
 		r >= 0x2190 && r <= 0x21ff, r >= 0x2500 && r <= 0x25ff:
 		e.separator(l, ' ')
@@ -140,7 +146,9 @@ func (e *explain) char(l *ledger, r rune, sym byte, at int) {
 
 // bareChar counts signs and digits that no word stands between.
 func (e *explain) bareChar(l *ledger, r rune) {
-	e.bare++
+	if e.bare++; e.bare > bareFree {
+		e.hot(1)
+	}
 	switch same := [2]bool{r == e.last[0], r == e.last[1]}; {
 	case e.bare <= bareFree || same[0] && same[1]:
 	case same[0] || same[1]:
@@ -226,6 +234,7 @@ func (e *explain) chunk(l *ledger) {
 		if k > 0 {
 			l.moved = true
 			l.odd += bits * float32(k)
+			e.hot(bits * float32(k))
 		}
 	}
 	e.signed(l)

@@ -12,11 +12,12 @@ import (
 // index is everything that is marked, prepared for search. It does not change.
 type index struct {
 	needles []needle
-	abs     *automaton // symbols, leetspeak folded
-	delta   *automaton // letters by their distance from the letter before: the same after any shift of the alphabet
-	begins1 []bool     // by state of abs: it is the first symbol of a secret
-	begins2 []bool     // … the first two
-	size    int        // symbols
+	abs     *automaton      // symbols, leetspeak folded
+	delta   *automaton      // letters by their distance from the letter before: the same after any shift of the alphabet
+	begins1 []bool          // by state of abs: it is the first symbol of a secret
+	begins2 []bool          // … the first two
+	size    int             // symbols
+	parts   map[string]bool // words of secrets
 	prompt  prompt
 	most    float32 // bits that nothing explains; 0: any
 }
@@ -37,13 +38,13 @@ func (ix *index) add(s string, canary bool, share float64) error {
 	if len(text) > maxSymbol {
 		return errLong
 	}
-	n := needle{text: text, bits: weigh(text), canary: canary, need: int(math.Ceil(share * float64(len(text)))), parts: map[string]bool{}}
+	n := needle{text: text, bits: weigh(text), canary: canary, need: int(math.Ceil(share * float64(len(text))))}
 	n.back = slices.Clone(text)
 	slices.Reverse(n.back)
 	n.distinct = len(distinct(text))
 	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return symbol(r) == noSymbol }) {
 		if p := symbolsOf(w); len(p) >= 3 {
-			n.parts[string(p)] = true
+			ix.parts[string(p)] = true
 		}
 	}
 	id := len(ix.needles)

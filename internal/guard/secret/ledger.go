@@ -27,6 +27,8 @@ const (
 	weirdBits  = 1.5  // a further sign in what is written without blanks
 	chainMost  = 8    // tokens that one that was chosen makes chosen
 	slack      = 1.25 // what new words pay off may be that much more
+	numberHeat = 2    // of a number, see explain.heat
+	heatMost   = 30   // which is as much as ten words cool
 	rowFree    = 5    // tokens in a row that may be no words
 )
 
@@ -74,6 +76,8 @@ func (e *explain) judge(l *ledger, t *token, n int) {
 		return
 	}
 	if t.sort == sortWord {
+		e.heat = max(0, e.heat-3)
+		e.calm++
 		e.worded = true
 		if n > 1 {
 			e.bare = 0
@@ -85,6 +89,7 @@ func (e *explain) judge(l *ledger, t *token, n int) {
 		return
 	}
 	e.names, e.words = 0, 0
+	e.hot(heats(t))
 	bits := e.price(l, t, framed, here, same, was)
 	l.moved = l.moved || bits > 0
 	if t.sort == sortOdd {
@@ -92,6 +97,23 @@ func (e *explain) judge(l *ledger, t *token, n int) {
 	} else {
 		l.listed += bits
 	}
+}
+
+// hot notes what nothing explains.
+func (e *explain) hot(bits float32) {
+	e.heat = min(heatMost, e.heat+bits)
+	e.calm, e.strange = 0, true
+}
+
+func heats(t *token) float32 {
+	switch t.sort {
+	case sortNumber, sortFree:
+		return numberHeat
+	case sortSign:
+		return signBits
+	case sortWord, sortOdd, sortLetter:
+	}
+	return max(t.bits, 1)
 }
 
 // price is what a token that is no word costs, where it stands.

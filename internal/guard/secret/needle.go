@@ -180,9 +180,8 @@ type needle struct {
 	text, back []byte // symbols, and the other way round
 	bits       []float32
 	canary     bool
-	need       int             // positions that must not come out together
-	distinct   int             // different symbols
-	parts      map[string]bool // words of it
+	need       int // positions that must not come out together
+	distinct   int // different symbols
 }
 
 // common pairs of letters in English and its neighbours: what follows one of
@@ -215,6 +214,9 @@ func weigh(text []byte) []float32 {
 	}
 	return out
 }
+
+// leastChance is below every chance.
+const leastChance = 11
 
 // chance is how many bits a run must say that comes in a text of so many
 // symbols: below, one must expect it in ordinary text.

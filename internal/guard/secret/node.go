@@ -9,54 +9,65 @@ import (
 )
 
 // node reads one text: the plain one, or what a code inside of another text says.
+// It reads words and lines, and has a part that reads characters: of the plain text
+// only where it is not explained (scan.front).
 type node struct {
 	depth    int
-	noise    bool  // decoded from where nothing says that it was coded
-	flat     track // letters and digits
-	signs    track // with signs for letters, as leetspeak has them
-	rot47    track
-	keys     [4]track // one key to the left, to the right; small letters only
-	strides  [9]track // every second, third, fourth of them
-	quoted   [2]rare  // inside of quotes, names of fields left out
+	noise    bool // decoded from where nothing says that it was coded
+	chars    *chars
+	flat     track    // letters and digits
 	reversed track    // each word from its end
 	letters  [4]track // first, second, last, last but one letter of each word
-	lines    [5]track // first letter or digit, first letter, last one of each line; first one of each sentence; first of a line if nothing stands before it
+	lines    [4]track // first letter or digit, first letter, last one of each line; first one of each sentence
 	alone    [2]track // letters that stand alone; those and names of letters
 	names    [1]rare
 	codes    [5]rare // lists of decimal, hexadecimal, octal numbers, places in the alphabet from 1, from 0
-	morse    rare
-	bits     [15]rare
-	triples  [3]rare
 	lexical  track
-	blobs    blobs
-	esc      escape
-	tight    *node // the text without what may stand between its characters
 
-	count    int
 	tok      [maxToken]byte // symbols of the word
 	raw      [maxToken]byte // its characters, 0 where they are not ASCII
 	tokN     int
 	tokAt    int
 	lineLast byte // last symbol of the line
 	lineEnd  int
-	begun    [3]bool  // the line has a letter or digit, a letter, anything
-	sentence bool     // the next letter begins one
-	quote    [2]quote // as they are, and after a backslash: a text inside of a text
-	slash    bool
-	dash     [8]byte
-	dashN    int
-	dashAt   int
-	reg      uint32 // bits
-	bitN     int
-	dec      [3]byte
-	decN     int
+	begun    [2]bool    // the line has a letter or digit, a letter
+	sentence bool       // the next letter begins one
 	words    [64]uint64 // hashes
 	wordAt   [64]int32
 	wordN    int
 	total    int      // words
+	foreign  int      // words since one that was translated
 	first    byte     // 1 + the letter that is the first word
 	few      []string // short ordinary ones of a short text
 	run      int      // of words that follow each other in the system prompt
+}
+
+// chars reads a text character by character, in every code that is not made of words.
+type chars struct {
+	signs   track // with signs for letters, as leetspeak has them
+	rot47   track
+	keys    [4]track // one key to the left, to the right; small letters only
+	strides [9]track // every second, third, fourth of them
+	line    track    // first of a line if nothing stands before it
+	quoted  [2]rare  // inside of quotes, names of fields left out
+	morse   rare
+	bits    [15]rare
+	triples [3]rare
+	blobs   blobs
+	esc     escape
+	tight   *node // the text without what may stand between its characters
+
+	count  int
+	begun  bool     // the line has something
+	quote  [2]quote // as they are, and after a backslash: a text inside of a text
+	slash  bool
+	dash   [8]byte
+	dashN  int
+	dashAt int
+	reg    uint32 // bits
+	bitN   int
+	dec    [3]byte
+	decN   int
 }
 
 type quote struct {
@@ -67,25 +78,33 @@ type quote struct {
 	n     int
 }
 
+// node makes one that reads characters too.
 func (s *scan) node(depth int) *node {
 	s.nodes++
+	var n *node
 	if k := len(s.free); k > 0 {
-		n := s.free[k-1]
+		n = s.free[k-1]
 		s.free = s.free[:k-1]
-		*n = node{depth: depth, sentence: true}
-		return n
+		c := n.chars
+		*c = chars{}
+		*n = node{chars: c}
+	} else {
+		n = &node{chars: &chars{}}
 	}
-	return &node{depth: depth, sentence: true}
+	n.depth, n.sentence = depth, true
+	return n
 }
 
 func (s *scan) drop(n *node) {
-	n.blobs.drop(s)
 	n.rares(func(_ int, t *rare) { t.out.drop(s) })
-	if n.tight != nil {
-		s.drop(n.tight)
-	}
-	if n.esc.child != nil {
-		s.drop(n.esc.child)
+	if c := n.chars; c != nil {
+		c.blobs.drop(s)
+		if c.tight != nil {
+			s.drop(c.tight)
+		}
+		if c.esc.child != nil {
+			s.drop(c.esc.child)
+		}
 	}
 	s.nodes--
 	s.free = append(s.free, n)
@@ -94,57 +113,65 @@ func (s *scan) drop(n *node) {
 // feed takes one character.
 func (n *node) feed(s *scan, r rune, at int) {
 	sym := symbol(r)
-	if n.depth == 0 && sym != noSymbol {
-		s.seen++
-	}
 	n.inWord(s, r, sym, at)
 	if sym != noSymbol {
 		n.flat.push(s, sym, at)
-		n.signs.push(s, sym, at)
+	}
+	n.char(s, r, sym, at)
+}
+
+// char reads a character as one of a code.
+func (n *node) char(s *scan, r rune, sym byte, at int) {
+	c := n.chars
+	if sym != noSymbol {
+		c.signs.push(s, sym, at)
 		if sym < 26 {
-			n.keys[0].push(s, keyLeft[sym], at)
-			n.keys[1].push(s, keyRight[sym], at)
+			c.keys[0].push(s, keyLeft[sym], at)
+			c.keys[1].push(s, keyRight[sym], at)
 			left, right := sym, sym
 			if r >= 'a' { // capitals as they are
 				left, right = keyLeft[sym], keyRight[sym]
 			}
-			n.keys[2].push(s, left, at)
-			n.keys[3].push(s, right, at)
+			c.keys[2].push(s, left, at)
+			c.keys[3].push(s, right, at)
 		} else if sym < 36 {
-			for k := range n.keys {
-				n.keys[k].push(s, sym, at)
+			for k := range c.keys {
+				c.keys[k].push(s, sym, at)
 			}
 		}
 		n.digits(s, sym, at)
 	} else {
-		n.signs.push(s, sign(r), at)
+		c.signs.push(s, sign(r), at)
+		if r == '\n' {
+			c.begun = false
+		}
 	}
 	if r > ' ' && (r < 0x80 || sym != noSymbol) {
-		k := n.count
-		n.strides[k%2].push(s, sym, at)
-		n.strides[2+k%3].push(s, sym, at)
-		n.strides[5+k%4].push(s, sym, at)
-		n.count++
-		if !n.begun[2] {
-			n.begun[2] = true
-			n.lines[4].push(s, sym, at)
+		k := c.count
+		c.strides[k%2].push(s, sym, at)
+		c.strides[2+k%3].push(s, sym, at)
+		c.strides[5+k%4].push(s, sym, at)
+		c.count++
+		if !c.begun {
+			c.begun = true
+			c.line.push(s, sym, at)
 		}
 	}
 	if r > ' ' && r < 0x7f {
-		n.rot47.push(s, symbol(33+(r-33+47)%94), at)
+		c.rot47.push(s, symbol(33+(r-33+47)%94), at)
 	}
 	n.quotes(s, r, sym, at)
 	n.dashes(s, r, at)
 	if r < 0x80 && n.depth < maxDepth {
-		n.blobs.feed(s, n.depth, byte(r), at)
+		c.blobs.feed(s, n.depth, byte(r), at)
 	}
-	n.esc.feed(s, n.depth, r, at)
+	c.esc.feed(s, n.depth, r, at)
 	if n.depth == 0 && r > ' ' && !between(r) {
-		if n.tight == nil {
-			n.tight = s.node(1)
-			n.tight.noise = true
+		if c.tight == nil {
+			c.tight = s.node(1)
+			c.tight.noise = true
 		}
-		n.tight.feed(s, r, at)
+		c.tight.feed(s, r, at)
 	}
 }
 
@@ -205,7 +232,7 @@ func (n *node) line(s *scan) {
 	if n.begun[0] {
 		n.lines[2].push(s, n.lineLast, n.lineEnd)
 	}
-	n.begun = [3]bool{}
+	n.begun = [2]bool{}
 	n.sentence = true
 }
 
@@ -221,33 +248,57 @@ func (n *node) word(s *scan) {
 		n.letters[1].push(s, tok[1], at)
 		n.letters[3].push(s, tok[len(tok)-2], at)
 	}
-	for i := len(tok) - 1; i >= 0; i-- {
-		n.reversed.push(s, tok[i], at+i)
-	}
 	var buf [maxToken]byte
 	low := lower(&buf, raw)
 	if name, ok := named(low); ok {
 		n.names[0].char(s, n, char(name), at)
 		n.alone[1].push(s, name, at)
 	}
+	n.translate(s, tok, low, at)
+	n.passage(s, tok, at)
+	if n.depth == 0 && whole && len(low) == len(tok) && len(tok) > 2 && low[0] >= 'a' && oddness(raw) == 0 {
+		n.total++
+		switch { // a word: no code that is made of words
+		case s.ix.parts[string(tok)]:
+			s.recall.piece(s, tok, at)
+		case len(tok) <= 4 && n.total <= fewWords:
+			n.few = append(n.few, string(tok))
+		}
+		return
+	}
+	for i := len(tok) - 1; i >= 0; i-- {
+		n.reversed.push(s, tok[i], at+i)
+	}
 	if len(tok) == 1 {
 		n.alone[0].push(s, tok[0], at)
 		n.alone[1].push(s, tok[0], at)
 	}
 	n.number(s, low, at)
-	if english, ok := translated(low); ok {
+	if len(s.ix.needles) > 0 && whole {
+		n.piece(s, tok, raw, at)
+	}
+}
+
+// translate reads the text with words of other languages in English: from one that
+// is known on, and a few more.
+func (n *node) translate(s *scan, tok, low []byte, at int) {
+	n.foreign++
+	english, ok := translated(low)
+	if ok {
+		if n.foreign > 8 {
+			n.lexical.abs, n.lexical.delta = cursor{}, cursor{}
+		}
+		n.foreign = 0
 		for i := 0; i < len(english); i++ {
 			n.lexical.push(s, symbol(rune(english[i])), at)
 		}
-	} else {
+		return
+	}
+	if n.foreign <= 8 || n.wordN < 8 {
 		for _, c := range tok {
 			n.lexical.push(s, c, at)
 		}
 	}
-	if len(s.ix.needles) > 0 && whole {
-		n.piece(s, tok, raw, at)
-	}
-	n.passage(s, tok, at)
 }
 
 // piece hands a word that is no ordinary one to the memory of the conversation.
@@ -270,7 +321,7 @@ func (n *node) piece(s *scan, tok, raw []byte, at int) {
 		if n.total == 1 {
 			n.first = tok[0] + 1
 		}
-	case !ordinary(tok) || s.ix.isPart(tok):
+	case !ordinary(tok) || s.ix.parts[string(tok)]:
 		s.recall.piece(s, tok, at)
 	case len(tok) <= 4 && n.total <= fewWords:
 		n.few = append(n.few, string(tok))
@@ -279,9 +330,11 @@ func (n *node) piece(s *scan, tok, raw []byte, at int) {
 		return
 	}
 	n.decoded(s, raw, at)
-	back := slices.Clone(raw)
-	slices.Reverse(back)
-	n.decoded(s, back, at)
+	var back [maxToken]byte
+	for i, c := range raw {
+		back[len(raw)-1-i] = c
+	}
+	n.decoded(s, back[:len(raw)], at)
 	if len(raw) >= 8 && len(raw) < maxToken && mixed(raw) {
 		for _, text := range untransposed(raw) {
 			n.decoded(s, text, at)
@@ -315,14 +368,20 @@ func halved(tok []byte) (out []byte) {
 
 // decoded reads a word by itself in every code that words have.
 func (n *node) decoded(s *scan, raw []byte, at int) {
-	for how, text := range decodedWord(raw) {
-		syms := symbolsOf(text)
-		switch {
+	all, any := decodedWord(raw)
+	if !any {
+		return
+	}
+	for how, text := range all {
+		if text == "" {
+			continue
+		}
+		switch syms := symbolsOf(text); {
 		case len(syms) == 1:
 			s.recall.single(s, 1+how, syms[0], at)
 		case len(syms) > 1 && len(syms) < 20:
 			s.recall.piece(s, syms, at)
-		case n.depth < maxDepth && s.nodes < maxNodes:
+		case len(syms) >= 20 && n.depth < maxDepth && s.nodes < maxNodes:
 			child := s.node(n.depth + 1)
 			for _, r := range text {
 				child.feed(s, r, at)
@@ -347,15 +406,6 @@ func (n *node) answers(s *scan) {
 		s.recall.single(s, 0, n.first-1, 0)
 	}
 	n.few = nil
-}
-
-func (ix *index) isPart(tok []byte) bool {
-	for i := range ix.needles {
-		if ix.needles[i].parts[string(tok)] {
-			return true
-		}
-	}
-	return false
 }
 
 // passage compares the last words with the system prompt.
@@ -387,10 +437,10 @@ func (n *node) passage(s *scan, tok []byte, at int) {
 
 // quotes reads what stands in quotes as one text: the values of a JSON object.
 func (n *node) quotes(s *scan, r rune, sym byte, at int) {
-	escaped := n.slash
-	n.slash = r == '\\' && !escaped
-	for k := range n.quote {
-		q := &n.quote[k]
+	escaped := n.chars.slash
+	n.chars.slash = r == '\\' && !escaped
+	for k := range n.chars.quote {
+		q := &n.chars.quote[k]
 		switch {
 		case r == '"' && escaped == (k == 1):
 			if !q.open && q.ended { // two texts in a row: the first was a value
@@ -414,12 +464,12 @@ func (n *node) quotes(s *scan, r rune, sym byte, at int) {
 }
 
 func (n *node) value(s *scan, k int) {
-	q := &n.quote[k]
+	q := &n.chars.quote[k]
 	for i := range q.n {
 		if r := q.text[i]; r < 0x7f {
-			n.quoted[k].char(s, n, byte(r), int(q.at[i]))
+			n.chars.quoted[k].char(s, n, byte(r), int(q.at[i]))
 		} else {
-			n.quoted[k].push(s, symbol(r), int(q.at[i]))
+			n.chars.quoted[k].push(s, symbol(r), int(q.at[i]))
 		}
 	}
 	q.n, q.ended = 0, false
@@ -432,57 +482,74 @@ func (n *node) finish(s *scan) {
 	}
 	n.line(s)
 	n.answers(s)
-	n.value(s, 0)
-	n.value(s, 1)
-	n.dashEnd(s)
+	c := n.chars
+	if c != nil {
+		n.value(s, 0)
+		n.value(s, 1)
+		n.dashEnd(s)
+	}
 	n.rarePieces(s)
-	n.esc.finish(s)
-	n.blobs.finish(s)
-	if n.tight != nil {
-		n.tight.finish(s)
+	if c == nil {
+		return
+	}
+	c.esc.finish(s)
+	c.blobs.finish(s)
+	if c.tight != nil {
+		c.tight.finish(s)
 	}
 }
 
 // held lowers first to where the earliest run begins that may become a finding.
 func (n *node) held(s *scan, first *int) {
-	low := func(t *track, least int32) {
-		if at := t.holds(s.ix, least); at >= 0 && at < *first {
-			*first = at
-		}
-	}
 	least := int32(4)
 	if n.depth == 0 {
 		least = 3
 	}
-	low(&n.flat, least)
-	low(&n.signs, 4)
-	low(&n.rot47, 5)
-	for i := range n.strides {
-		low(&n.strides[i], 5)
-	}
-	for _, list := range [][]track{n.keys[:], n.letters[:], n.lines[:], n.alone[:]} {
+	n.flat.low(s, least, first)
+	for _, list := range [][]track{n.letters[:], n.lines[:], n.alone[:]} {
 		for i := range list {
-			low(&list[i], 4)
+			list[i].low(s, 4, first)
 		}
 	}
 	n.rares(func(_ int, t *rare) {
-		low(&t.track, 4)
+		t.low(s, 4, first)
 		if t.out.child != nil {
 			t.out.child.held(s, first)
 		}
 	})
-	for _, t := range [...]*track{&n.reversed, &n.lexical} {
-		low(t, 5)
-	}
+	n.reversed.low(s, 5, first)
+	n.lexical.low(s, 5, first)
 	if n.run >= 2 {
 		*first = min(*first, int(n.wordAt[(n.wordN-min(n.run, n.wordN, 63))&63]))
 	}
-	n.blobs.held(s, first)
-	if n.tight != nil {
-		n.tight.held(s, first)
-	}
-	if n.esc.child != nil {
-		n.esc.child.held(s, first)
+	if c := n.chars; c != nil && (n.depth > 0 || s.awake) {
+		c.held(s, first)
 	}
 	*first = max(*first, 0)
+}
+
+func (c *chars) held(s *scan, first *int) {
+	c.signs.low(s, 4, first)
+	c.line.low(s, 4, first)
+	c.rot47.low(s, 5, first)
+	for i := range c.strides {
+		c.strides[i].low(s, 5, first)
+	}
+	for i := range c.keys {
+		c.keys[i].low(s, 4, first)
+	}
+	c.blobs.held(s, first)
+	if c.tight != nil {
+		c.tight.held(s, first)
+	}
+	if c.esc.child != nil {
+		c.esc.child.held(s, first)
+	}
+}
+
+// low lowers first to where the run begins that the track is in.
+func (t *track) low(s *scan, least int32, first *int) {
+	if at := t.holds(s.ix, least); at >= 0 && at < *first {
+		*first = at
+	}
 }

@@ -53,14 +53,18 @@ func (n *node) rares(f func(kind int, t *rare)) {
 	for i := range n.codes {
 		f(rareCodes+i, &n.codes[i])
 	}
-	f(rareMorse, &n.morse)
-	f(rareQuoted, &n.quoted[0])
-	f(rareQuoted+1, &n.quoted[1])
-	for i := range n.bits {
-		f(rareBits+i, &n.bits[i])
+	c := n.chars
+	if c == nil {
+		return
 	}
-	for i := range n.triples {
-		f(rareTriples+i, &n.triples[i])
+	f(rareMorse, &c.morse)
+	f(rareQuoted, &c.quoted[0])
+	f(rareQuoted+1, &c.quoted[1])
+	for i := range c.bits {
+		f(rareBits+i, &c.bits[i])
+	}
+	for i := range c.triples {
+		f(rareTriples+i, &c.triples[i])
 	}
 }
 

@@ -34,6 +34,9 @@ type scan struct {
 	exp    explain
 	// reading says that the text is what a code says, and no text of the conversation.
 	reading bool
+	awake   bool      // codes are read
+	tail    [256]byte // of what was not read for codes
+	tailN   int
 	free    []*node
 	nodes   int
 	offset  int // of the next byte
@@ -48,7 +51,7 @@ func newScan(ix *index, r *recall) *scan {
 		r = newRecall(ix)
 	}
 	s := &scan{ix: ix, recall: r, said: map[string]bool{}}
-	s.root = s.node(0)
+	s.root, s.nodes = &node{sentence: true}, 1
 	return s
 }
 
@@ -70,24 +73,79 @@ func (s *scan) Write(piece string) ([]guard.Finding, int) {
 			}
 			r, n = utf8.DecodeRuneInString(text[i:])
 		}
-		if s.ix.most > 0 && !s.reading {
-			s.exp.char(&s.recall.ledger, r, symbol(r), s.offset)
-			s.unexplained()
-		}
-		s.root.feed(s, r, s.offset)
+		s.front(text[i:i+n], r)
 		s.offset += n
 		i += n
 	}
 	return s.take(), min(s.held()+len(s.rest), s.offset+len(s.rest))
 }
 
+// front takes one character. Words are always read, and what codes say only around
+// what is not explained: most texts have nothing of that.
+func (s *scan) front(bytes string, r rune) {
+	sym, l := symbol(r), &s.recall.ledger
+	s.exp.char(l, r, sym, s.offset)
+	if l.moved {
+		s.unexplained()
+	}
+	s.root.inWord(s, r, sym, s.offset)
+	if sym != noSymbol {
+		s.seen++
+		s.root.flat.push(s, sym, s.offset)
+	}
+	if s.awake {
+		s.root.char(s, r, sym, s.offset)
+		s.awake = s.exp.heat > 0 || s.exp.calm < calmWords
+		return
+	}
+	for i := range len(bytes) {
+		s.tail[s.tailN%len(s.tail)] = bytes[i]
+		s.tailN++
+	}
+	if s.exp.heat >= wakes {
+		s.wake(s.offset + len(bytes))
+	}
+}
+
+const (
+	wakes     = 8  // bits in a row that nothing explains from which codes are read
+	calmWords = 12 // ordinary words after which they are no longer
+)
+
+// wake begins to read what codes say, from some characters before on.
+func (s *scan) wake(offset int) {
+	if s.root.chars == nil {
+		s.root.chars = &chars{}
+	}
+	s.awake = true
+	var buf [len(s.tail)]byte
+	n := min(s.tailN, len(s.tail))
+	for i := range n {
+		buf[i] = s.tail[(s.tailN-n+i)%len(s.tail)]
+	}
+	s.tailN = 0
+	at := offset - n
+	for b := buf[:n]; len(b) > 0; {
+		r, size := utf8.DecodeRune(b)
+		if at > offset-n || utf8.RuneStart(b[0]) || offset == n { // not the end of one
+			s.root.char(s, r, symbol(r), at)
+		}
+		at += size
+		b = b[size:]
+	}
+}
+
 // End implements guard.Follow.
 func (s *scan) End() []guard.Finding {
 	s.recall.mu.Lock()
 	defer s.recall.mu.Unlock()
-	if s.ix.most > 0 && !s.reading {
-		s.exp.finish(&s.recall.ledger)
+	l := &s.recall.ledger
+	s.exp.finish(l)
+	if l.moved {
 		s.unexplained()
+	}
+	if !s.awake && s.exp.strange && s.offset <= len(s.tail) { // a short answer may be all in a code
+		s.wake(s.offset)
 	}
 	s.root.finish(s)
 	return s.take()
@@ -95,6 +153,10 @@ func (s *scan) End() []guard.Finding {
 
 // unexplained judges what the conversation said that nothing explains.
 func (s *scan) unexplained() {
+	if s.ix.most == 0 || s.reading {
+		s.recall.ledger.moved = false
+		return
+	}
 	if s.recall.ledger.over(s.ix.most) {
 		s.say(0.95, "text that nothing explains, which may be a secret in a code")
 	}
@@ -144,6 +206,9 @@ func (t *track) match(s *scan, a *automaton, c cursor, extra float32) {
 	v := &a.vars[end.variant]
 	from := end.pos - c.length + 1
 	bits := v.sum[end.pos+1] - v.sum[from]
+	if bits < leastChance && t.lastN == 0 {
+		return
+	}
 	if t.lastN > 0 && end.variant == t.last.variant && from > t.last.pos && from <= t.last.pos+3 && t.n-c.length-t.lastN <= 4 {
 		bits += 12
 	}

@@ -64,7 +64,7 @@ func New(c Config) (guard.Inspector, error) {
 		return nil, fmt.Errorf("%d secrets, the limit is %d", n, maxKnown)
 	}
 	i := &inspector{conf: c}
-	ix := &index{abs: newAutomaton(), delta: newAutomaton()}
+	ix := &index{abs: newAutomaton(), delta: newAutomaton(), parts: map[string]bool{}}
 	for n, s := range append(append([]string(nil), c.Canaries...), c.Known...) {
 		if err := ix.add(s, n < len(c.Canaries), c.Share); err != nil {
 			return nil, fmt.Errorf("secret number %d %w", n+1, err)

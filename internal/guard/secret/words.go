@@ -2,10 +2,7 @@ package secret
 
 import (
 	"bytes"
-	"encoding/base32"
-	"encoding/base64"
-	"encoding/hex"
-	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -143,22 +140,22 @@ func (n *node) digits(s *scan, sym byte, at int) {
 	if sym < 26 || sym > 35 {
 		return
 	}
-	d := sym - 26
-	n.dec = [3]byte{n.dec[1], n.dec[2], d}
-	n.decN++
-	if v := int(n.dec[0])*100 + int(n.dec[1])*10 + int(d); v >= 32 && v < 127 {
-		n.triples[n.decN%3].char(s, n, byte(v), at)
+	c, d := n.chars, sym-26
+	c.dec = [3]byte{c.dec[1], c.dec[2], d}
+	c.decN++
+	if v := int(c.dec[0])*100 + int(c.dec[1])*10 + int(d); v >= 32 && v < 127 {
+		c.triples[c.decN%3].char(s, n, byte(v), at)
 	}
 	if d > 1 {
 		return
 	}
-	n.reg = n.reg<<1 | uint32(d)
-	n.bitN++
-	if c := n.reg & 0xff; c >= 32 && c < 127 {
-		n.bits[n.bitN%8].char(s, n, byte(c), at)
+	c.reg = c.reg<<1 | uint32(d)
+	c.bitN++
+	if v := c.reg & 0xff; v >= 32 && v < 127 {
+		c.bits[c.bitN%8].char(s, n, byte(v), at)
 	}
-	if c := n.reg & 0x7f; c >= 32 && c < 127 {
-		n.bits[8+n.bitN%7].char(s, n, byte(c), at)
+	if v := c.reg & 0x7f; v >= 32 && v < 127 {
+		c.bits[8+c.bitN%7].char(s, n, byte(v), at)
 	}
 }
 
@@ -184,22 +181,22 @@ func (n *node) dashes(s *scan, r rune, at int) {
 		n.dashEnd(s)
 		return
 	}
-	if n.dashN == 0 {
-		n.dashAt = at
+	if n.chars.dashN == 0 {
+		n.chars.dashAt = at
 	}
-	if n.dashN < len(n.dash) {
-		n.dash[n.dashN] = c
+	if n.chars.dashN < len(n.chars.dash) {
+		n.chars.dash[n.chars.dashN] = c
 	}
-	n.dashN++
+	n.chars.dashN++
 }
 
 func (n *node) dashEnd(s *scan) {
-	if n.dashN > 0 && n.dashN <= 5 {
-		if c, ok := morseCode[string(n.dash[:n.dashN])]; ok {
-			n.morse.char(s, n, char(c), n.dashAt)
+	if n.chars.dashN > 0 && n.chars.dashN <= 5 {
+		if c, ok := morseCode[string(n.chars.dash[:n.chars.dashN])]; ok {
+			n.chars.morse.char(s, n, char(c), n.chars.dashAt)
 		}
 	}
-	n.dashN = 0
+	n.chars.dashN = 0
 }
 
 // short are words of up to four letters that say nothing when they stand alone.
@@ -249,49 +246,72 @@ func ordinary(tok []byte) bool {
 const wordCodes = 5
 
 // decodedWord reads a word by itself as base64, hexadecimal, base32, base58 and
-// as the decimal code of one character.
-func decodedWord(raw []byte) (out map[int]string) {
-	text := string(raw)
+// as the decimal code of one character. Most words are none of these, so that
+// nothing is kept of what is no text.
+func decodedWord(raw []byte) (out [wordCodes]string, any bool) {
 	word := true // written as a word is
 	for i, c := range raw {
 		word = word && (c >= 'a' && c <= 'z' || i == 0 && c >= 'A' && c <= 'Z')
 	}
-	if word && len(raw) > 2 || len(raw) < 2 {
-		return nil
+	if word && len(raw) > 2 || len(raw) < 2 || len(raw) > 4 && !mixed(raw) {
+		return out, false
 	}
-	if len(raw) > 4 && !mixed(raw) {
-		return nil
-	}
-	add := func(how int, b []byte, err error) {
-		if err != nil || len(b) == 0 {
+	var buf, up [maxToken]byte
+	add := func(how, n int, ok bool) {
+		if !ok || n == 0 {
 			return
 		}
-		for _, c := range b {
+		for _, c := range buf[:n] {
 			if c < ' ' || c >= 0x7f {
 				return
 			}
 		}
-		if out == nil {
-			out = map[int]string{}
+		out[how], any = string(buf[:n]), true
+	}
+	if len(raw)%4 != 1 {
+		n, ok := unpack(buf[:], raw, 6, value64)
+		add(0, n, ok)
+	}
+	if len(raw)%2 == 0 {
+		n, ok := unpack(buf[:], raw, 4, value16)
+		add(1, n, ok)
+	}
+	for i, c := range raw {
+		if up[i] = c; c >= 'a' && c <= 'z' {
+			up[i] -= 'a' - 'A'
 		}
-		out[how] = string(b)
 	}
-	if n := len(text) % 4; n != 1 {
-		b, err := base64.RawStdEncoding.Strict().DecodeString(text)
-		add(0, b, err)
+	switch len(raw) % 8 {
+	case 1, 3, 6:
+	default:
+		n, ok := unpack(buf[:], up[:len(raw)], 5, value32)
+		add(2, n, ok)
 	}
-	if len(text)%2 == 0 {
-		b, err := hex.DecodeString(text)
-		add(1, b, err)
+	n, ok := base58(buf[:], raw)
+	add(3, n, ok)
+	if v := value(raw, 10); v > 0 && v < 128 {
+		buf[0] = byte(v)
+		add(4, 1, true)
 	}
-	b, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(text))
-	add(2, b, err)
-	b, err = base58(text)
-	add(3, b, err)
-	if v, err := strconv.ParseUint(text, 10, 7); err == nil {
-		add(4, []byte{byte(v)}, nil)
+	return out, any
+}
+
+// unpack decodes digits of some bits each; what is left over must be zero.
+func unpack(to, from []byte, width int, value func(byte) int) (n int, ok bool) {
+	reg, have := uint32(0), 0
+	for _, c := range from {
+		v := value(c)
+		if v < 0 {
+			return 0, false
+		}
+		reg = reg<<width | uint32(v)
+		if have += width; have >= 8 {
+			have -= 8
+			to[n] = byte(reg >> have)
+			n++
+		}
 	}
-	return out
+	return n, reg&(1<<have-1) == 0
 }
 
 // mixed: it has digits, or capitals after small letters.
@@ -301,23 +321,45 @@ func mixed(raw []byte) bool {
 			return true
 		}
 	}
-	upper := bytes.ToUpper(raw)
-	return bytes.Equal(upper, raw)
+	for _, c := range raw {
+		if c >= 'a' && c <= 'z' {
+			return false
+		}
+	}
+	return true
 }
 
-// base58 as Bitcoin addresses use it.
-func base58(s string) ([]byte, error) {
-	const digits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-	n := new(big.Int)
-	for _, c := range []byte(s) {
-		i := strings.IndexByte(digits, c)
-		if i < 0 {
-			return nil, strconv.ErrSyntax
+// base58 as Bitcoin addresses use it: a number of base 58, its bytes from the first.
+func base58(to, from []byte) (n int, ok bool) {
+	for _, c := range from {
+		v := int(table58[c])
+		if v < 0 {
+			return 0, false
 		}
-		n.Mul(n, big.NewInt(58)).Add(n, big.NewInt(int64(i)))
+		for i := range n { // from the last byte
+			v += 58 * int(to[i])
+			to[i] = byte(v)
+			v >>= 8
+		}
+		for v > 0 {
+			to[n] = byte(v)
+			n++
+			v >>= 8
+		}
 	}
-	return n.Bytes(), nil
+	slices.Reverse(to[:n])
+	return n, true
 }
+
+var table58 = func() (t [256]int8) {
+	for i := range t {
+		t[i] = -1
+	}
+	for i, c := range "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz" {
+		t[c] = int8(i)
+	}
+	return t
+}()
 
 // Keys beside each other on a keyboard, by letter.
 var keyLeft, keyRight = func() (l, r [26]byte) {
