@@ -65,6 +65,7 @@ type explain struct {
 	heat    float32                           // what is strange lately, whatever it costs
 	calm    int                               // words since
 	strange bool                              // something was
+	shorts  int                               // words of up to two letters in a row
 	chain   int                               // tokens since one that did
 	chosen  bool                              // it stands where something else stood in an earlier text
 	row     int                               // tokens in a row that are no words

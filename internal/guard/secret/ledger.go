@@ -183,6 +183,13 @@ func (e *explain) word(l *ledger, t *token, n int, framed, here, same, was bool)
 	if !here {
 		e.row, e.owed = 0, 0
 	}
+	if n > 2 {
+		e.shorts = 0
+	} else if e.shorts++; e.shorts > rowFree && !same { // no sentence has so many
+		l.moved = true
+		l.listed += againBits
+		e.hot(againBits)
+	}
 	if e.words++; e.words > 2 || framed && same {
 		e.chosen = false
 	}
