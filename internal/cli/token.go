@@ -55,7 +55,7 @@ func tokenCreate(g *global) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&scope, "scope", "read", "read (see everything), operate (also change decisions), admin (also tokens and the audit log)")
+	f.StringVar(&scope, "scope", "read", "report (for gateways beside the node: tell, see nothing), read (see everything), operate (also change decisions), admin (also tokens and the audit log)")
 	f.StringVar(&life, "for", "30d", "how long, at most 366d")
 	return cmd
 }

@@ -72,8 +72,8 @@ func Open(ctx context.Context, s Store, log *slog.Logger) (*Book, error) {
 // Create makes a token and returns its text, which is known to nobody
 // afterwards.
 func (b *Book) Create(ctx context.Context, now time.Time, name string, scope Scope, life time.Duration, by string) (Token, string, error) {
-	if rank(scope) == 0 {
-		return Token{}, "", fmt.Errorf("%w: scope %.32q: one of read, operate, admin", ErrInput, string(scope))
+	if _, err := ParseScope(string(scope)); err != nil {
+		return Token{}, "", fmt.Errorf("%w: scope %.32q: one of report, read, operate, admin", ErrInput, string(scope))
 	}
 	if life < time.Second || life > MaxLifetime {
 		return Token{}, "", fmt.Errorf("%w: lifetime %v: between 1s and %v", ErrInput, life, MaxLifetime)

@@ -169,6 +169,24 @@ func TestRefusedRequests(t *testing.T) {
 
 func second(_ Token, _ string, err error) error { return err }
 
+// A gateway's token tells and sees nothing; a reader's tells nothing.
+func TestReport(t *testing.T) {
+	kv, end := openStore(t, t.TempDir())
+	defer end()
+	b := open(t, kv)
+	tok, _, err := b.Create(t.Context(), time.Now(), "gw", Report, time.Hour, "test")
+	if err != nil || tok.Scope != Report {
+		t.Fatal(tok, err)
+	}
+	for have, want := range map[Scope][]bool{Report: {true, false, false, false}, Read: {false, true, false, false}, Operate: {true, true, true, false}, Admin: {true, true, true, true}} {
+		for i, need := range []Scope{Report, Read, Operate, Admin} {
+			if have.Allows(need) != want[i] {
+				t.Errorf("%s allows %s: %v", have, need, !want[i])
+			}
+		}
+	}
+}
+
 func TestScopes(t *testing.T) {
 	order := []Scope{Read, Operate, Admin}
 	for i, have := range order {
