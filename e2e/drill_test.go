@@ -27,7 +27,7 @@ type contract struct {
 		Verified *bool   `json:"verified"`
 		Detail   *string `json:"detail"`
 		MS       *struct {
-			Signal, Indicator, Decision, Enforced, Released *float64
+			Signal, Indicator, Decision, Enforced, Released, Refused *float64
 		} `json:"ms"`
 	} `json:"controls"`
 	Summary *struct {
@@ -69,7 +69,7 @@ func TestDrillLogs(t *testing.T) {
 		}
 		names = append(names, *c.Name)
 	}
-	if !slices.Equal(names, append(controls(), drill.LogControlNames()...)) {
+	if !slices.Equal(names, slices.Concat(controls(), drill.GatewayControlNames(), drill.LogControlNames())) {
 		t.Errorf("controls %v", names)
 	}
 }
@@ -99,12 +99,15 @@ func TestDrillSelf(t *testing.T) {
 		if !*c.OK || !*c.Verified {
 			t.Errorf("%s: ok %v, verified %v: %s", *c.Name, *c.OK, *c.Verified, *c.Detail)
 		}
-		attack := !slices.Contains([]string{"release", "guardrail-refuses", "never-list"}, *c.Name)
+		if slices.Contains(drill.GatewayControlNames(), *c.Name) && (c.MS.Refused == nil || *c.MS.Refused > 1000 || c.MS.Signal == nil) {
+			t.Errorf("%s: %+v", *c.Name, c.MS)
+		}
+		attack := !slices.Contains([]string{"release", "guardrail-refuses", "never-list", "gateway-canary", "mcp-rug-pull"}, *c.Name)
 		if attack && (c.MS.Signal == nil || c.MS.Indicator == nil || c.MS.Decision == nil || c.MS.Enforced == nil || c.MS.Released == nil) {
 			t.Errorf("%s: a step has no time: %+v", *c.Name, c.MS)
 		}
 	}
-	if !slices.Equal(names, controls()) || !slices.Equal(names, drill.ControlNames()) {
+	if !slices.Equal(names, slices.Concat(controls(), drill.GatewayControlNames())) || !slices.Equal(controls(), drill.ControlNames()) {
 		t.Errorf("controls %v", names)
 	}
 	s := got.Summary

@@ -90,8 +90,8 @@ func fakeNode() Node {
 		Audit:    func(context.Context, AuditQuery) ([]Stored[AuditRecord], error) { return nil, nil },
 		Replay:   func(context.Context, ReplayRequest) (Replay, error) { return Replay{}, nil },
 		Verified: func(context.Context, Verification, string) (Decision, error) { return Decision{}, nil },
-		Lease: func(context.Context, LeaseRequest, string) (model.Lease, func(string), error) {
-			return model.Lease{}, nil, ErrRefused
+		Lease: func(context.Context, LeaseRequest, string) (Lease, func(string), error) {
+			return Lease{}, nil, ErrRefused
 		},
 		Guard:   fakeGuard(),
 		Metrics: http.NotFoundHandler(), Health: http.NotFoundHandler(),
@@ -190,8 +190,8 @@ func TestNoNode(t *testing.T) {
 func TestLeaseEndsWithItsConnection(t *testing.T) {
 	n := fakeNode()
 	ended := make(chan string, 1)
-	n.Lease = func(context.Context, LeaseRequest, string) (model.Lease, func(string), error) {
-		return model.Lease{By: "x", Until: time.Now().Add(time.Hour)}, func(reason string) { ended <- reason }, nil
+	n.Lease = func(context.Context, LeaseRequest, string) (Lease, func(string), error) {
+		return Lease{Lease: model.Lease{By: "x", Until: time.Now().Add(time.Hour)}}, func(reason string) { ended <- reason }, nil
 	}
 	c := serveNode(t, n)
 	l, end, err := c.Lease(t.Context(), LeaseRequest{Addresses: []string{"198.18.0.1"}})
@@ -214,8 +214,8 @@ func TestLeaseEndsWithItsConnection(t *testing.T) {
 func TestLeaseEndsWithItsTime(t *testing.T) {
 	n := fakeNode()
 	ended := make(chan string, 1)
-	n.Lease = func(context.Context, LeaseRequest, string) (model.Lease, func(string), error) {
-		return model.Lease{Until: time.Now().Add(20 * time.Millisecond)}, func(reason string) { ended <- reason }, nil
+	n.Lease = func(context.Context, LeaseRequest, string) (Lease, func(string), error) {
+		return Lease{Lease: model.Lease{Until: time.Now().Add(20 * time.Millisecond)}}, func(reason string) { ended <- reason }, nil
 	}
 	_, end, err := serveNode(t, n).Lease(t.Context(), LeaseRequest{})
 	if err != nil {

@@ -173,7 +173,7 @@ func (c *Client) Replay(ctx context.Context, q ReplayRequest) (out Replay, err e
 
 // Lease gets a drill lease and holds it until the returned function is called,
 // the process ends, or the lease runs out.
-func (c *Client) Lease(ctx context.Context, q LeaseRequest) (l model.Lease, end func(), err error) {
+func (c *Client) Lease(ctx context.Context, q LeaseRequest) (l Lease, end func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	b, err := json.Marshal(q)
 	if err != nil {

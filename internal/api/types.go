@@ -34,7 +34,7 @@ type Node struct {
 	// Verified writes down that somebody saw a decision's effect from outside.
 	Verified func(ctx context.Context, v Verification, who string) (Decision, error)
 	// Lease puts a drill lease into the ledger; the returned function ends it.
-	Lease func(ctx context.Context, r LeaseRequest, who string) (model.Lease, func(reason string), error)
+	Lease func(ctx context.Context, r LeaseRequest, who string) (Lease, func(reason string), error)
 	// Record stores an audit record durably: of a change one before it is made (begun) and one after. Audit reads them,
 	// newest first: one of each request, the last.
 	Record func(context.Context, AuditRecord) error
@@ -352,4 +352,26 @@ type LeaseRequest struct {
 	Addresses []string      `json:"addresses"`
 	For       model.Seconds `json:"for"`       // at most model.MaxLease
 	BlockFor  model.Seconds `json:"block_for"` // 2–5 s
+	// Gateway asks for a route of the drill's own at the node's gateway; nil: none.
+	Gateway *DrillGateway `json:"gateway,omitempty"`
+}
+
+// DrillGateway is what a drill's route leads to.
+type DrillGateway struct {
+	Upstream string `json:"upstream"` // the drill's own model on the loopback
+	Canary   string `json:"canary"`   // text that the route must not let out
+}
+
+// Lease is a drill lease with what belongs to it.
+type Lease struct {
+	model.Lease
+	Gateway *DrillRoute `json:"gateway,omitempty"` // nil: the node has no gateway, or none was asked for
+}
+
+// DrillRoute is a drill's way to the gateway. Clients come from the loopback and name
+// one of the leased addresses in X-Forwarded-For.
+type DrillRoute struct {
+	URL  string `json:"url"`
+	Key  string `json:"key"`
+	Cert string `json:"cert_sha256,omitempty"` // of the certificate, with TLS
 }

@@ -18,6 +18,24 @@ import (
 // person with decisions that no person can release.
 const drillEcho = 2 * time.Minute
 
+// lease is a drill lease in the ledger and, if the drill asks for it and there is a
+// gateway, a route of the drill's own there. Both end together.
+func (n *Node) lease(ctx context.Context, q api.LeaseRequest, who string) (api.Lease, func(reason string), error) {
+	l, end, err := n.hub.lease(ctx, q, who)
+	if err != nil || q.Gateway == nil || n.gateway == nil {
+		return api.Lease{Lease: l}, end, err
+	}
+	url, key, shut, err := n.gateway.Drill(l, q.Gateway.Upstream, q.Gateway.Canary)
+	if err != nil {
+		end("the gateway gave it no route")
+		return api.Lease{}, nil, fmt.Errorf("%w: %w", api.ErrInput, err)
+	}
+	return api.Lease{Lease: l, Gateway: &api.DrillRoute{URL: url, Key: key, Cert: n.gateway.Fingerprint()}}, func(reason string) {
+		shut()
+		end(reason)
+	}, nil
+}
+
 // lease puts a drill lease into the ledger, signed with the node's key. The
 // function it returns takes it out again, with everything decided under it.
 func (h *hub) lease(ctx context.Context, q api.LeaseRequest, who string) (model.Lease, func(reason string), error) {

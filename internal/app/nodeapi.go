@@ -23,7 +23,7 @@ import (
 func (n *Node) api() api.Node {
 	return api.Node{
 		Status: n.status, Decisions: n.decisions, Change: n.change, Intel: n.intel, Why: n.why, Evidence: n.evidenceOf,
-		Signals: n.signals, Replay: n.replay, Lease: n.hub.lease, Verified: n.verified, Export: n.exportEvents, Hunt: n.hunts.Hunt, HuntList: n.hunts.HuntList,
+		Signals: n.signals, Replay: n.replay, Lease: n.lease, Verified: n.verified, Export: n.exportEvents, Hunt: n.hunts.Hunt, HuntList: n.hunts.HuntList,
 		Held: n.people.Held, DecideHeld: n.people.Decide, AskHeld: n.people.Ask, SyncMCP: n.people.Sync,
 		Guard:  (&guarding.Desk{Bus: n.bus, Gateway: n.gateway, Config: n.conf.Gateway, Data: n.conf.Data, Age: n.conf.Lake.Traffic.Age.D(), Inventory: n.inventory}).API(),
 		Record: n.record, Audit: n.audit, Events: api.Events{Last: n.lastEvent, Follow: n.followEvents},

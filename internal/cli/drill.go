@@ -67,7 +67,7 @@ func terminal(w io.Writer) bool {
 
 func runDrill(cmd *cobra.Command, g *global, self bool, o drill.Options) (drill.Report, error) {
 	if os.Geteuid() != 0 {
-		return drill.Unproven("without root no network namespace can be made, so no attacker outside the node"), nil
+		return drill.Unproven("without root no network namespace can be made, so no attacker outside the node", self), nil
 	}
 	if self {
 		return drill.RunSelf(cmd.Context(), o)

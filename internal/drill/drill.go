@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +45,14 @@ type drill struct {
 	link          *link
 	crew          *crew
 	ports         map[string]uint16
-	next          int // attackers used so far
+
+	// Of a node that runs a gateway; nil without one.
+	model *toyModel
+	tools *toolServer
+	mcp   *toolGateway
+	home  *folder // of mcp
+	guest *guest  // of the run's route
+	next  int     // attackers used so far
 }
 
 // Run attacks the node and reports. An error means that the drill could not be
@@ -74,6 +82,9 @@ func Run(ctx context.Context, o Options) (_ Report, err error) {
 		}
 	}
 	names := ControlNames()
+	if d.model != nil {
+		names = append(names, GatewayControlNames()...)
+	}
 	if o.logDir != "" {
 		out, err := d.logs(ctx, o.logDir)
 		if err != nil {
@@ -122,12 +133,50 @@ func (d *drill) prepare(ctx context.Context) error {
 	if err := d.link.settle(ctx); err != nil {
 		return err
 	}
-	d.crew, err = hire(d.outside)
+	if d.crew, err = hire(d.outside); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(st.Enforcers, func(e api.Enforcer) bool { return e.Name == gatewayEnforcer }) {
+		return d.prepareGateway(st.Data)
+	}
+	return nil
+}
+
+// prepareGateway opens what the drill of a gateway needs: a model, an MCP server, and
+// an MCP gateway beside the node.
+func (d *drill) prepareGateway(data string) (err error) {
+	if d.model, err = newToyModel(d.node); err != nil {
+		return err
+	}
+	if d.tools, err = newToolServer(d.node); err != nil {
+		return err
+	}
+	if d.home, err = newFolder(); err != nil {
+		return err
+	}
+	d.mcp, err = startToolGateway(d.node, d.home.path, data, d.tools.url)
 	return err
 }
 
-func (d *drill) close() error {
+func (d *drill) closeGateway() error {
 	var errs []error
+	if d.mcp != nil {
+		errs = append(errs, d.mcp.close())
+	}
+	if d.tools != nil {
+		errs = append(errs, d.tools.close())
+	}
+	if d.model != nil {
+		errs = append(errs, d.model.close())
+	}
+	if d.home != nil {
+		errs = append(errs, d.home.close())
+	}
+	return errors.Join(errs...)
+}
+
+func (d *drill) close() error {
+	errs := []error{d.closeGateway()}
 	if d.crew != nil {
 		errs = append(errs, d.crew.dismiss())
 	}
@@ -161,8 +210,18 @@ func (d *drill) run(ctx context.Context, n int) ([]outcome, error) {
 		return a
 	}
 	var parts []part
-	for _, name := range ControlNames() {
+	names := ControlNames()
+	if d.model != nil {
+		names = append(names, GatewayControlNames()...)
+	}
+	for _, name := range names {
 		switch name {
+		case "gateway-caught":
+			parts = append(parts, part{name, attacker(false), d.caught})
+		case "gateway-canary":
+			parts = append(parts, part{name, attacker(false), d.leak})
+		case "mcp-rug-pull":
+			parts = append(parts, part{name, attacker(false), d.rugPull})
 		case "nft-v4":
 			parts = append(parts, part{name, attacker(false), d.setV4})
 		case "nft-v6":
@@ -185,11 +244,22 @@ func (d *drill) run(ctx context.Context, n int) ([]outcome, error) {
 			leased = append(leased, p.src.String())
 		}
 	}
-	_, end, err := d.Node.Lease(ctx, api.LeaseRequest{Addresses: leased, For: 60, BlockFor: blockFor})
+	q := api.LeaseRequest{Addresses: leased, For: 60, BlockFor: blockFor}
+	if d.model != nil {
+		q.Gateway = &api.DrillGateway{Upstream: d.model.url, Canary: d.model.canary}
+	}
+	lease, end, err := d.Node.Lease(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("get a drill lease: %w", err)
 	}
 	defer end()
+	if d.model != nil {
+		if lease.Gateway == nil {
+			return nil, errors.New("the node's gateway gave the drill no route")
+		}
+		d.guest = newGuest(d.node, lease.Gateway)
+		defer d.guest.close()
+	}
 	results := make([][]outcome, len(parts))
 	var all sync.WaitGroup
 	for i, p := range parts {

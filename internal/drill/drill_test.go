@@ -139,7 +139,7 @@ func TestReportShape(t *testing.T) {
 			t.Error("a control that did not run is ok, or does not say so")
 		}
 	}
-	if u := Unproven("no root"); u.Summary.OK != 0 || len(u.Controls) != len(ControlNames()) {
+	if u := Unproven("no root", false); u.Summary.OK != 0 || len(u.Controls) != len(ControlNames()) {
 		t.Error("an unproven drill proves something")
 	}
 }

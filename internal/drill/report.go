@@ -37,6 +37,9 @@ type Steps struct {
 	Enforced  *float64 `json:"enforced"`
 	Dropped   *float64 `json:"dropped"` // first refused connection, attacker's side
 	Released  *float64 `json:"released"`
+	// Refused is, at a gateway, from the cause (the attacker's last evidence byte, the
+	// leaked word, the changed tool) to the first refusal, as the attacker sees it.
+	Refused *float64 `json:"refused"`
 }
 
 // Summary counts and sums up.
@@ -68,9 +71,13 @@ type outcome struct {
 
 // Unproven is the report of a drill that could not be held: no control is ok,
 // and each says why nothing is known about it.
-func Unproven(why string) Report {
+func Unproven(why string, self bool) Report {
 	r := Report{}
-	for _, name := range ControlNames() {
+	names := ControlNames()
+	if self { // a node of one's own was not asked whether it runs a gateway
+		names = append(names, GatewayControlNames()...)
+	}
+	for _, name := range names {
 		r.Controls = append(r.Controls, Control{Name: name, Detail: "not proven: " + why})
 	}
 	r.Summary.Controls = len(r.Controls)
@@ -137,6 +144,7 @@ func medians(list []outcome) (s Steps) {
 		func(s *Steps) **float64 { return &s.Signal }, func(s *Steps) **float64 { return &s.Indicator },
 		func(s *Steps) **float64 { return &s.Decision }, func(s *Steps) **float64 { return &s.Enforced },
 		func(s *Steps) **float64 { return &s.Dropped }, func(s *Steps) **float64 { return &s.Released },
+		func(s *Steps) **float64 { return &s.Refused },
 	} {
 		var v []float64
 		for i := range list {
@@ -173,7 +181,7 @@ func ms(d time.Duration) *float64 {
 // Print writes the report for people.
 func (r Report) Print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "CONTROL\tRESULT\tVERIFIED\tSIGNAL\tINDICATOR\tDECISION\tENFORCED\tDROPPED\tRELEASED\tDETAIL")
+	fmt.Fprintln(w, "CONTROL\tRESULT\tVERIFIED\tSIGNAL\tINDICATOR\tDECISION\tENFORCED\tDROPPED\tREFUSED\tRELEASED\tDETAIL")
 	for _, c := range r.Controls {
 		result := "ok"
 		if !c.OK {
@@ -186,8 +194,8 @@ func (r Report) Print(out io.Writer) error {
 		if !c.Verified {
 			verified = "no"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, result, verified, show(c.MS.Signal), show(c.MS.Indicator),
-			show(c.MS.Decision), show(c.MS.Enforced), show(c.MS.Dropped), show(c.MS.Released), c.Detail)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, result, verified, show(c.MS.Signal), show(c.MS.Indicator),
+			show(c.MS.Decision), show(c.MS.Enforced), show(c.MS.Dropped), show(c.MS.Refused), show(c.MS.Released), c.Detail)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -23,6 +23,9 @@ metrics: ""
 api: {listen: ""}
 decoys:
   listen: strict
+gateway:
+  routes:
+    ollama: {upstream: "http://127.0.0.1:1", anonymous: true} # nobody is there; the drill brings a route of its own
 `
 
 // RunSelf starts a throw-away node in a namespace of its own, drills it, and

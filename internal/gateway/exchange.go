@@ -110,6 +110,9 @@ func (x *exchange) admit() error {
 	now := x.start
 	x.peer = x.g.peerOf(x.r)
 	x.rec.Peer = x.peer.String()
+	if err := x.admitDrill(); err != nil {
+		return err
+	}
 	if id, denied := x.g.opt.Denied.Address(x.peer, now); denied {
 		x.rec.Decision = id
 		return &refusal{status: 403, code: "address_denied", message: "requests from this address are refused", outcome: Refused}
@@ -133,6 +136,9 @@ func (x *exchange) admit() error {
 
 // identify checks the client's key.
 func (x *exchange) identify(now time.Time) error {
+	if x.route.drill != nil {
+		return nil // admitDrill has seen its key
+	}
 	text := clientKey(x.r)
 	k, err := x.g.opt.Keys.Check(text, now)
 	if k != nil {

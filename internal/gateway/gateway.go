@@ -74,6 +74,8 @@ type Gateway struct {
 	memories *memories
 	tries    *intent.Tries // what was stopped, by client
 	people   *people
+	drillMu  sync.Mutex
+	drills   atomic.Pointer[[]*route]
 	buffers  *sync.Pool
 }
 
@@ -90,6 +92,7 @@ type route struct {
 	turns    *guard.Engine    // for turns together; nil: nobody asks
 	masks    bool             // something of a request may be masked
 	masker   *traffic.Masker  // nil: what is said is not recorded
+	drill    *Drill           // nil: a route of the configuration
 	asks     bool             // something of an answer may be handed to a person
 }
 
@@ -212,6 +215,11 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener, secure *tls.Config)
 
 // find is the route of a path, and the path without its prefix.
 func (g *Gateway) find(path string) (*route, string) {
+	for _, r := range g.drillRoutes() {
+		if rest, ok := strings.CutPrefix(path, r.Prefix); ok && strings.HasPrefix(rest, "/") {
+			return r, rest
+		}
+	}
 	for _, r := range g.routes {
 		if r.Prefix == "/" {
 			return r, path

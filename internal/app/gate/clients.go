@@ -82,7 +82,7 @@ type slot struct {
 }
 
 func (s *shares) count(r *gateway.Record) {
-	if r.Outcome != gateway.Forwarded {
+	if r.Outcome != gateway.Forwarded || strings.HasPrefix(r.Route, gateway.DrillPrefix) {
 		return
 	}
 	s.mu.Lock()
