@@ -150,6 +150,11 @@ func plain(err error) string {
 func (r *run) file(ctx context.Context, name string, maybe bool) error {
 	client := model.AssetRef{Kind: "mcp-client", Name: name}
 	at := place{client, name}
+	// A project can bring a link to a terminal or a pipe: opening it would wait for ever.
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() && !strings.HasPrefix(name, "/dev/fd/") {
+		r.unknown(unreadable, at, name, "it is no regular file")
+		return nil
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		r.unknown(unreadable, at, name, plain(err))

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,6 +36,26 @@ func fixture(t *testing.T, name, text string) assess.Target {
 	return assess.Target{Paths: []string{file}}
 }
 
+// pipe is a named pipe that nobody writes to.
+func pipe(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "mcp.json")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// device is a project whose configuration leads out of it.
+func device(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Symlink("/dev/zero", filepath.Join(dir, ".mcp.json")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func one(entry string) string { return `{"mcpServers":{"s":` + entry + `}}` }
 
 // token and aws have the form of credentials, put together so that none stands here.
@@ -56,6 +77,8 @@ func TestConfigurations(t *testing.T) {
 		{Name: "clean container", Target: f(one(`{"command":"docker","args":["run","-i","--rm","-e","A","-v","/srv/data:/data:ro","mcp/time@sha256:` + strings.Repeat("a", 64) + `"]}`))},
 		{Name: "clean python", Target: f(one(`{"command":"uvx","args":["--from","some-server==1.2.3","some-server"]}`))},
 		{Name: "clean git", Target: f(one(`{"command":"uvx","args":["--from","git+https://github.com/o/r@` + strings.Repeat("ab", 20) + `","r"]}`))},
+		{Name: "a pipe, where opening waits", Target: assess.Target{Paths: []string{pipe(t)}}, Blind: true},
+		{Name: "a link to a device", Target: assess.Target{Paths: []string{device(t)}}, Blind: true},
 		{Name: "root folder", Target: f(one(`{"command":"npx","args":["@modelcontextprotocol/server-filesystem@2025.1.1","/"]}`)), Want: []string{"mcp.root-filesystem"}},
 		{Name: "drive", Target: f(one(`{"command":"npx","args":["x@1.0.0","C:\\"]}`)), Want: []string{"mcp.root-filesystem"}},
 		{Name: "home", Target: f(one(`{"command":"npx","args":["x@1.0.0","/home/ann","${HOME}/.ssh"]}`)), Want: []string{"mcp.secret-folder"}},
