@@ -103,6 +103,20 @@ func TestCorrelations(t *testing.T) {
 		{"temporal_ordered: late arrival", "type: temporal_ordered, rules: [low, high], timespan: 10s",
 			[]string{"5 high a 1", "3 low a 1"}, []string{"3:c*2"}},
 		{"temporal_ordered: wrong order", "type: temporal_ordered, rules: [low, high], timespan: 10s", []string{"0 high a 1", "5 low a 1"}, nil},
+		{"temporal: so many of them", "type: temporal, rules: [low, high], timespan: 10s, condition: {gte: 1}",
+			[]string{"0 high a 1", "20 low a 1"}, []string{"0:c*1", "20:c*1"}},
+		{"temporal: more than so many", "type: temporal, rules: [low, high], timespan: 10s, condition: {gt: 1}",
+			[]string{"0 high a 1", "20 low a 1", "21 high a 1"}, []string{"21:c*2"}},
+		{"temporal: either", "type: temporal, rules: [low, high], timespan: 10s, condition: low or high",
+			[]string{"0 high a 1", "20 low a 1"}, []string{"0:c*1", "20:c*1"}},
+		{"temporal_extended: both", "type: temporal_extended, rules: [low, high], group-by: [user], timespan: 10s, condition: (low and high)",
+			[]string{"0 high a 1", "1 low b 1", "9 low a 1"}, []string{"9:c*2"}},
+		{"temporal: one without the other", "type: temporal, rules: [low, high], group-by: [user], timespan: 10s, condition: low and not high",
+			[]string{"0 low a 1", "1 low b 1", "5 high b 1", "40 high a 1"}, []string{"0:c*1"}},
+		{"temporal: one without the other, at the end", "type: temporal, rules: [low, high], timespan: 10s, condition: low and not high",
+			[]string{"0 low a 1", "1 low a 1"}, []string{"1:c*2"}},
+		{"temporal_ordered: one of them", "type: temporal_ordered, rules: [low, high], timespan: 10s, condition: {gte: 1}",
+			[]string{"0 high a 1"}, []string{"0:c*1"}},
 		{"aliases", "type: temporal, rules: [low, high], group-by: [who], timespan: 10s, aliases: {who: {low: user, high: account}}",
 			[]string{"0 low a 1", "1 high b 1", "2 high a 1"}, []string{"2:c*2"}},
 		{"generate", "type: event_count, rules: [low], timespan: 10s, condition: {gte: 2}, generate: true",
@@ -132,6 +146,51 @@ correlation: {type: event_count, rules: [low], group-by: [user], timespan: 10s, 
 `)
 	got := play(t, e.NewRunner(Limits{}), "0 low a 1", "1 low a 1", "30 high a 1")
 	if want := []string{"30:outer*2"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestDecidedLateFeedsOthers: what is decided when its time is over feeds others
+// with what its last event said.
+func TestDecidedLateFeedsOthers(t *testing.T) {
+	e := engineOf(t, base+`
+title: outermost
+id: outermost
+correlation: {type: event_count, rules: [outer], group-by: [user], timespan: 1h, condition: {gte: 2}, generate: true}
+---
+title: outer
+id: outer
+correlation: {type: temporal_ordered, rules: [inner, high], group-by: [user], timespan: 1m}
+---
+title: inner
+id: inner
+correlation: {type: event_count, rules: [low], group-by: [user], timespan: 10s, condition: {lt: 2}}
+`)
+	for _, c := range []struct {
+		events []string
+		want   []string
+	}{
+		{[]string{"0 low a 1", "30 high a 1"}, []string{"30:outer*2"}},
+		{[]string{"0 low a 1", "1 low a 1", "30 high a 1"}, nil},                                                         // two are not below two
+		{[]string{"0 low a 1", "30 high b 1"}, nil},                                                                      // of somebody else
+		{[]string{"0 low a 1", "30 high a 1", "100 low a 1", "130 high a 1"}, []string{"30:outer*2", "130:outermost*2"}}, // and on
+	} {
+		got := play(t, e.NewRunner(Limits{}), c.events...)
+		got = slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, "130:outer*") })
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v: got %v, want %v", c.events, got, c.want)
+		}
+	}
+	late := engineOf(t, base+`
+title: second
+id: second
+correlation: {type: event_count, rules: [first], timespan: 1h, condition: {lte: 5}}
+---
+title: first
+id: first
+correlation: {type: event_count, rules: [low], group-by: [user], timespan: 10s, condition: {lt: 2}}
+`)
+	if got, want := play(t, late.NewRunner(Limits{}), "0 low a 1", "5 low b 1"), []string{"5:second*2"}; !slices.Equal(got, want) { // all at the end
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -210,7 +269,7 @@ func TestWindowsProperty(t *testing.T) {
 			want bool
 		}{
 			{"count", countWithin(list, e.at, span, need), count}, {"distinct", distinctWithin(list, e.at, span, need), distinct},
-			{"all", allWithin(list, e.at, span, 3), all}, {"ordered", orderedWithin(list, span, 3), ordered},
+			{"all", (&correlation{inputs: 3, value: 3, span: time.Duration(span)}).allWithin(list, e.at), all}, {"ordered", orderedWithin(list, span, 3, 3), ordered},
 		} {
 			if (c.got > 0) != c.want {
 				t.Fatalf("%s of %v at %d, need %d: %d, want %v", c.name, list, e.at, need, c.got, c.want)

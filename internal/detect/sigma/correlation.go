@@ -45,7 +45,9 @@ type correlation struct {
 	field  []int32   // whose values count, one or more
 	op     string
 	value  float64
-	rank   float64 // percentile
+	want   *expr          // temporal: of the rules that fired, instead of how many
+	names  map[string]int // of want: the input of each
+	rank   float64        // percentile
 	span   time.Duration
 }
 
@@ -54,7 +56,9 @@ type correlation struct {
 // their time is over.
 func (c *correlation) sliding() bool {
 	switch c.kind {
-	case temporal, temporalOrdered:
+	case temporal:
+		return !c.want.negates()
+	case temporalOrdered:
 		return true
 	case eventCount, valueCount, valueSum, valueMax:
 		return c.op == "gt" || c.op == "gte"
@@ -128,11 +132,11 @@ func aggregation(l *compiler, r *Rule, d *document, k compiled) (*correlation, e
 	part(k.node)
 	switch f := k.agg.function; {
 	case f == "near":
-		c.kind, c.op, c.value = temporal, "gte", 1
 		for _, n := range k.near {
 			part(n)
 		}
 		c.inputs = len(c.parts)
+		c.kind, c.op, c.value = temporal, "gte", float64(c.inputs)
 	case f == "count" && k.agg.field == "":
 		c.kind = eventCount
 	case f == "count":
@@ -230,7 +234,7 @@ func (l *loader) correlationRule(d *document) error {
 		}
 		inputs = append(inputs, l.targets[n])
 	}
-	if err := l.condition(c, m); err != nil {
+	if err := l.condition(c, m, names); err != nil {
 		return err
 	}
 	if err := l.groupBy(c, m, names, inputs); err != nil {
@@ -256,18 +260,14 @@ func (l *loader) correlationRule(d *document) error {
 }
 
 // condition reads what has to hold: a comparison, and for values their field.
-func (l *loader) condition(c *correlation, m *yaml.Node) error {
+func (l *loader) condition(c *correlation, m *yaml.Node, names []string) error {
 	n := get(m, "condition")
 	switch c.kind {
-	case temporal, temporalOrdered:
-		if n != nil {
-			return at(n, "correlation: conditions of temporal correlations are not supported; all rules have to fire")
-		}
-		c.op, c.value = "gte", 1
-		return nil
+	case temporal, temporalOrdered, "temporal_extended":
+		return c.together(n, names)
 	case eventCount, valueCount, valueSum, valueAvg, valueMedian, valuePercentile:
 	default:
-		return at(m, "correlation: unknown type %.40q (event_count, value_count, value_sum, value_avg, value_median, value_percentile, temporal, temporal_ordered)", c.kind)
+		return at(m, "correlation: unknown type %.40q (event_count, value_count, value_sum, value_avg, value_median, value_percentile, temporal, temporal_extended, temporal_ordered)", c.kind)
 	}
 	cond := mapping(n)
 	if cond == nil {

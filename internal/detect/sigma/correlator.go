@@ -58,6 +58,7 @@ type group struct {
 	inClose *list.Element  // nil for a sliding correlation
 	start   int64          // of a tumbling window
 	last    *model.Signal  // of a tumbling window, to report with
+	next    []snapshot     // of a tumbling window, what it feeds
 	values  map[uint64]int // of value_count: how often each is in entries
 }
 
@@ -113,15 +114,67 @@ func (s *correlator) flush(dst []model.Signal) []model.Signal {
 
 // decide ends a tumbling window.
 func (s *correlator) decide(c *correlation, g *group, dst []model.Signal) []model.Signal {
-	if v, ok := c.measure(g.entries); ok && c.holds(v) {
-		sig := *g.last
-		sig.ID, sig.Count = model.NewULID(sig.Time), len(g.entries)
-		if !c.rule.silent {
-			dst = append(dst, sig)
-		}
-	}
+	v, ok := c.measure(g.entries)
+	last, next, n := g.last, g.next, len(g.entries)
 	s.forget(g)
+	if !ok || !c.holds(v) {
+		return dst
+	}
+	sig := *last
+	sig.ID, sig.Count = model.NewULID(sig.Time), n
+	if !c.rule.silent {
+		dst = append(dst, sig)
+	}
+	for i := range next {
+		dst = s.replay(&next[i], sig.Time, dst)
+	}
 	return dst
+}
+
+// snapshot is what a correlation that is fed needs of an event that is gone by
+// the time its feeder is decided.
+type snapshot struct {
+	arrival
+	known bool // the event has the fields to group and to count by
+	depth int
+}
+
+// arrival is an event at a correlation.
+type arrival struct {
+	feed  feed
+	key   string
+	value uint64
+	sig   model.Signal // of the correlation, when the event is gone
+	next  []snapshot   // likewise, for those that it feeds
+}
+
+// snapshots notes the event under way for what a rule feeds.
+func (s *correlator) snapshots(r *Runner, feeds []feed, moment time.Time, depth int) []snapshot {
+	if depth >= maxChain || len(feeds) == 0 {
+		return nil
+	}
+	out := make([]snapshot, len(feeds))
+	for i, f := range feeds {
+		c := s.engine.correlations[f.correlation]
+		n := &out[i]
+		n.feed, n.depth = f, depth
+		var keyed, valued bool
+		n.key, keyed = s.keyOf(r, c, f)
+		n.value, valued = s.valueOf(r, c)
+		n.known = keyed && valued
+		n.sig = r.make(c.rule, moment, 1)
+		n.next = s.snapshots(r, c.rule.feeds, moment, depth+1)
+	}
+	return out
+}
+
+// replay takes in an event that is gone.
+func (s *correlator) replay(n *snapshot, moment time.Time, dst []model.Signal) []model.Signal {
+	if !n.known {
+		s.stats.Missing++
+		return dst
+	}
+	return s.arrive(nil, n.arrival, moment, n.depth, dst)
 }
 
 // observe takes in an event for an input of a correlation.
@@ -133,17 +186,34 @@ func (s *correlator) observe(r *Runner, f feed, moment time.Time, depth int, dst
 		s.stats.Missing++
 		return dst
 	}
-	e := entry{at: moment.UnixNano(), value: value, input: f.input}
+	return s.arrive(r, arrival{feed: f, key: key, value: value}, moment, depth, dst)
+}
+
+// arrive takes in an event, the one under way or, without r, one that is gone.
+func (s *correlator) arrive(r *Runner, a arrival, moment time.Time, depth int, dst []model.Signal) []model.Signal {
+	c := s.engine.correlations[a.feed.correlation]
+	signal := func(n int) model.Signal {
+		if r != nil {
+			return r.make(c.rule, moment, n)
+		}
+		sig := a.sig
+		sig.ID, sig.Count = model.NewULID(sig.Time), n
+		return sig
+	}
+	e := entry{at: moment.UnixNano(), value: a.value, input: a.feed.input}
 	if moment.IsZero() {
 		e.at = max(s.clock, 0)
 	}
-	g := s.group(c, key, e.at)
+	g := s.group(c, a.key, e.at)
 	if !s.insert(c, g, e) {
 		return dst
 	}
 	if !c.sliding() {
-		last := r.make(c.rule, moment, 1)
-		g.last = &last
+		last := signal(1)
+		g.last, g.next = &last, a.next
+		if r != nil {
+			g.next = s.snapshots(r, c.rule.feeds, moment, depth+1)
+		}
 		return dst
 	}
 	n := s.complete(c, g, e)
@@ -152,12 +222,19 @@ func (s *correlator) observe(r *Runner, f feed, moment time.Time, depth int, dst
 	}
 	s.forget(g)
 	if !c.rule.silent {
-		dst = append(dst, r.make(c.rule, moment, n))
+		dst = append(dst, signal(n))
 	}
-	if depth < maxChain {
-		for _, next := range c.rule.feeds {
-			dst = s.observe(r, next, moment, depth+1, dst)
+	if depth >= maxChain {
+		return dst
+	}
+	if r == nil {
+		for i := range a.next {
+			dst = s.replay(&a.next[i], moment, dst)
 		}
+		return dst
+	}
+	for _, next := range c.rule.feeds {
+		dst = s.observe(r, next, moment, depth+1, dst)
 	}
 	return dst
 }

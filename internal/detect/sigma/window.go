@@ -18,9 +18,9 @@ func (s *correlator) complete(c *correlation, g *group, e entry) int {
 		}
 		return distinctWithin(g.entries, e.at, int64(c.span), c.need())
 	case temporal:
-		return allWithin(g.entries, e.at, int64(c.span), c.inputs)
+		return c.allWithin(g.entries, e.at)
 	case temporalOrdered:
-		return orderedWithin(g.entries, int64(c.span), c.inputs)
+		return orderedWithin(g.entries, int64(c.span), c.inputs, int(c.value))
 	}
 	// value_sum and value_max: the windows that end at or after e.
 	for i := range g.entries {
@@ -58,10 +58,10 @@ func distinctWithin(list []entry, t, span int64, n int) int {
 	})
 }
 
-// allWithin looks for an event of every input within a span that covers t.
-func allWithin(list []entry, t, span int64, inputs int) int {
-	seen, different := make([]int, inputs), 0
-	return slide(list, t, span, func(e entry, in bool) bool {
+// allWithin looks for the events that are wanted together within a span that covers t.
+func (c *correlation) allWithin(list []entry, t int64) int {
+	seen, different := make([]int, c.inputs), 0
+	return slide(list, t, int64(c.span), func(e entry, in bool) bool {
 		switch {
 		case in && seen[e.input] == 0:
 			different++
@@ -73,7 +73,7 @@ func allWithin(list []entry, t, span int64, inputs int) int {
 		} else {
 			seen[e.input]--
 		}
-		return different == inputs
+		return c.fired(seen, different)
 	})
 }
 
@@ -94,23 +94,33 @@ func slide(list []entry, t, span int64, full func(e entry, in bool) bool) int {
 	return 0
 }
 
-// orderedWithin looks for one event per input, in the order of the inputs,
-// within a span. reach[k] is the latest start of a series up to input k.
-func orderedWithin(list []entry, span int64, inputs int) int {
-	reach := make([]int64, inputs)
-	for i := range reach {
-		reach[i] = math.MinInt64
+// orderedWithin looks for events of need inputs, in the order of the inputs,
+// within a span. reach[k][n] is the latest start of a series of n+1 inputs whose
+// last is k.
+func orderedWithin(list []entry, span int64, inputs, need int) int {
+	reach := make([][]int64, inputs)
+	for k := range reach {
+		reach[k] = make([]int64, need)
+		for n := range reach[k] {
+			reach[k][n] = math.MinInt64
+		}
 	}
 	for _, e := range list {
-		start := e.at
-		if e.input > 0 {
-			if start = reach[e.input-1]; start == math.MinInt64 || e.at-start > span {
-				continue
+		for n := range need {
+			start := e.at
+			if n > 0 {
+				start = math.MinInt64
+				for k := range e.input {
+					start = max(start, reach[k][n-1])
+				}
+				if start == math.MinInt64 || e.at-start > span {
+					continue
+				}
 			}
-		}
-		reach[e.input] = start
-		if int(e.input) == inputs-1 {
-			return inputs
+			reach[e.input][n] = max(reach[e.input][n], start)
+			if n == need-1 {
+				return need
+			}
 		}
 	}
 	return 0
@@ -124,6 +134,15 @@ func (c *correlation) measure(list []entry) (float64, bool) {
 	switch c.kind {
 	case eventCount:
 		return float64(len(list)), true
+	case temporal: // with a "not", decided when its time is over
+		seen := make([]int, c.inputs)
+		for _, e := range list {
+			seen[e.input]++
+		}
+		if c.fired(seen, 0) {
+			return 1, true
+		}
+		return 0, true
 	case valueCount:
 		seen := map[uint64]bool{}
 		for _, e := range list {
