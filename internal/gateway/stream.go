@@ -16,7 +16,7 @@ import (
 
 // readStep is how much of a stream is read at once, in bytes; maxEvent bounds one event.
 const (
-	readStep = 8 << 10
+	readStep = 4 << 10
 	maxEvent = 8 << 20
 )
 

@@ -24,22 +24,23 @@ type node struct {
 	codes    [5]rare // lists of decimal, hexadecimal, octal numbers, places in the alphabet from 1, from 0
 	lexical  track
 
-	tok      [maxToken]byte // symbols of the word
-	raw      [maxToken]byte // its characters, 0 where they are not ASCII
-	tokN     int
-	tokAt    int
-	lineLast byte // last symbol of the line
-	lineEnd  int
-	begun    [2]bool    // the line has a letter or digit, a letter
-	sentence bool       // the next letter begins one
-	words    [64]uint64 // hashes
-	wordAt   [64]int32
-	wordN    int
-	total    int      // words
-	foreign  int      // words since one that was translated
-	first    byte     // 1 + the letter that is the first word
-	few      []string // short ordinary ones of a short text
-	run      int      // of words that follow each other in the system prompt
+	tok       [maxToken]byte // symbols of the word
+	raw       [maxToken]byte // its characters, 0 where they are not ASCII
+	tokN      int
+	tokAt     int
+	lineLast  byte // last symbol of the line
+	lineEnd   int
+	begun     [2]bool    // the line has a letter or digit, a letter
+	sentence  bool       // the next letter begins one
+	words     [64]uint64 // hashes
+	wordAt    [64]int32
+	wordN     int
+	total     int      // words that may be pieces
+	wordCount int      // all words
+	foreign   int      // words since one that was translated
+	first     byte     // 1 + the letter that is the first word
+	few       []string // short ordinary ones of a short text
+	run       int      // of words that follow each other in the system prompt
 }
 
 // node makes one that reads characters too.
@@ -142,6 +143,7 @@ func (n *node) word(s *scan) {
 	raw := n.raw[:len(tok)]
 	whole := n.tokN <= maxToken
 	n.tokN = 0
+	n.wordCount++
 	n.letters[0].push(s, tok[0], at)
 	n.letters[2].push(s, tok[len(tok)-1], at)
 	if len(tok) > 1 {

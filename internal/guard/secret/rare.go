@@ -5,10 +5,14 @@ package secret
 // which may be coded again, and all that it reads of a short answer is a piece.
 type rare struct {
 	track
-	got [fewSymbols]byte
-	all int
-	out run
+	got  [fewSymbols]byte
+	all  int
+	out  run
+	word int // of the text, at the last one
 }
+
+// apart is how many words may stand between two signs of a text that is read from them.
+const apart = 16
 
 // fewSymbols is how much of a secret an answer says at most that is a piece.
 const fewSymbols = 12
@@ -25,6 +29,11 @@ const (
 )
 
 func (t *rare) char(s *scan, n *node, c byte, at int) {
+	if n.wordCount-t.word > apart { // a word of a list now and then says nothing together
+		t.out.n = 0
+		t.out.drop(s)
+	}
+	t.word = n.wordCount
 	if n.depth < maxDepth {
 		t.out.sure = !n.noise
 		t.out.byte(s, n.depth, c, at)
