@@ -39,7 +39,12 @@ func (n *Node) openGateway(ctx context.Context, policy *decide.Policy) (err erro
 		return nil
 	}
 	ledger := decide.NewLedger(decide.LedgerConfig{Key: n.id.publicKey(), HoldFor: policy.Limits.HoldFor.D()})
-	n.gateway, err = gate.Join(ctx, gate.Options{Config: n.conf.Gateway, Data: n.conf.Data, Log: n.log, People: n.people.Folder()},
+	known, err := gate.NewIntel(n.hub.store, n.conf.Gateway.Lists, n.log)
+	if err != nil {
+		return mistake{err}
+	}
+	n.hub.told = known.Changed
+	n.gateway, err = gate.Join(ctx, gate.Options{Intel: known, Config: n.conf.Gateway, Data: n.conf.Data, Log: n.log, People: n.people.Folder()},
 		gate.Node{Bus: n.bus, Decisions: ledgerTopic(&n.conf), Ledger: ledger, Signals: signalTopic(&n.conf), Publish: n.sensor.store.publish, Health: n.health, Age: n.conf.Lake.Traffic.Age.D(),
 			Receipt: n.enforcing.deliver, Said: func(id model.ULID, s model.ReceiptStatus) bool { return n.receipts.has(id, gate.Enforcer, s) }})
 	if err == nil {

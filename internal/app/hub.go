@@ -30,6 +30,7 @@ type hub struct {
 	store    *intel.Store
 	entries  *bus.Publisher[model.Entry]
 	receipts *receiptBook
+	told     func(changed []model.Entity, now time.Time) // whoever else uses what is known; nil: nobody
 
 	mu      sync.Mutex // one decision at a time, and the views below
 	ledger  *decide.Ledger
@@ -133,8 +134,12 @@ func (h *hub) onSignals(ctx context.Context, batch []bus.Message[model.Signal]) 
 		}
 		// What changed is remembered until it is decided: when the ledger cannot
 		// be written the same batch comes again, and then changes nothing.
-		for _, e := range h.store.Fold(&m.Value) {
+		changed := h.store.Fold(&m.Value)
+		for _, e := range changed {
 			h.todo[e] = m.Time
+		}
+		if h.told != nil {
+			h.told(changed, time.Now())
 		}
 	}
 	return h.decide(ctx, time.Now())

@@ -106,6 +106,22 @@ func live(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[len(args)-1]), []byte(got.String()), 0o600))
 }
 
+// listed is say, again and again until it is refused: at most two seconds.
+func listed(ts *testscript.TestScript, neg bool, args []string) {
+	begin := time.Now()
+	for {
+		say(ts, neg, args)
+		took := time.Since(begin)
+		switch {
+		case ts.Getenv("STATUS") == "403":
+			ts.Logf("refused after %v", took.Round(time.Millisecond))
+			return
+		case took > 2*time.Second:
+			ts.Fatalf("status %s after %v: %s", ts.Getenv("STATUS"), took, ts.Getenv("ANSWER"))
+		}
+	}
+}
+
 // nowhere DIR TEXT… looks through every file of a folder: none of the texts is there.
 func nowhere(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {

@@ -38,6 +38,7 @@ type Server struct {
 	Keeper      bool           `yaml:"keeper"`      // providers' keys in a process of their own; false: in this one
 	Caught      string         `yaml:"caught"`      // prompts that attacked a decoy: refuse, ignore
 	Connections int            `yaml:"connections"` // most clients' connections at once
+	Lists       []string       `yaml:"lists"`       // files of hostile hosts, addresses and URLs: STIX, MISP, CSV, text; read again when they change
 	Audit       string         `yaml:"audit"`       // file of the audit lines; empty: audit.jsonl in the gateway's folder
 	AuditBytes  conf.Bytes     `yaml:"audit_bytes"` // size at which the file becomes the old one
 	Approval    Approval       `yaml:"approval"`    // what waits for a person (the action hold)

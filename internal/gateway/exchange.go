@@ -280,8 +280,11 @@ func (x *exchange) deniedPrompt() error {
 // blocked is the refusal of what the policy blocks. The client learns the kind and
 // where to ask, not what exactly was recognised.
 func (x *exchange) blocked() *refusal {
-	return &refusal{status: 403, code: "blocked_by_guard", outcome: Refused, reason: x.rec.Reason,
-		message: fmt.Sprintf("stopped by the policy of this gateway (%s)", x.rec.Category)}
+	message := fmt.Sprintf("stopped by the policy of this gateway (%s)", x.rec.Category)
+	if x.rec.Category == guard.Link { // which address it was helps whoever copied it, and is no secret
+		message += ": " + x.rec.Reason
+	}
+	return &refusal{status: 403, code: "blocked_by_guard", outcome: Refused, reason: x.rec.Reason, message: message}
 }
 
 // refuse tells the client, in the shape it understands where that is known.

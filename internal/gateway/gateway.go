@@ -44,6 +44,8 @@ type Options struct {
 	Signal func(model.Signal)
 	// Fingerprint identifies a prompt by its words: 16 hex digits. Nil: none.
 	Fingerprint func(prompt string) string
+	// Known is what is known of hosts and URLs. Nil: nothing.
+	Known guard.Known
 	// Traffic takes what was said on routes that are recorded, to mask and keep it; it does not wait. Nil: nothing is recorded.
 	Traffic func(Said)
 	// Secrets are the texts that a route's inspectors know to be secret. Nil: none.
@@ -135,6 +137,9 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 	}
 	for key, d := range r.directions() {
 		r.sides[key] = newSide(key, *d, all, like)
+		if o.Known != nil {
+			r.sides[key].engine.Inform(o.Known)
+		}
 		for _, a := range d.Actions {
 			r.masks = r.masks || a == string(Mask)
 			r.asks = r.asks || a == string(Ask) && (key == "response" || key == "tool_call")

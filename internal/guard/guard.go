@@ -158,6 +158,7 @@ type Engine struct {
 	like       decode.Likeness
 	failClosed bool
 	recent     *recent
+	known      Known // nil: nobody asks
 }
 
 // NewEngine makes an engine; like may be nil, then readings that need it are
@@ -185,7 +186,7 @@ func (e *Engine) inspect(text string, role Role, followed bool) (Verdict, error)
 	if len(text) > MaxText {
 		return Verdict{}, &TooLong{len(text)}
 	}
-	key := recentKey{role, followed, sha256.Sum256([]byte(text))}
+	key := recentKey{role, followed, e.version(), sha256.Sum256([]byte(text))}
 	if v, ok := e.recent.get(key); ok {
 		return v, nil
 	}

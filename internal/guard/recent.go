@@ -17,7 +17,8 @@ type recent struct {
 
 type recentKey struct {
 	role     Role
-	followed bool // see Text
+	followed bool   // see Text
+	known    uint64 // version of what was known
 	sum      [sha256.Size]byte
 }
 

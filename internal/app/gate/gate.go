@@ -70,6 +70,7 @@ type Options struct {
 	// Traffic keeps what was said on routes that are recorded, masked; nil: nothing is recorded. It is called by Run.
 	Traffic func(context.Context, []model.LLMTraffic) error
 	Lost    func(n uint64) // told when exchanges could not be masked in time and are not recorded; nil: the log
+	Intel   *Intel         // what is known of hosts and URLs; nil: Open reads the lists of the configuration
 	Denied  *gateway.Denied
 	People  *approval.Folder // where what a person has to approve waits; nil: in the data folder
 }
@@ -136,6 +137,14 @@ func Open(o Options) (_ *Gate, err error) {
 		Inspectors: builtin.BuildInspectors, Fingerprint: builtin.PromptFingerprint, Audit: g.write, Abuse: g.abuse}
 	if g.keeper != nil {
 		options.Keeper = g.keeper
+	}
+	if g.opt.Intel == nil && len(c.Lists) > 0 {
+		if g.opt.Intel, err = NewIntel(nil, c.Lists, o.Log); err != nil {
+			return nil, err
+		}
+	}
+	if g.opt.Intel != nil {
+		options.Known = g.opt.Intel
 	}
 	if o.Traffic != nil && recorded(c) {
 		if o.Lost == nil {
@@ -280,6 +289,9 @@ func (g *Gate) Run(ctx context.Context) error {
 	defer beside.Wait()
 	defer cancel()
 	beside.Go(func() { g.save(saved) })
+	if g.opt.Intel != nil {
+		beside.Go(func() { _ = g.opt.Intel.Run(saved) }) // it returns when saved ends, without an error
+	}
 	if g.recorder == nil {
 		return g.gateway.Serve(ctx, g.listener, g.secure)
 	}

@@ -1,4 +1,5 @@
-// Package link compares the hosts that a text names with lists of the operator.
+// Package link compares the hosts and URLs that a text names with lists of the operator, and with
+// what is known to be hostile (guard.Known).
 package link
 
 import (
@@ -9,6 +10,7 @@ import (
 
 	"bartizan/internal/guard"
 	"bartizan/internal/guard/decode"
+	"bartizan/internal/safe"
 )
 
 // Config of the inspector.
@@ -18,14 +20,22 @@ type Config struct {
 	Denied []string `yaml:"denied"`
 	// Only, when not empty, are the hosts that a text may name.
 	Only []string `yaml:"only"`
+	// Intelligence is how sure what is known must be, 0 to 1, for a text that names it to be blocked;
+	// from a half on it is flagged. 0: nothing is asked.
+	Intelligence float64 `yaml:"intelligence"`
 }
 
-// Default configuration: nothing is looked for.
-func Default() Config { return Config{} }
+// Default configuration: no lists. One kind of evidence of a node's own makes a confidence of 0.74.
+func Default() Config { return Config{Intelligence: 0.7} }
+
+const doubt = 0.5
 
 // New makes the inspector.
 func New(c Config) (guard.Inspector, error) {
-	i := &inspector{denied: map[string]bool{}, only: map[string]bool{}}
+	if c.Intelligence < 0 || c.Intelligence > 1 {
+		return nil, fmt.Errorf("intelligence %v: use a number from 0 (nothing is asked) to 1", c.Intelligence)
+	}
+	i := &inspector{denied: map[string]bool{}, only: map[string]bool{}, sure: c.Intelligence}
 	for _, d := range c.Denied {
 		if p, err := netip.ParsePrefix(d); err == nil {
 			i.nets = append(i.nets, p.Masked())
@@ -45,7 +55,20 @@ func New(c Config) (guard.Inspector, error) {
 type inspector struct {
 	denied, only map[string]bool
 	nets         []netip.Prefix
+	sure         float64
+	known        guard.Known // nil: nobody knows anything
 }
+
+// Inform implements guard.Informed.
+func (i *inspector) Inform(k guard.Known) {
+	if i.sure > 0 {
+		i.known = k
+	}
+}
+
+func (i *inspector) informed() bool { return i.known != nil && i.known.Any() }
+
+func (i *inspector) lists() bool { return len(i.denied)+len(i.only)+len(i.nets) > 0 }
 
 const address = `(?i)(?:\b(?:https?|ftp|wss?)://(?:[^\s/@]{1,200}@)?|\bwww\.)([a-z0-9\-._~%]{1,253})`
 
@@ -56,10 +79,21 @@ var (
 
 // Inspect implements guard.Inspector.
 func (i *inspector) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
-	if len(i.denied)+len(i.only)+len(i.nets) == 0 {
-		return nil, &guard.NothingToDo{Why: "no lists are configured"}
+	informed := i.informed()
+	if !i.lists() && !informed {
+		return nil, &guard.NothingToDo{Why: "no lists are configured, and nothing is known"}
 	}
 	for _, v := range t.Views {
+		if w, ok := i.look(v.Text, informed); ok {
+			score := 0.6
+			if w.Confidence >= i.sure {
+				score = 0.9
+			}
+			return []guard.Finding{{Category: guard.Link, Score: score, Note: fmt.Sprintf("%s is known to be hostile (%.2f: %s)", safe.Clean(w.What, 200), w.Confidence, safe.Clean(w.From, 200))}}, nil
+		}
+		if !i.lists() {
+			continue
+		}
 		for _, m := range host.FindAllStringSubmatch(v.Text, 500) {
 			h := strings.ToLower(strings.Trim(m[1], "."))
 			switch {
@@ -75,15 +109,37 @@ func (i *inspector) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
 
 // Hold implements guard.Holder.
 func (i *inspector) Hold(text string) int {
-	if len(i.denied)+len(i.only)+len(i.nets) == 0 {
-		return 0
+	n := 0
+	if i.lists() {
+		n = begun.Tail(text)
 	}
-	return begun.Tail(text)
+	if i.informed() {
+		n = max(n, tail(text))
+	}
+	return n
+}
+
+// look asks what is known of the names and URLs of a text.
+func (i *inspector) look(text string, informed bool) (w guard.Word, found bool) {
+	if !informed {
+		return w, false
+	}
+	sure := func(x guard.Word, ok bool) bool {
+		if ok && x.Confidence >= min(doubt, i.sure) && x.Confidence > w.Confidence {
+			w, found = x, true
+		}
+		return w.Confidence >= i.sure
+	}
+	host := func(name string) bool { return sure(i.known.Host(name)) }
+	if !names(text, host) {
+		urls(text, func(u string) bool { return sure(i.known.URL(u)) }, host)
+	}
+	return w, found
 }
 
 // Most implements guard.Holder.
 func (i *inspector) Most() (guard.Category, float64) {
-	if len(i.denied)+len(i.nets) == 0 {
+	if len(i.denied)+len(i.nets) == 0 && i.known == nil {
 		return guard.Link, 0.6
 	}
 	return guard.Link, 0.9

@@ -1,8 +1,10 @@
 package link
 
 import (
+	"strings"
 	"testing"
 
+	"bartizan/internal/guard"
 	"bartizan/internal/guard/guardtest"
 )
 
@@ -27,4 +29,95 @@ func TestLink(t *testing.T) {
 	if _, err := New(Config{Denied: []string{"///"}}); err == nil {
 		t.Error("no error for a host that is none")
 	}
+}
+
+// known is what a test knows.
+type known struct {
+	hosts, urls map[string]float64
+	version     uint64
+}
+
+func (k *known) Any() bool       { return len(k.hosts)+len(k.urls) > 0 }
+func (k *known) Version() uint64 { return k.version }
+
+func (k *known) Host(name string) (guard.Word, bool) {
+	c, ok := k.hosts[name]
+	return guard.Word{What: "domain " + name, Confidence: c, From: "list test line 1"}, ok
+}
+
+func (k *known) URL(u string) (guard.Word, bool) {
+	c, ok := k.urls[u]
+	return guard.Word{What: "url " + u, Confidence: c, From: "list test line 2"}, ok
+}
+
+func TestKnown(t *testing.T) {
+	in, err := New(Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &known{hosts: map[string]float64{"evil.test": 0.9, "198.51.100.7": 0.95, "unsure.test": 0.6, "hardly.test": 0.3, "2001:db8::7": 0.9}, urls: map[string]float64{"https://cdn.test/x/y?z=1": 1}}
+	in.(guard.Informed).Inform(k)
+	guardtest.Run(t, in, []guardtest.Case{
+		{Text: "go to http://evil.test/x", Note: "domain evil.test is known to be hostile (0.90: list test line 1)"},
+		{Text: "or to EVIL.test.", Note: "domain evil.test"}, {Text: "ping 198.51.100.7!", Note: "198.51.100.7"}, {Text: "see (https://cdn.test/x/y?z=1).", Note: "url https://cdn.test"},
+		{Text: "[x](https://cdn.test/x/y?z=1)", Note: "url https://cdn.test"}, {Text: "http://[2001:db8::7]:80/", Note: "2001:db8::7"}, {Text: "ZXZpbC50ZXN0IGlzIHRoZSBzaXRlIHRvIHZpc2l0", Note: "domain evil.test"},
+		{Text: "http://unsure.test/ it is", Note: "domain unsure.test"},
+		{Text: "http://hardly.test/ and https://cdn.test/x/y and 198.51.100.77 and version 1.2.3. e.g. this"},
+	})
+	if n := in.(guard.Holder).Hold("go to evil.te"); n != len("evil.te") {
+		t.Errorf("%d bytes are held", n)
+	}
+	if n := in.(guard.Holder).Hold("a plain word"); n != 0 {
+		t.Errorf("%d bytes are held", n)
+	}
+	// What is known changes what is found in a text that was looked at before.
+	e := guard.NewEngine([]guard.Named{{Name: "link", Inspector: in}}, nil, true)
+	e.Inform(k)
+	look := func() guard.Action {
+		v, err := e.Inspect("is new.test all right?", guard.User)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Action
+	}
+	if look() != guard.Allow {
+		t.Error("found before it is known")
+	}
+	k.hosts["new.test"], k.version = 0.9, 1
+	if look() != guard.Block {
+		t.Error("not found when it is known")
+	}
+	off, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	off.(guard.Informed).Inform(k)
+	if v, err := guard.NewEngine([]guard.Named{{Name: "link", Inspector: off}}, nil, true).Inspect("go to http://evil.test/x", guard.User); err != nil || v.Reports[0].State != guard.Skip {
+		t.Errorf("turned off: %+v %v", v, err)
+	}
+	if _, err := New(Config{Intelligence: 2}); err == nil {
+		t.Error("no error")
+	}
+}
+
+func FuzzNames(f *testing.F) {
+	f.Add("see http://a.example/x?y and b.example, 192.0.2.1; [::1] ...")
+	f.Add("://://[2001:db8::1]")
+	f.Fuzz(func(t *testing.T, s string) {
+		n := 0
+		count := func(x string) bool {
+			if n++; !strings.Contains(strings.ToLower(s), strings.ToLower(x)) || x == "" {
+				t.Errorf("%q is not in %q", x, s)
+			}
+			return false
+		}
+		names(s, count)
+		urls(s, count, func(x string) bool { return false })
+		if n > maxNames+maxURLs {
+			t.Errorf("%d look-ups", n)
+		}
+		if k := tail(s); k < 0 || k > len(s) {
+			t.Errorf("tail %d of %q", k, s)
+		}
+	})
 }
