@@ -3,13 +3,12 @@ package guard
 // Known is what is known of hosts and URLs to be hostile. It answers from memory, at once, and is
 // safe for concurrent use.
 type Known interface {
-	// Any says whether anything is known: else nobody needs to look for names.
-	Any() bool
 	// Host looks for a name in lower case, or one that it belongs to, or for an address.
 	Host(name string) (Word, bool)
 	// URL looks for exactly this one, whatever the case of its scheme and host.
 	URL(u string) (Word, bool)
-	// Version grows whenever an answer may have become another one.
+	// Version grows whenever an answer may have become another one. 0: nothing is known, and
+	// nobody needs to look for names.
 	Version() uint64
 }
 
@@ -38,7 +37,7 @@ func (e *Engine) Inform(k Known) {
 
 // version is that of what is known; 0: nothing is asked for.
 func (e *Engine) version() uint64 {
-	if e.known == nil || !e.known.Any() {
+	if e.known == nil {
 		return 0
 	}
 	return e.known.Version()

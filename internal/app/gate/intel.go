@@ -141,14 +141,11 @@ func (k *Intel) Changed(list []model.Entity, now time.Time) {
 	}
 }
 
-// Any implements guard.Known.
-func (k *Intel) Any() bool {
-	f := k.feeds.Load()
-	return f != nil && f.Len() > 0 || k.store != nil && k.store.Len() > 0
-}
-
 // Version implements guard.Known: both terms only grow.
 func (k *Intel) Version() uint64 {
+	if f := k.feeds.Load(); (f == nil || f.Len() == 0) && (k.store == nil || k.store.Len() == 0) {
+		return 0
+	}
 	return k.version.Load() + uint64(time.Now().UnixNano()/int64(decays)) //nolint:gosec // after 1970
 }
 

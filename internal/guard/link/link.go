@@ -66,7 +66,7 @@ func (i *inspector) Inform(k guard.Known) {
 	}
 }
 
-func (i *inspector) informed() bool { return i.known != nil && i.known.Any() }
+func (i *inspector) informed() bool { return i.known != nil && i.known.Version() > 0 }
 
 func (i *inspector) lists() bool { return len(i.denied)+len(i.only)+len(i.nets) > 0 }
 

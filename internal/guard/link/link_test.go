@@ -37,7 +37,6 @@ type known struct {
 	version     uint64
 }
 
-func (k *known) Any() bool       { return len(k.hosts)+len(k.urls) > 0 }
 func (k *known) Version() uint64 { return k.version }
 
 func (k *known) Host(name string) (guard.Word, bool) {
@@ -55,7 +54,7 @@ func TestKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &known{hosts: map[string]float64{"evil.test": 0.9, "198.51.100.7": 0.95, "unsure.test": 0.6, "hardly.test": 0.3, "2001:db8::7": 0.9}, urls: map[string]float64{"https://cdn.test/x/y?z=1": 1}}
+	k := &known{hosts: map[string]float64{"evil.test": 0.9, "198.51.100.7": 0.95, "unsure.test": 0.6, "hardly.test": 0.3, "2001:db8::7": 0.9}, urls: map[string]float64{"https://cdn.test/x/y?z=1": 1}, version: 1}
 	in.(guard.Informed).Inform(k)
 	guardtest.Run(t, in, []guardtest.Case{
 		{Text: "go to http://evil.test/x", Note: "domain evil.test is known to be hostile (0.90: list test line 1)"},
@@ -83,7 +82,7 @@ func TestKnown(t *testing.T) {
 	if look() != guard.Allow {
 		t.Error("found before it is known")
 	}
-	k.hosts["new.test"], k.version = 0.9, 1
+	k.hosts["new.test"], k.version = 0.9, 2
 	if look() != guard.Block {
 		t.Error("not found when it is known")
 	}
