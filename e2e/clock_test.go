@@ -60,7 +60,11 @@ func steppedBinary(t *testing.T) string {
 	if err := os.Chmod(dir, 0o755); err != nil { // the decoys' user starts it, too
 		t.Fatal(err)
 	}
-	src := filepath.Join(runtime.GOROOT(), "src", "time")
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
 	b, err := os.ReadFile(filepath.Join(src, "time.go"))
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func TestLakeDiskFull(t *testing.T) {
 	lakeSays := func(state, word string) func() error {
 		return func() error {
 			for _, c := range n.status(t).Checks {
-				if c.Name == "lake" && string(c.State) == state && strings.Contains(c.Detail, word) {
+				if c.Name == "lake" && c.State == state && strings.Contains(c.Detail, word) {
 					return nil
 				}
 			}

@@ -180,7 +180,7 @@ func (p *plan) tells(all []code, secret string) bool {
 	}
 	want := code(secret)
 	for i, c := range []byte(secret) {
-		other := byte('k')
+		var other byte
 		switch {
 		case c >= '0' && c <= '9':
 			other = '0' + (c-'0'+5)%10

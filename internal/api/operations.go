@@ -208,14 +208,14 @@ func (s *Server) listIntel(ctx context.Context, q *intelInput) (*out[Page[model.
 		if query.After.Entity, err = parseKey(at.Key); err != nil {
 			return nil, badCursor(cursor.ErrBad)
 		}
-		query.AsOf, query.After.Confidence, query.After.LastSeen = time.Unix(0, at.Time), at.Score, time.Unix(0, int64(at.Seq)) //nolint:gosec // made from an int64 below
+		query.AsOf, query.After.Confidence, query.After.LastSeen = time.Unix(0, at.Time), at.Score, time.Unix(0, int64(at.Seq))
 	}
 	list, err := s.node.Intel(ctx, query)
 	if err != nil {
 		return nil, s.fail(ctx, err)
 	}
 	return &out[Page[model.Indicator]]{page(list, q.Limit, func(n *model.Indicator) string {
-		return cursor.Place{Time: query.AsOf.UnixNano(), Score: n.Confidence, Seq: uint64(n.LastSeen.UnixNano()), Key: string(n.Entity.Type()) + ":" + n.Entity.Value()}.Encode("intel", filters...) //nolint:gosec // two's complement both ways
+		return cursor.Place{Time: query.AsOf.UnixNano(), Score: n.Confidence, Seq: uint64(n.LastSeen.UnixNano()), Key: string(n.Entity.Type()) + ":" + n.Entity.Value()}.Encode("intel", filters...)
 	})}, nil
 }
 

@@ -90,11 +90,11 @@ func (n *Node) outcomes(ctx context.Context, place uint64, begun []api.Stored[ap
 		}
 		ends[m.Value.Request] = m.Value
 		if delete(open, m.Value.Request); len(open) == 0 {
-			return recent.Enough
+			return recent.ErrEnough
 		}
 		return nil
 	})
-	if errors.Is(err, recent.Enough) {
+	if errors.Is(err, recent.ErrEnough) {
 		return nil
 	}
 	return err

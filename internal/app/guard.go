@@ -97,7 +97,7 @@ func scoreFile(ctx context.Context, engine *guard.Engine, name string, in io.Rea
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return &UnreadError{Inputs: []error{fmt.Errorf("read %s: %w", safe.Clean(name, 200), err)}}
 		}
 		if tooLong || len(bytes.TrimSpace(line)) > 0 {
@@ -111,7 +111,7 @@ func scoreFile(ctx context.Context, engine *guard.Engine, name string, in io.Rea
 				return err
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 	}
@@ -169,7 +169,7 @@ func readLine(r *bufio.Reader, limit int) (line []byte, tooLong bool, err error)
 		} else if !tooLong {
 			line = append(line, part...)
 		}
-		if err != bufio.ErrBufferFull {
+		if !errors.Is(err, bufio.ErrBufferFull) {
 			return line, tooLong, err
 		}
 	}

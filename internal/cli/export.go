@@ -20,7 +20,7 @@ import (
 )
 
 // tokenVariable holds the collector's token when there is no --token-file.
-const tokenVariable = "BARTIZAN_HEC_TOKEN"
+const tokenVariable = "BARTIZAN_HEC_TOKEN" //nolint:gosec // a name
 
 type exportFlags struct {
 	from, to, since string

@@ -13,7 +13,7 @@ import (
 
 // tokenEnv names the variable with the token for --server. It is not a flag:
 // every user of a machine can read the arguments of every process.
-const tokenEnv = "BARTIZAN_TOKEN"
+const tokenEnv = "BARTIZAN_TOKEN" //nolint:gosec // a name
 
 // remoteFlags say how to reach a node on another machine.
 type remoteFlags struct {

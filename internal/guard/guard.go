@@ -10,6 +10,7 @@ package guard
 import (
 	"cmp"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -236,7 +237,7 @@ func run(in Named, t *Text) Report {
 	r.Took = time.Since(start)
 	if err != nil {
 		r.Findings = nil
-		if nothing, ok := err.(*NothingToDo); ok {
+		if nothing := (*NothingToDo)(nil); errors.As(err, &nothing) {
 			r.State, r.Why, r.passing = Skip, safe.Clean(nothing.Why, 300), nothing.Passing
 		} else {
 			r.State, r.Why = Failed, safe.Clean(err.Error(), 300)

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"errors"
 	"slices"
 	"unicode/utf8"
 
@@ -190,7 +191,7 @@ func (l *Live) window(piece string, last bool) (out []Finding, hold int, broken 
 					t.Views, t.Hidden = decode.Views(text, nil)
 				}
 				some, err := in.Inspect(t)
-				if _, nothing := err.(*NothingToDo); err != nil && !nothing {
+				if nothing := (*NothingToDo)(nil); err != nil && !errors.As(err, &nothing) {
 					return err
 				}
 				found = append(found, moved(some, from)...)

@@ -51,7 +51,7 @@ func reader() int {
 			}
 		}
 	case "spin":
-		for { //nolint:revive // until the kernel ends it
+		for { //nolint:staticcheck // until the kernel ends it
 		}
 	}
 	got := map[string]string{}

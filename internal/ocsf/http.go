@@ -139,7 +139,7 @@ func splitHost(host string) (string, int32) {
 	if err != nil || port < 1 || port > math.MaxUint16 || strconv.Itoa(port) != host[i+1:] {
 		return host, 0
 	}
-	return host[:i], int32(port)
+	return host[:i], int32(port) //nolint:gosec // at most 65535
 }
 
 // wholeURL keeps a URL as it was written and adds its parts for searches; the

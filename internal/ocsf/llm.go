@@ -207,7 +207,7 @@ func (r *LLMCall) LLMCall() (model.LLMCall, error) {
 	return c, nil
 }
 
-func clamp32(n int) int32 { return int32(min(max(n, 0), math.MaxInt32)) } //nolint:gosec // just bounded
+func clamp32(n int) int32 { return int32(min(max(n, 0), math.MaxInt32)) }
 
 // idText is the text of an id; "" for none.
 func idText(id model.ULID) string {

@@ -6,6 +6,7 @@ package records
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -94,10 +95,10 @@ func scanList(name string, take func(*ioc.Entry) error) (*ioc.List, error) {
 	defer f.Close()
 	var head [2]byte
 	n, err := io.ReadFull(f, head[:])
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	var r io.Reader = io.MultiReader(bytes.NewReader(head[:n]), f)
+	r := io.MultiReader(bytes.NewReader(head[:n]), f)
 	if head == [2]byte{0x1f, 0x8b} {
 		z, err := gzip.NewReader(r)
 		if err != nil {

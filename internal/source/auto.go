@@ -73,7 +73,7 @@ func (d *autoDecoder) decode(record []byte, at uint64, b *observe.LogBatch) erro
 		}
 	}
 	flows, events, queries, documents := len(b.Flows), len(b.Events), len(b.Queries), len(b.Documents)
-	best := error(ErrFormat)
+	best := ErrFormat
 	for i := -1; i < len(d.all); i++ {
 		k := i
 		if i < 0 {

@@ -37,7 +37,7 @@ func (p Place) Encode(list string, filters ...string) string {
 	b = append(b, version)
 	b = binary.BigEndian.AppendUint32(b, sum(list, filters))
 	b = binary.BigEndian.AppendUint64(b, p.Seq)
-	b = binary.BigEndian.AppendUint64(b, uint64(p.Time)) //nolint:gosec // two's complement both ways
+	b = binary.BigEndian.AppendUint64(b, uint64(p.Time))
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(p.Score))
 	b = append(b, p.Key...)
 	return base64.RawURLEncoding.EncodeToString(b)
@@ -60,7 +60,7 @@ func Decode(text, list string, filters ...string) (p Place, err error) {
 		return p, ErrBad
 	}
 	p.Seq = binary.BigEndian.Uint64(b[5:])
-	p.Time = int64(binary.BigEndian.Uint64(b[13:])) //nolint:gosec // two's complement both ways
+	p.Time = int64(binary.BigEndian.Uint64(b[13:]))
 	p.Score = math.Float64frombits(binary.BigEndian.Uint64(b[21:]))
 	p.Key = string(b[fixed:])
 	if math.IsNaN(p.Score) || math.IsInf(p.Score, 0) {

@@ -160,9 +160,7 @@ func (l *link) sync(ctx context.Context, within time.Duration) error {
 	q := l.names
 	l.mu.Lock()
 	q.Alarms = slices.Clone(l.wait[:min(len(l.wait), maxBatch)])
-	for _, id := range slices.Sorted(maps.Keys(l.inside)) {
-		q.Applied = append(q.Applied, id)
-	}
+	q.Applied = append(q.Applied, slices.Sorted(maps.Keys(l.inside))...)
 	for _, id := range slices.Sorted(maps.Keys(l.seen)) {
 		q.Verified = append(q.Verified, api.MCPVerified{Decision: id, Detail: safe.Clean(l.seen[id], 100)})
 	}

@@ -12,8 +12,8 @@ import (
 	"bartizan/internal/bus"
 )
 
-// Enough ends a read that has seen all it wants.
-var Enough = errors.New("enough")
+// ErrEnough ends a read that has seen all it wants.
+var ErrEnough = errors.New("enough")
 
 const (
 	firstWindow = 256 // messages looked at first, at least
@@ -35,14 +35,14 @@ func Newest[T any](ctx context.Context, b *bus.Bus, t bus.Topic[T], from bus.Fro
 	out := []api.Stored[T]{}
 	since := from.Time
 	from.Time = time.Time{}
-	for window := uint64(max(firstWindow, 2*limit)); high > 0; window *= widerBy { //nolint:gosec // limit is small and positive
+	for window := uint64(max(firstWindow, 2*limit)); high > 0; window *= widerBy {
 		from.Seq = max(high, window) - window + 1
 		var some []api.Stored[T]
 		old := false
 		_, err := bus.Read(ctx, b, t, from, func(m bus.Message[T]) error {
 			switch {
 			case m.Seq > high:
-				return Enough
+				return ErrEnough
 			case m.Time.Before(since):
 				old = true
 			case want(&m.Value):
@@ -50,7 +50,7 @@ func Newest[T any](ctx context.Context, b *bus.Bus, t bus.Topic[T], from bus.Fro
 			}
 			return nil
 		})
-		if err != nil && !errors.Is(err, Enough) {
+		if err != nil && !errors.Is(err, ErrEnough) {
 			return nil, err
 		}
 		slices.Reverse(some)

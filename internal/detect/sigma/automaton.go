@@ -111,20 +111,3 @@ func (a *automaton) link() {
 		}
 	}
 }
-
-// scan calls hit with the id of every text that ends somewhere in v, once per end.
-func (a *automaton) scan(v []byte, hit func(id int32)) {
-	s := int32(0)
-	for i := 0; i < len(v); i++ {
-		if s == 0 {
-			i = a.from(v, i)
-		}
-		s = a.next[int(s)*a.width+int(a.class[v[i]])]
-		if s < 0 {
-			s = -s
-			for _, id := range a.out[s] {
-				hit(id)
-			}
-		}
-	}
-}

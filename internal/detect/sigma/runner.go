@@ -251,7 +251,7 @@ func (r *Runner) candidates(b *bucket) {
 	}
 }
 
-// scan is automaton.scan with the candidates added in place.
+// scan makes candidates of the rules of every text that ends somewhere in text.
 func (r *Runner) scan(x *indexed, text []byte) {
 	a := x.part
 	s := int32(0)

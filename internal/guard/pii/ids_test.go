@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"compress/gzip"
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -217,7 +216,7 @@ func TestAccuracySentences(t *testing.T) {
 				}
 			}
 		}
-		t.Log(fmt.Sprintf("%s: %d of %d, %d that are none, in %d sentences", k.name, hit, real, extra, len(rows)))
+		t.Logf("%s: %d of %d, %d that are none, in %d sentences", k.name, hit, real, extra, len(rows))
 		if extra*100 > 3*len(rows) {
 			t.Errorf("%s: %d wrong in %d sentences", k.name, extra, len(rows))
 		}

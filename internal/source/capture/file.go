@@ -156,7 +156,7 @@ func (f *File) read(n int) ([]byte, error) {
 	}
 	b := f.buf[:n]
 	if k, err := io.ReadFull(f.r, b); err != nil {
-		if k == 0 && err == io.EOF { //nolint:errorlint // as above
+		if k == 0 && err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, err

@@ -59,7 +59,7 @@ func decode(t *testing.T, f source.Format, lines ...string) []observe.LogEvent {
 	var b observe.LogBatch
 	d := f.Decoder()
 	for _, l := range lines {
-		if err := d.Decode([]byte(l), 7, &b); err != nil && err != source.ErrHeader { //nolint:errorlint // the value itself is promised
+		if err := d.Decode([]byte(l), 7, &b); err != nil && err != source.ErrHeader {
 			t.Fatalf("%s: %v", l, err)
 		}
 	}
@@ -93,7 +93,7 @@ func TestFields(t *testing.T) {
 func TestBroken(t *testing.T) {
 	d := newFormat(t, "").Decoder()
 	var b observe.LogBatch
-	if err := d.Decode([]byte("#Fields: date time c-ip cs-method cs-uri-stem sc-status"), 0, &b); err != source.ErrHeader { //nolint:errorlint // the value itself is promised
+	if err := d.Decode([]byte("#Fields: date time c-ip cs-method cs-uri-stem sc-status"), 0, &b); err != source.ErrHeader {
 		t.Fatal(err)
 	}
 	for line, want := range map[string]error{
@@ -104,7 +104,7 @@ func TestBroken(t *testing.T) {
 		"2026-12-04 21:02:31 192.0.2.1 GET / 1200":     errStatus,
 		"2026-12-04 21:02:31 192.0.2.1 GET / two":      errStatus,
 	} {
-		if err := d.Decode([]byte(tabs(line)), 0, &b); err != want { //nolint:errorlint // as above
+		if err := d.Decode([]byte(tabs(line)), 0, &b); err != want {
 			t.Errorf("%s: %v, want %v", line, err, want)
 		}
 	}

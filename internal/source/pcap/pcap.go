@@ -70,7 +70,6 @@ type records struct {
 	table *table
 	links bool  // a packet of a link type that is read
 	other error // about the first of another one
-	done  bool
 }
 
 // Close implements source.Records.

@@ -27,7 +27,7 @@ type application struct{ source.Format }
 
 // Decoder implements source.Format.
 func (a application) Decoder() source.Decoder {
-	return &applicationDecoder{inner: a.Format.Decoder().(*decoder)} //nolint:errcheck,forcetypeassert // New makes these
+	return &applicationDecoder{inner: a.Format.Decoder().(*decoder)} // New makes these
 }
 
 type applicationDecoder struct {

@@ -182,7 +182,7 @@ func (f *File) container(ctx context.Context, in *source.Input, emit source.Emit
 func Decompress(r io.Reader) (out io.Reader, done func(), err error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	magic, err := b.Peek(3)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, err
 	}
 	if !bytes.HasPrefix(magic, []byte{0x1f, 0x8b, 8}) {

@@ -53,7 +53,7 @@ func one(t *testing.T, f source.Format, lines ...string) []observe.Flow {
 	d := f.Decoder()
 	var b observe.LogBatch
 	for i, l := range lines {
-		if err := d.Decode([]byte(l), uint64(i), &b); err != nil && err != source.ErrHeader { //nolint:errorlint // the value itself is promised
+		if err := d.Decode([]byte(l), uint64(i), &b); err != nil && err != source.ErrHeader {
 			t.Fatalf("%s: %v", l, err)
 		}
 	}
@@ -99,18 +99,18 @@ func TestBroken(t *testing.T) {
 	}
 	d := make2(t, "").Decoder()
 	var b observe.LogBatch
-	if err := d.Decode([]byte(head), 0, &b); err != source.ErrHeader { //nolint:errorlint // the value itself is promised
+	if err := d.Decode([]byte(head), 0, &b); err != source.ErrHeader {
 		t.Fatalf("header: %v", err)
 	}
 	for line, want := range cases {
-		if err := d.Decode([]byte(line), 0, &b); err != want { //nolint:errorlint // the value itself is promised
+		if err := d.Decode([]byte(line), 0, &b); err != want {
 			t.Errorf("%s: %v, want %v", line, err, want)
 		}
 	}
 	if len(b.Flows) != 0 {
 		t.Errorf("broken records left %d flows", len(b.Flows))
 	}
-	if err := make2(t, "").Decoder().Decode([]byte("5 123456789010 eni-1 192.0.2.1 192.0.2.2 1 2 6 1 40 1 2 ACCEPT OK vpc-1"), 0, &b); err != errVersion { //nolint:errorlint // as above
+	if err := make2(t, "").Decoder().Decode([]byte("5 123456789010 eni-1 192.0.2.1 192.0.2.2 1 2 6 1 40 1 2 ACCEPT OK vpc-1"), 0, &b); err != errVersion {
 		t.Errorf("version 5 without a header: %v", err)
 	}
 	for _, bad := range []string{"version action", "srcaddr srcaddr dstaddr", "one two three srcaddr dstaddr x y"} {

@@ -73,7 +73,7 @@ type Receiver struct {
 
 // Run implements transport.Feed.
 func (r *Receiver) Run(ctx context.Context, in transport.Intake) error {
-	l, err := net.Listen("tcp", r.conf.Listen)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", r.conf.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for records: %w", err)
 	}

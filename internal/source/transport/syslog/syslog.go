@@ -83,7 +83,7 @@ func (r *Receiver) Run(ctx context.Context, in transport.Intake) error {
 	if r.kind == "udp" {
 		return r.datagrams(ctx, in)
 	}
-	l, err := net.Listen("tcp", r.at.String())
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", r.at.String())
 	if err != nil {
 		return fmt.Errorf("listen for syslog: %w", err)
 	}
@@ -137,7 +137,7 @@ func (r *Receiver) doing() string { return "listens on " + r.kind + "://" + r.at
 
 // datagrams takes a record per datagram.
 func (r *Receiver) datagrams(ctx context.Context, in transport.Intake) error {
-	conn, err := net.ListenPacket("udp", r.at.String())
+	conn, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", r.at.String())
 	if err != nil {
 		return fmt.Errorf("listen for syslog: %w", err)
 	}
