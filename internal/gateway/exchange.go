@@ -123,6 +123,10 @@ func (x *exchange) admit() error {
 	if x.route, x.path = x.g.find(x.r.URL.Path); x.route == nil {
 		return &refusal{status: 404, code: "no_route", message: "no route of the gateway has this path", outcome: Refused}
 	}
+	if escapedSlash(x.r) && x.route.Format != "bedrock" {
+		x.route = nil
+		return &refusal{status: 404, code: "no_route", message: "the path is not served", reason: "the path is not in its plain form", outcome: Refused}
+	}
 	x.rec.Route = x.route.name
 	x.head = wire.Head{Method: x.r.Method, Path: x.path, ContentType: x.r.Header.Get("Content-Type")}
 	if err := x.identify(now); err != nil {

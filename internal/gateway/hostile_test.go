@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -270,5 +272,29 @@ func TestAuditLogSurvives(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info, err)
+	}
+}
+
+// An ARN as the name of a model has an escaped slash, and Bedrock alone gets it, as it was.
+func TestEscapedSlash(t *testing.T) {
+	for raw, want := range map[string]bool{
+		"/bedrock/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.anthropic.claude-3-v1%3A0/converse": true,
+		"/model/arn:aws:bedrock:eu-west-1:1:application-inference-profile%2fabc123/invoke-with-response-stream":                     true,
+		"/bedrock/model/anthropic.claude%2F..%2Fx/converse":                                                                         false,
+		"/bedrock/model/arn%3Aaws%3Abedrock%3A%2F..%2F..%2Fadmin/converse":                                                          false,
+		"/bedrock/model/arn%3Aaws%2F%2Fx/converse":                                                                                  false,
+		"/bedrock/model/arn%3Aaws%3Ax%2Fy/other":                                                                                    false,
+		"/bedrock/model/arn%3Aaws%3Ax%252Fy/converse":                                                                               false,
+		"/toy%2fchat": false,
+	} {
+		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1"+raw, nil)
+		if got := plainPath(r); got != want {
+			t.Errorf("%s: %v", raw, got)
+		}
+	}
+	x := &exchange{r: httptest.NewRequest(http.MethodPost, "http://127.0.0.1/b/model/arn%3Aaws%3Abedrock%3Ar%3A1%3Ap%2Fq/converse?x=1", nil),
+		route: &route{Route: Route{Service: Service{Prefix: "/b"}}, upstream: &url.URL{Scheme: "https", Host: "h", Path: "/base/"}}, path: "/model/arn:aws:bedrock:r:1:p/q/converse"}
+	if got := x.request(t.Context(), nil).URL.String(); got != "https://h/base/model/arn%3Aaws%3Abedrock%3Ar%3A1%3Ap%2Fq/converse?x=1" {
+		t.Error(got)
 	}
 }

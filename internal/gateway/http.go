@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,19 @@ func plainPath(r *http.Request) bool {
 		return false
 	}
 	raw := strings.ToLower(r.URL.EscapedPath())
-	return !strings.Contains(raw, "%2f") && !strings.Contains(raw, "%5c") && !strings.Contains(raw, "%2e") && !strings.Contains(raw, "%00") && !strings.Contains(p, "\\")
+	if arnPath.MatchString(raw) {
+		return true // its route must be of Bedrock: see admit
+	}
+	return !strings.Contains(raw, "%2f") && !strings.Contains(raw, "%5c") && !strings.Contains(raw, "%2e") && !strings.Contains(raw, "%25") && !strings.Contains(raw, "%00") && !strings.Contains(p, "\\")
+}
+
+// arnPath is a path of Bedrock whose model is an ARN (arn:aws:bedrock:REGION:ACCOUNT:inference-profile/NAME): SDKs escape
+// the slash in it, because it is a part of one segment. In lower case.
+var arnPath = regexp.MustCompile(`^(?:/[a-z0-9_-]+)*/model/arn(?::|%3a)(?:[a-z0-9_-]|[:.]|%3a|%2f)+/(?:converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)$`)
+
+// escapedSlash tells whether a path has one.
+func escapedSlash(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(r.URL.RawPath), "%2f")
 }
 
 // keyHeaders are where clients of the formats put their key; none of them is forwarded.

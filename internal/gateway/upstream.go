@@ -54,7 +54,12 @@ func (x *exchange) ask(ctx context.Context, cancel context.CancelFunc, body []by
 // request is the client's request as it goes to the upstream.
 func (x *exchange) request(ctx context.Context, body []byte) *http.Request {
 	u := *x.route.upstream
+	base := u
 	u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/")+x.path, ""
+	if escapedSlash(x.r) { // the model's name stays one segment
+		at := len(x.r.URL.EscapedPath()) - len(strings.TrimPrefix(x.r.URL.EscapedPath(), strings.TrimSuffix(x.route.Prefix, "/")))
+		u.RawPath = strings.TrimSuffix(base.EscapedPath(), "/") + x.r.URL.EscapedPath()[at:]
+	}
 	u.RawQuery = x.r.URL.RawQuery
 	if strings.Contains(u.RawQuery, "key=") {
 		q := x.r.URL.Query()
