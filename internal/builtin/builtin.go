@@ -41,6 +41,7 @@ import (
 	"bartizan/internal/source"
 	"bartizan/internal/source/access"
 	"bartizan/internal/source/alb"
+	"bartizan/internal/source/auditd"
 	"bartizan/internal/source/cloudfront"
 	"bartizan/internal/source/document"
 	"bartizan/internal/source/netflow"
@@ -100,6 +101,7 @@ func Formats() plug.Table[source.Format] {
 		plug.Of("winevent", document.WinEvent, document.New),
 		plug.Of("pcap", pcap.Default, pcap.New),
 		plug.Of("netflow", netflow.Default, netflow.New),
+		plug.Of("auditd", auditd.Default, auditd.New),
 		plug.Of("app", sourcesyslog.Default, sourcesyslog.Application),
 		plug.Of("json", document.JSON, document.New),
 	)

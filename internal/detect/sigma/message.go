@@ -29,7 +29,28 @@ const (
 	entryProgram = "syslog.program"
 	entryHost    = "syslog.host"
 	entryTime    = "syslog.time"
+	entryDevice  = "syslog.device" // the maker of a network device, by how its messages look
 )
+
+// device tells "cisco" by the mnemonic of IOS, NX-OS and ASA: %FACILITY-SEVERITY-NAME: (Cisco
+// IOS "System message guide").
+func device(s string) string {
+	_, rest, ok := strings.Cut(s, "%")
+	if !ok {
+		return ""
+	}
+	name, _, ok := strings.Cut(rest, ":")
+	p := strings.Split(name, "-")
+	if !ok || len(name) > 80 || len(p) < 3 || p[0] == "" || p[len(p)-1] == "" || strings.ContainsAny(name, " \t") || name != strings.ToUpper(name) {
+		return ""
+	}
+	for _, level := range p[1 : len(p)-1] {
+		if len(level) == 1 && level[0] >= '0' && level[0] <= '7' {
+			return "cisco"
+		}
+	}
+	return ""
+}
 
 // Source implements Event: the shape says what it is.
 func (e *logEntry) Source() Logsource { return Logsource{} }
@@ -41,6 +62,8 @@ func (e *logEntry) Field(p Path, dst []Value) []Value {
 		return e.text(dst, e.m.Text)
 	case entryProgram:
 		return e.text(dst, e.m.Program)
+	case entryDevice:
+		return e.text(dst, device(e.m.Text))
 	case entryHost:
 		return e.text(dst, e.m.Host)
 	case entryTime:

@@ -19,7 +19,7 @@ var failures = [...]string{
 }
 
 // marks stand before a client's address, most telling first.
-var marks = [...]string{"rip=", "rhost=", "raddr=", "remote=", "client=", "ip=", "ipaddress=", "addr=", "address=", "src=", "from: ", "from ip: ", "from ip ", "by ip: ", "from ", "client ", "ip: ", "ip:", "ipv4:", "ipv6:", "["}
+var marks = [...]string{"rip=", "rhost=", "raddr=", "remote=", "client=", "ip=", "ipaddress=", "addr=", "address=", "src=", "from: ", "source: ", "ip = ", "from ip: ", "from ip ", "by ip: ", "from ", "client ", "ip: ", "ip:", "ipv4:", "ipv6:", "["}
 
 // maxMessage is how much of a message is looked at.
 const maxMessage = 2048

@@ -135,6 +135,7 @@ func (d *decoder) parse(s string) (m message, ok bool) {
 			return rfc5424(rest)
 		}
 	}
+	s = counted(s)
 	if len(s) < 16 {
 		return m, false
 	}
@@ -164,6 +165,16 @@ func (d *decoder) parse(s string) (m message, ok bool) {
 	}
 	m.host, m.program, m.text = host, tag, body
 	return m, true
+}
+
+// counted takes off the number that network devices put in front of a time, and
+// the mark for a clock that was not set ("45: *Mar  1 18:48:50.483: …").
+func counted(s string) string {
+	number, rest, ok := strings.Cut(s, ": ")
+	if !ok || len(number) == 0 || len(number) > 12 || strings.Trim(number, "0123456789") != "" {
+		return s
+	}
+	return strings.TrimLeft(rest, "*. ")
 }
 
 // rfc5424 reads what follows the version: TIMESTAMP HOST APP PROCID MSGID SD MSG.
