@@ -365,7 +365,7 @@ func (e *explain) number(t *token, tok []byte, long int, after rune) bool {
 	if (after == '.' || after == ')') && n < 3 && (e.sep == '\n' || e.sep == 0) { // of a list
 		return false
 	}
-	t.raw = digitBits * float32(n)
+	t.raw, t.digits = digitBits*float32(n), n <= 12
 	t.small = n < 3 && tok[0] < '3' && e.sep != '-' && after != '-'
 	if n == 4 && (tok[0] == '1' && tok[1] == '9' || tok[0] == '2' && tok[1] == '0') && (after == '-' || after == '/') {
 		e.dated = 6

@@ -62,6 +62,7 @@ type token struct {
 	bits, raw float32 // what it says by itself, and where it was chosen
 	small     bool    // a number up to 29
 	name      bool    // of a letter
+	digits    bool    // a number that is too short to be a text
 }
 
 // judge counts what a token says. One that is no word counts in full where another
@@ -89,7 +90,12 @@ func (e *explain) judge(l *ledger, t *token, n int) {
 		return
 	}
 	e.names, e.words = 0, 0
-	e.hot(heats(t))
+	if heat := heats(t); heat > numberHeat {
+		e.hot(heat)
+	} else { // no code by itself
+		e.heat = min(heatMost, e.heat+heat)
+		e.calm = 0
+	}
 	bits := e.price(l, t, framed, here, same, was)
 	l.moved = l.moved || bits > 0
 	if t.sort == sortOdd {
@@ -106,6 +112,9 @@ func (e *explain) hot(bits float32) {
 }
 
 func heats(t *token) float32 {
+	if t.digits {
+		return numberHeat
+	}
 	switch t.sort {
 	case sortNumber, sortFree:
 		return numberHeat

@@ -29,10 +29,11 @@ type recall struct {
 		last byte
 		n    int
 	}
-	before [rareKinds][]byte // what the last answer had of a rare kind: what stands in every answer says nothing
-	short  track             // such words and single letters, one after the other, over all texts
-	pushed int
-	ledger ledger
+	before  [rareKinds][]byte // what the last answer had of a rare kind: what stands in every answer says nothing
+	short   track             // such words and single letters, one after the other, over all texts
+	pushed  int
+	ledger  ledger
+	touched bool // something was read
 }
 
 // shown is what is known of one secret: by position, until which word.
@@ -54,6 +55,20 @@ func newRecall(ix *index) *recall {
 	return r
 }
 
+// reset forgets everything, for somebody who has it alone.
+func (r *recall) reset() {
+	secrets := r.secrets
+	for i := range secrets {
+		clear(secrets[i].until)
+		clear(secrets[i].sure)
+		secrets[i] = shown{until: secrets[i].until, sure: secrets[i].sure}
+	}
+	r.words, r.pushed, r.short, r.ledger, r.touched = 0, 0, track{}, ledger{}, false
+	clear(r.singles[:])
+	clear(r.before[:])
+	clear(r.runs[:])
+}
+
 // Size implements guard.Recall.
 func (r *recall) Size() int {
 	r.mu.Lock()
@@ -69,6 +84,13 @@ func (r *recall) Size() int {
 func (r *recall) Snapshot() (restore func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.touched { // the most of memories: of several channels together
+		return func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.reset()
+		}
+	}
 	was := &recall{}
 	r.copyTo(was)
 	return func() {

@@ -55,10 +55,20 @@ func newScan(ix *index, r *recall) *scan {
 	return s
 }
 
+// reset makes a scan of a text by itself as it was before. What it read codes with is
+// given up: few texts need it.
+func (s *scan) reset() {
+	r, root := s.recall, s.root
+	r.reset()
+	*root = node{sentence: true}
+	*s = scan{ix: s.ix, recall: r, said: map[string]bool{}, root: root, nodes: 1}
+}
+
 // Write implements guard.Follow.
 func (s *scan) Write(piece string) ([]guard.Finding, int) {
 	s.recall.mu.Lock()
 	defer s.recall.mu.Unlock()
+	s.recall.touched = true
 	text := piece
 	if len(s.rest) > 0 {
 		text = string(s.rest) + piece
@@ -139,6 +149,7 @@ func (s *scan) wake(offset int) {
 func (s *scan) End() []guard.Finding {
 	s.recall.mu.Lock()
 	defer s.recall.mu.Unlock()
+	s.recall.touched = true
 	l := &s.recall.ledger
 	s.exp.finish(l)
 	if l.moved {

@@ -14,6 +14,7 @@ package secret
 
 import (
 	"fmt"
+	"sync"
 
 	"bartizan/internal/guard"
 )
@@ -81,7 +82,8 @@ func New(c Config) (guard.Inspector, error) {
 
 type inspector struct {
 	conf  Config
-	index *index // nil: nothing is marked
+	index *index    // nil: nothing is marked
+	scans sync.Pool // of texts by themselves
 }
 
 // Inspect implements guard.Inspector.
@@ -109,10 +111,16 @@ func (i *inspector) Inspect(t *guard.Text) ([]guard.Finding, error) {
 
 // marked scans a text by itself; reading says that it is what a code in it says.
 func (i *inspector) marked(text string, reading bool) []guard.Finding {
-	s := newScan(i.index, nil)
+	s, ok := i.scans.Get().(*scan)
+	if !ok {
+		s = newScan(i.index, nil)
+	}
 	s.reading = reading
 	out, _ := s.Write(text)
-	return append(out, s.End()...)
+	out = append(out, s.End()...)
+	s.reset()
+	i.scans.Put(s)
+	return out
 }
 
 // Hold implements guard.Holder for credentials by their format.
