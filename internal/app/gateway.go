@@ -44,7 +44,7 @@ func (n *Node) openGateway(ctx context.Context, policy *decide.Policy) (err erro
 		return mistake{err}
 	}
 	n.hub.told = known.Changed
-	n.gateway, err = gate.Join(ctx, gate.Options{Intel: known, Config: n.conf.Gateway, Data: n.conf.Data, Log: n.log, People: n.people.Folder()},
+	n.gateway, err = gate.Join(ctx, gate.Options{Intel: known, Config: n.conf.Gateway, Data: n.conf.Data, Log: n.log, People: n.people.Folder(), Lures: n.sensor.baits},
 		gate.Node{Bus: n.bus, Decisions: ledgerTopic(&n.conf), Ledger: ledger, Signals: signalTopic(&n.conf), Publish: n.sensor.store.publish, Health: n.health, Age: n.conf.Lake.Traffic.Age.D(),
 			Receipt: n.enforcing.deliver, Said: func(id model.ULID, s model.ReceiptStatus) bool { return n.receipts.has(id, gate.Enforcer, s) }})
 	if err == nil {

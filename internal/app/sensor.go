@@ -13,12 +13,14 @@ import (
 	"sync"
 	"time"
 
+	"bartizan/internal/app/gate"
 	"bartizan/internal/builtin"
 	"bartizan/internal/bus"
 	"bartizan/internal/conf"
 	"bartizan/internal/decoy"
 	"bartizan/internal/decoy/persona"
 	"bartizan/internal/detect"
+	"bartizan/internal/gateway/keys"
 	"bartizan/internal/jail"
 	"bartizan/internal/lake"
 	"bartizan/internal/model"
@@ -54,6 +56,8 @@ type sensor struct {
 	refused  int64
 	tripped  uint64
 	lost     int64 // pieces of evidence that could not be stored
+
+	baits map[string]string // keys in the decoys' files → what they are
 }
 
 func newSensor(c *Config, id identity, log *slog.Logger, health *obs.Health, m *obs.Metrics) (*sensor, error) {
@@ -61,12 +65,16 @@ func newSensor(c *Config, id identity, log *slog.Logger, health *obs.Health, m *
 	if err != nil {
 		return nil, fmt.Errorf("read persona: %w", err)
 	}
-	detectors, err := builtin.BuildDetectors(c.detectors(lures(who)))
+	planted, err := plantedKeys(c.Data)
+	if err != nil {
+		return nil, err
+	}
+	detectors, err := builtin.BuildDetectors(c.detectors(append(lures(who), planted...)))
 	if err != nil {
 		return nil, mistake{fmt.Errorf("build detectors: %w", err)}
 	}
 	s := &sensor{conf: c, log: log, health: health, engine: detect.NewEngine(detectors, detect.Options{}), metrics: newSensorMetrics(m), hostName: who.Hostname}
-	s.setup.Persona = id.persona
+	s.setup.Persona, s.baits = id.persona, baits(who)
 	table := builtin.Decoys()
 	for name, in := range c.Decoys.Instances {
 		if in.Disabled {
@@ -101,6 +109,29 @@ func lures(p *persona.Persona) []string {
 		out = append(out, observe.KeyID(key))
 	}
 	return out
+}
+
+// baits are the keys themselves that a gateway could be offered.
+func baits(p *persona.Persona) map[string]string {
+	s := p.Secrets
+	return map[string]string{s.OpenAIKey: "an OpenAI key of the decoys", s.GitHubToken: "a GitHub token of the decoys", s.StripeKey: "a Stripe key of the decoys",
+		s.AWSAccessKeyID: "an AWS key of the decoys", s.JWTSecret: "a secret of the decoys", s.AppKey: "an application key of the decoys"}
+}
+
+// plantedKeys are the identifiers of bait that people have made ("guard key create
+// --canary --like"), as decoys report it: whoever tries it there has found it.
+func plantedKeys(data string) (out []string, err error) {
+	all, err := keys.List(gate.Dir(data))
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	for i := range all {
+		if all[i].Hint != "" && all[i].State(now) == "canary" {
+			out = append(out, all[i].Hint)
+		}
+	}
+	return out, nil
 }
 
 // close gives the decoys' ports back.

@@ -116,6 +116,7 @@ func guardKeyCreateCmd(g *global) *cobra.Command {
 	f.StringVar(&k.User, "user", "", "whom budgets of users count it under")
 	f.StringSliceVar(&k.Routes, "route", nil, "routes it may use (default: all)")
 	f.StringSliceVar(&k.Models, "model", nil, "models it may ask for, * at the end stands for anything (default: all)")
+	f.StringVar(&k.Like, "like", "", "with --canary: bait that looks like a key of "+strings.Join(keys.Likes(), ", "))
 	f.BoolVar(&k.Canary, "canary", false, "bait: to be laid out where only a thief finds it; using it is an alarm")
 	return cmd
 }

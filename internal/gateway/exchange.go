@@ -41,7 +41,8 @@ type exchange struct {
 	doubt   question        // for a person, before this goes on
 	hold    *budget.Hold    // nil: nothing is reserved
 	watched watching
-	begun   bool // the status went out
+	bait    string // identifier of a key that is bait and not of ours
+	begun   bool   // the status went out
 	logged  bool
 	start   time.Time
 }
@@ -152,7 +153,7 @@ func (x *exchange) identify(now time.Time) error {
 		if x.route.Anonymous && (errors.Is(err, keys.ErrMissing) || errors.Is(err, keys.ErrMalformed)) {
 			return nil // SDKs send something in place of a key
 		}
-		x.g.badKey(x, err)
+		x.g.badKey(x, k, err)
 		return &refusal{status: 401, code: "invalid_api_key", message: "a valid key of this gateway is needed: \"bartizan guard key create\" makes one", reason: err.Error(), outcome: Refused}
 	}
 	if len(k.Routes) > 0 && !matches(k.Routes, x.route.name) {

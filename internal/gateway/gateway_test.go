@@ -349,6 +349,9 @@ func TestKeys(t *testing.T) {
 	_, other := b.makeKey(keys.Key{Name: "other", Routes: []string{"elsewhere"}})
 	_, small := b.makeKey(keys.Key{Name: "small", Models: []string{"tiny"}})
 	_, bait := b.makeKey(keys.Key{Name: "bait", Canary: true})
+	_, theirs := b.makeKey(keys.Key{Name: "theirs", Canary: true, Like: "openai"})
+	lure := "sk-proj-" + strings.Repeat("Lure", 12)
+	b.gateway.opt.Keys.Lure(map[string]string{lure: "a key of the decoys"})
 	bad := b.key[:len(b.key)-1] + "a"
 	if bad == b.key {
 		bad = b.key[:len(b.key)-1] + "b"
@@ -356,7 +359,7 @@ func TestKeys(t *testing.T) {
 	for name, x := range map[string]struct {
 		key  string
 		want int
-	}{"none": {"", 401}, "not ours": {"sk-1234", 401}, "wrong": {bad, 401}, "good": {b.key, 200}, "other route": {other, 403}, "other model": {small, 403}, "canary": {bait, 401}} {
+	}{"none": {"", 401}, "not ours": {"sk-1234", 401}, "wrong": {bad, 401}, "good": {b.key, 200}, "other route": {other, 403}, "other model": {small, 403}, "canary": {bait, 401}, "canary like a provider's": {theirs, 401}, "key of a decoy": {lure, 401}} {
 		if status, got := b.say(`{"model":"big","say":"x"}`, "Authorization", "Bearer "+x.key); status != x.want {
 			t.Errorf("%s: %d %s", name, status, got)
 		}
@@ -364,9 +367,18 @@ func TestKeys(t *testing.T) {
 	if b.upstream() != 1 {
 		t.Errorf("%d requests went on", b.upstream())
 	}
-	kinds := map[string]bool{}
+	kinds, baits := map[string]bool{}, 0
 	for _, s := range b.signals {
 		kinds[s.Kind] = true
+		if s.Kind == "guard.key-canary" {
+			baits++
+			if text := fmt.Sprint(s); strings.Contains(text, theirs) || strings.Contains(text, lure) {
+				t.Error("a signal has the key")
+			}
+		}
+	}
+	if baits != 3 {
+		t.Errorf("%d signals about three kinds of bait", baits)
 	}
 	if !kinds["guard.key-canary"] || !kinds["guard.key-guess"] || len(kinds) != 2 {
 		t.Errorf("%v", kinds)

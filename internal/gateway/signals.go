@@ -78,6 +78,9 @@ func (g *Gateway) send(x *exchange, s sign, notes []string) {
 	if x.rec.Key != "" {
 		relate(model.TypeAccessKey, keys.Prefix+x.rec.Key)
 	}
+	if x.bait != "" {
+		relate(model.TypeAccessKey, x.bait)
+	}
 	if g.opt.Fingerprint != nil && x.msg != nil {
 		for i := len(x.msg.Parts) - 1; i >= 0; i-- { // the last thing a person said
 			if p := x.msg.Parts[i]; p.Kind == wire.Prompt && p.Text != "" {
@@ -91,7 +94,7 @@ func (g *Gateway) send(x *exchange, s sign, notes []string) {
 
 // badKey tells of a key that is wrong in a way that says something. A key that is
 // missing or mistyped says nothing.
-func (g *Gateway) badKey(x *exchange, err error) {
+func (g *Gateway) badKey(x *exchange, k *keys.Key, err error) {
 	if g.opt.Signal == nil || !x.peer.IsValid() {
 		return
 	}
@@ -106,5 +109,12 @@ func (g *Gateway) badKey(x *exchange, err error) {
 	default:
 		return
 	}
-	g.send(x, s, []string{"key: " + err.Error()})
+	note := "key: " + err.Error()
+	if k != nil && k.Name != "" {
+		note += " (" + k.Name + ")"
+	}
+	if k != nil {
+		x.bait = k.Hint
+	}
+	g.send(x, s, []string{note})
 }

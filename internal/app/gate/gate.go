@@ -72,7 +72,8 @@ type Options struct {
 	Lost    func(n uint64) // told when exchanges could not be masked in time and are not recorded; nil: the log
 	Intel   *Intel         // what is known of hosts and URLs; nil: Open reads the lists of the configuration
 	Denied  *gateway.Denied
-	People  *approval.Folder // where what a person has to approve waits; nil: in the data folder
+	Lures   map[string]string // bait of the decoys, which nobody has business using here: text → what it is
+	People  *approval.Folder  // where what a person has to approve waits; nil: in the data folder
 }
 
 // Gate is an open gateway.
@@ -101,6 +102,7 @@ func Open(o Options) (_ *Gate, err error) {
 	if err != nil {
 		return nil, err
 	}
+	book.Lure(o.Lures)
 	at := c.Audit
 	if at == "" {
 		at = filepath.Join(dir, "audit.jsonl")

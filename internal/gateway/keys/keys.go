@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"bartizan/internal/credential"
+	"bartizan/internal/observe"
 	"bartizan/internal/safe"
 )
 
@@ -48,6 +49,8 @@ type Key struct {
 	Routes  []string  `json:"routes,omitempty"`
 	Models  []string  `json:"models,omitempty"`
 	Canary  bool      `json:"canary,omitempty"` // bait: nobody has business using it
+	Like    string    `json:"like,omitempty"`   // of bait: the provider whose keys it looks like; "": ours
+	Hint    string    `json:"hint,omitempty"`   // of bait like a provider's: how decoys report it, never more than a third of it
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
 	Revoked time.Time `json:"revoked,omitzero"`
@@ -90,6 +93,8 @@ type Book struct {
 
 	mu     sync.RWMutex
 	by     map[string]*Key
+	baits  map[string]*Key // bait that looks like a provider's key, by hash
+	lures  map[string]*Key // bait of others, by hash
 	stamp  stamp
 	looked time.Time
 	err    error // of the last look; the keys before stay in force
@@ -117,7 +122,7 @@ func (b *Book) look(now time.Time, must bool) {
 	b.looked = now
 	info, err := os.Stat(b.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		b.by, b.stamp, b.err = map[string]*Key{}, stamp{}, nil
+		b.by, b.baits, b.stamp, b.err = map[string]*Key{}, nil, stamp{}, nil
 		return
 	}
 	if err != nil {
@@ -129,9 +134,12 @@ func (b *Book) look(now time.Time, must bool) {
 		if b.err = err; err != nil {
 			return
 		}
-		b.by, b.stamp = make(map[string]*Key, len(all)), s
+		b.by, b.baits, b.stamp = make(map[string]*Key, len(all)), map[string]*Key{}, s
 		for i := range all {
 			b.by[all[i].ID] = &all[i]
+			if all[i].Like != "" {
+				b.baits[all[i].Hash] = &all[i]
+			}
 		}
 	}
 }
@@ -164,7 +172,7 @@ func (b *Book) Check(text string, now time.Time) (*Key, error) {
 	}
 	id, ok := form.ID(text)
 	if !ok {
-		return nil, ErrMalformed
+		return b.bait(text, now)
 	}
 	k := b.find(id, now)
 	sum := credential.Hash(text)
@@ -195,6 +203,37 @@ func Public(s string) string {
 		return Prefix + s
 	}
 	return s
+}
+
+// Lure adds bait that others have laid out, such as the keys in the decoys' files:
+// text → what it is. Call it before Check.
+func (b *Book) Lure(texts map[string]string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lures = make(map[string]*Key, len(texts))
+	for text, what := range texts {
+		b.lures[credential.Hash(text)] = &Key{Name: what, Canary: true, Hint: observe.KeyID(text)}
+	}
+}
+
+// bait tells whether a key that is none of ours is bait that looks like a provider's.
+func (b *Book) bait(text string, now time.Time) (*Key, error) {
+	b.mu.RLock()
+	fresh := now.Sub(b.looked)
+	b.mu.RUnlock()
+	if fresh < 0 || fresh >= lookEvery {
+		b.look(now, false)
+	}
+	sum := credential.Hash(text)
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if k := b.baits[sum]; k != nil && k.State(now) == "canary" {
+		return k, ErrCanary
+	}
+	if k := b.lures[sum]; k != nil {
+		return k, ErrCanary
+	}
+	return nil, ErrMalformed
 }
 
 // find is the key with an id. One that is not known may have been made just now.
@@ -230,6 +269,16 @@ func Create(dir string, k Key, life time.Duration, now time.Time) (Key, string, 
 		}
 	}
 	id, text := form.Mint()
+	if k.Like != "" {
+		var err error
+		if text, err = mintLike(k.Like); err != nil {
+			return k, "", err
+		}
+		if !k.Canary {
+			return k, "", fmt.Errorf("%w: only bait looks like a provider's key", ErrInput)
+		}
+		k.Hint = observe.KeyID(text)
+	}
 	k.ID, k.Hash, k.Created, k.Expires, k.Revoked = id, credential.Hash(text), now.UTC().Truncate(time.Second), now.Add(life).UTC().Truncate(time.Second), time.Time{}
 	err := change(dir, func(all []Key) ([]Key, error) {
 		for i := range all {

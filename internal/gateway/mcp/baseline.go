@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"bartizan/internal/safe"
 )
@@ -33,7 +34,8 @@ type chain struct {
 	conf  Baseline
 	file  string
 	mu    sync.Mutex
-	state chainState
+	state chainState // what is in the file, and what is not there yet
+	fresh chainState // of it, what is not in the file yet
 }
 
 // chainState is what is kept over restarts.
@@ -46,25 +48,66 @@ type chainState struct {
 }
 
 func openChain(conf Baseline, dir, agent string) (*chain, error) {
-	c := &chain{conf: conf, file: filepath.Join(dir, "baseline-"+agent+".json"), state: chainState{Counts: map[string]map[string]int{}, Tools: map[string]bool{}}}
-	f, err := os.Open(c.file)
-	if errors.Is(err, fs.ErrNotExist) || conf.Learn == 0 {
+	c := &chain{conf: conf, file: filepath.Join(dir, "baseline-"+agent+".json"), state: noState(), fresh: noState()}
+	if conf.Learn == 0 {
 		return c, nil
 	}
+	kept, err := c.kept()
+	c.state = kept
+	return c, err
+}
+
+func noState() chainState {
+	return chainState{Counts: map[string]map[string]int{}, Tools: map[string]bool{}}
+}
+
+// kept is what the file has.
+func (c *chain) kept() (chainState, error) {
+	f, err := os.Open(c.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return noState(), nil
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read baseline: %w", err)
+		return noState(), fmt.Errorf("read baseline: %w", err)
 	}
 	defer f.Close()
 	data, err := safe.ReadAll(f, maxBaseline, "baseline")
 	if err != nil {
-		return nil, err
+		return noState(), err
 	}
 	kept := chainState{}
 	if err := json.Unmarshal(data, &kept); err != nil || kept.Counts == nil || kept.Tools == nil {
-		return nil, fmt.Errorf("read baseline: %s is damaged: remove it, and what is usual is learned anew", c.file)
+		return noState(), fmt.Errorf("read baseline: %s is damaged: remove it, and what is usual is learned anew", c.file)
 	}
-	c.state = kept
-	return c, nil
+	return kept, nil
+}
+
+// add puts what was learned elsewhere on top.
+func (s *chainState) add(x chainState) {
+	s.Calls, s.Sum, s.Of = s.Calls+x.Calls, s.Sum+x.Sum, s.Of+x.Of
+	for tool := range x.Tools {
+		if s.Tools[tool] || len(s.Tools) < maxTools {
+			s.Tools[tool] = true
+		}
+	}
+	known := func(name string) string {
+		if s.Tools[name] || name == startName {
+			return name
+		}
+		return strangerName
+	}
+	for before, all := range x.Counts {
+		for then, n := range all {
+			s.count(known(before), known(then), n)
+		}
+	}
+}
+
+func (s *chainState) count(before, then string, n int) {
+	if s.Counts[before] == nil {
+		s.Counts[before] = map[string]int{}
+	}
+	s.Counts[before][then] += n
 }
 
 // walk is one session's way along the chain.
@@ -97,17 +140,17 @@ func (c *chain) step(w *walk, tool string) (s surprising, err error) {
 	}
 	bits := c.bits(w.last, tool)
 	if learning {
-		if st.Calls >= c.conf.Learn/2 {
-			st.Sum += bits
-			st.Of++
+		for _, s := range []*chainState{st, &c.fresh} {
+			if st.Calls >= c.conf.Learn/2 {
+				s.Sum += bits
+				s.Of++
+			}
+			s.count(w.last, tool, 1)
+			s.Tools[tool] = true
 		}
-		if st.Counts[w.last] == nil {
-			st.Counts[w.last] = map[string]int{}
-		}
-		st.Counts[w.last][tool]++
-		st.Tools[tool] = true
 		st.Calls++
-		if st.Calls%saveEach == 0 || st.Calls == c.conf.Learn {
+		c.fresh.Calls++
+		if c.fresh.Calls >= saveEach || st.Calls >= c.conf.Learn {
 			err = c.save()
 		}
 		w.last = tool
@@ -149,10 +192,42 @@ func (c *chain) bits(before, tool string) float64 {
 	return -math.Log2((float64(times) + smoothing) / (float64(total) + smoothing*v))
 }
 
+// save puts what was learned here on top of what other gateways of the agent have
+// learned meanwhile, and goes on with the sum. What is frozen there stays as it is.
 func (c *chain) save() error {
-	data, err := json.Marshal(c.state)
+	lock, err := os.OpenFile(c.file+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("write baseline: %w", err)
+		return fmt.Errorf("lock baseline: %w", err)
 	}
-	return safe.AtomicWrite(c.file, data, 0o600)
+	defer lock.Close() // releases it
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock baseline: %w", err)
+	}
+	kept, err := c.kept()
+	if err != nil {
+		return err
+	}
+	if kept.Calls < c.conf.Learn {
+		kept.add(c.fresh)
+		data, err := json.Marshal(kept)
+		if err != nil {
+			return fmt.Errorf("write baseline: %w", err)
+		}
+		if err := safe.AtomicWrite(c.file, data, 0o600); err != nil {
+			return fmt.Errorf("write baseline: %w", err)
+		}
+	}
+	c.state, c.fresh = kept, noState()
+	return nil
+}
+
+// close keeps what was learned since the last time: a gateway on pipes lives as long
+// as its client, which may be a few calls.
+func (c *chain) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fresh.Calls == 0 {
+		return nil
+	}
+	return c.save()
 }

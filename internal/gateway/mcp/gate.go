@@ -118,6 +118,9 @@ func OpenHeld(c Config) (*approval.Folder, error) {
 // Close ends the files.
 func (g *Gate) Close() error {
 	err := g.trace.Close()
+	for _, a := range g.agents {
+		err = errors.Join(err, a.chain.close())
+	}
 	if f, ok := g.alarms.(*AlarmFile); ok {
 		err = errors.Join(err, f.Close())
 	}

@@ -322,6 +322,45 @@ func TestBaseline(t *testing.T) {
 	if false1 > 0 || strange < 40 {
 		t.Errorf("%d false alarms, %d of 40 found", false1, strange)
 	}
+	// Three gateways of one agent, each for a few calls at a time, learn together.
+	for range 20 {
+		var three []*chain
+		for range 3 {
+			one, err := openChain(Default().Baseline, dir, "many")
+			if err != nil {
+				t.Fatal(err)
+			}
+			three = append(three, one)
+		}
+		for i, one := range three {
+			alarms(one, work(4)[:3+i%2])
+		}
+		for _, one := range three {
+			if err := one.close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c, err = openChain(Default().Baseline, dir, "many")
+	if err != nil || c.state.Calls != 200 || c.state.Counts["search"]["read"] == 0 {
+		t.Fatalf("%+v %v", c.state, err)
+	}
+	if alarms(c, work(40)) || !alarms(c, append(work(10), "list_keys", "read_key", "list_keys", "read_key", "send", "send", "send", "send")) {
+		t.Error("what was learned together does not tell the usual from the strange")
+	}
+	var strangers []string // names cannot make it grow
+	for i := range 3 * maxTools {
+		strangers = append(strangers, fmt.Sprint("tool", i))
+	}
+	wide := Default().Baseline
+	wide.Learn = 3 * maxTools
+	if c, err = openChain(wide, dir, "wide"); err != nil {
+		t.Fatal(err)
+	}
+	alarms(c, strangers)
+	if len(c.state.Tools) > maxTools || len(c.state.Counts) > maxTools+2 {
+		t.Errorf("%d tools, %d rows", len(c.state.Tools), len(c.state.Counts))
+	}
 	if err := os.WriteFile(filepath.Join(dir, "baseline-a.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
