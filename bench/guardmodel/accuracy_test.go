@@ -34,18 +34,7 @@ func flagged(t *testing.T, e *guard.Engine, text string, role guard.Role) bool {
 	return v.Action != guard.Allow
 }
 
-// share of n texts with its Wilson interval at 95 %.
-type share struct{ hit, n int }
-
-func (s *share) add(hit bool) {
-	s.n++
-	if hit {
-		s.hit++
-	}
-}
-
-func (s share) rate() float64 { return float64(s.hit) / math.Max(1, float64(s.n)) }
-
+// String has the Wilson interval at 95 %.
 func (s share) String() string {
 	const z = 1.96
 	n, p := math.Max(1, float64(s.n)), s.rate()
@@ -158,13 +147,6 @@ func TestAccuracyGuard(t *testing.T) {
 	}
 }
 
-func balanced(s map[string]*share) float64 {
-	recall := (s["attack BIPIA email"].rate() + s["attack BIPIA table"].rate() + s["attack BIPIA code"].rate() + s["attack CyberSecEval prompt injection"].rate()) / 4
-	contexts := (s["benign BIPIA email contexts"].rate() + s["benign BIPIA table contexts"].rate() + s["benign BIPIA code contexts"].rate()) / 3
-	pass := 1 - (s["benign NotInject one"].rate()+s["benign XSTest"].rate()+contexts)/3
-	return (recall + pass) / 2
-}
-
 func accuracyPage(sets, bare map[string]*share, play *share, coded []share, took float64) string {
 	var b strings.Builder
 	p := func(format string, a ...any) { fmt.Fprintf(&b, format+"\n", a...) }
@@ -219,7 +201,7 @@ func TestAccuracyTrainingIsReproducible(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	c, err := build(rows, 1)
+	c, err := build(rows, 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,12 +125,13 @@ func (r row) group() string {
 	return r.Text
 }
 
-// build makes the corpus from the rows of train and the grammars.
-func build(rows []row, seed uint64) (*corpus, error) {
+// build makes the corpus from the rows of train and the grammars; all: with the sets
+// that a permissive model must not learn from, to see what that costs.
+func build(rows []row, seed uint64, all bool) (*corpus, error) {
 	c := &corpus{used: map[string]int{}, r: random(seed)}
 	var src sources
 	for _, r := range rows {
-		if !r.shareAlike() && !(strings.HasPrefix(r.set(), "BIPIA") && r.attack()) {
+		if (all || !r.shareAlike()) && !(strings.HasPrefix(r.set(), "BIPIA") && r.attack()) {
 			c.row(r, &src)
 		}
 	}
@@ -162,6 +163,13 @@ func (c *corpus) row(r row, src *sources) {
 		src.mails = append(src.mails, r.Text)
 		for range 4 {
 			c.document("real mails", "", r.Text, r.Text, "", 1)
+		}
+	case "BIPIA table contexts", "BIPIA code contexts": // of build with all
+		src.mails = append(src.mails, r.Text)
+		c.document("share-alike documents", "", r.Text, r.Text, "", 1)
+	case "SGD dialogues":
+		if r.Role == "document" {
+			c.document("share-alike documents", "", r.Text, r.Text, "", 1)
 		}
 	case "self-instruct", "Arena-Hard v0.1":
 		if n := len(r.Text); n > 15 && n < 220 && !strings.Contains(r.Text, "\n") {

@@ -41,12 +41,9 @@ func cut(r *rand.Rand, text string, n int) (out []string) {
 	if len(blanks) < 2*n {
 		return []string{text}
 	}
-	at := map[int]bool{}
-	for len(at) < n-1 {
-		k := 1 + r.IntN(len(blanks)-2)
-		if !at[k-1] && !at[k+1] {
-			at[k] = true
-		}
+	at := map[int]bool{} // one in each of n-1 stretches of the same length, and not at its end
+	for part, k := len(blanks)/n, 1; k < n; k++ {
+		at[k*part+r.IntN(max(1, part-1))] = true
 	}
 	from := 0
 	for k, i := range blanks {

@@ -25,20 +25,24 @@ const Version = "injection-3"
 func main() {
 	out := flag.String("out", filepath.Join("content", "models"), "folder for the model and its card")
 	cv := flag.Bool("cv", false, "leave goals and families of attacks out, for several settings; writes nothing")
+	loss := flag.Bool("loss", false, "train also with the sets whose licence a permissive model cannot have, and compare both on the visible test; writes nothing")
 	seed := flag.Uint64("seed", 1, "of everything drawn at random")
 	flag.Parse()
-	if err := run(*out, *cv, *seed); err != nil {
+	if err := run(*out, *cv, *loss, *seed); err != nil {
 		fmt.Fprintln(os.Stderr, "guardmodel:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out string, cv bool, seed uint64) error {
+func run(out string, cv, loss bool, seed uint64) error {
 	rows, err := readRows("train")
 	if err != nil {
 		return err
 	}
-	c, err := build(rows, seed)
+	if loss {
+		return compare(rows, seed)
+	}
+	c, err := build(rows, seed, false)
 	if err != nil {
 		return err
 	}
