@@ -179,7 +179,7 @@ func (s *Server) guardOperations(api huma.API) {
 		}
 		return &out[model.LLMCall]{list[0].Value}, nil
 	})
-	huma.Register(api, operation("GET", "/v1/guard/traffic", "listTraffic", "guard", "What was said on routes that are recorded, masked, of the last day; older traffic is in the lake", token.Operate, false), s.listTraffic)
+	huma.Register(api, operation("GET", "/v1/guard/traffic", "listTraffic", "guard", "What was said on routes that are recorded, masked, of the last day; older traffic is in the lake", token.Read, false), s.listTraffic)
 	huma.Register(api, operation("GET", "/v1/guard/verdicts", "getVerdicts", "guard", "What each inspector did", token.Read, false),
 		func(ctx context.Context, q *struct {
 			Since time.Time `query:"since" doc:"default: a day ago"`

@@ -109,7 +109,7 @@ func TestGuardResources(t *testing.T) {
 	}
 }
 
-// What people say, masked or not, is not for everybody who may look; keys are for few.
+// Keys are for few, and who may only report sees nothing.
 func TestGuardScopes(t *testing.T) {
 	s := newServer(t, fakeNode())
 	mux := http.NewServeMux()
@@ -134,7 +134,7 @@ func TestGuardScopes(t *testing.T) {
 		want               int
 	}{
 		{token.Read, "GET", "/v1/guard/exchanges", "", 200}, {token.Read, "GET", "/v1/guard/verdicts", "", 200}, {token.Read, "GET", "/v1/guard/agents", "", 200},
-		{token.Read, "GET", "/v1/guard/traffic", "", 403}, {token.Operate, "GET", "/v1/guard/traffic", "", 200}, {token.Read, "GET", "/v1/events?types=traffic", "", 403},
+		{token.Read, "GET", "/v1/guard/traffic", "", 200}, {token.Report, "GET", "/v1/guard/traffic", "", 403}, {token.Report, "GET", "/v1/events?types=traffic", "", 403},
 		{token.Operate, "GET", "/v1/guard/keys", "", 403}, {token.Admin, "GET", "/v1/guard/keys", "", 200}, {token.Operate, "POST", "/v1/guard/keys", `{"name":"a","seconds":60}`, 403},
 		{token.Report, "GET", "/v1/guard/exchanges", "", 403}, {token.Report, "PUT", "/v1/mcp/inventory", string(inventory), 204}, {token.Read, "PUT", "/v1/mcp/inventory", string(inventory), 403},
 		{token.Read, "GET", "/v1/guard/exchanges?action=other", "", 422},
