@@ -209,8 +209,8 @@ func (h *quicHello) frames(b []byte) error {
 // acknowledgement passes over an ACK frame.
 func acknowledgement(b []byte, counts bool) ([]byte, bool) {
 	var v [4]uint64 // largest, delay, ranges, first range
-	ok := true
 	for i := range v {
+		var ok bool
 		if v[i], b, ok = varint(b); !ok {
 			return nil, false
 		}
@@ -223,6 +223,7 @@ func acknowledgement(b []byte, counts bool) ([]byte, bool) {
 		return nil, false
 	}
 	for range n {
+		var ok bool
 		if _, b, ok = varint(b); !ok {
 			return nil, false
 		}

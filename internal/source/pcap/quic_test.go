@@ -20,7 +20,7 @@ import (
 
 // TestQUICKeys: the keys of RFC 9001 A.1 and RFC 9369 A.1.
 func TestQUICKeys(t *testing.T) {
-	dcid, _ := hex.DecodeString("8394c8f03e515708") //nolint:errcheck // a constant
+	dcid, _ := hex.DecodeString("8394c8f03e515708")
 	for v, want := range map[uint32]struct{ iv, hp string }{
 		1:          {"fa044b2f42a3fd3b46fb255c", "9f50449e04a0e810283a1e9933adedd2"},
 		0x6b3343cf: {"91f73e2351d8fa91660e909f", "45b95e15235d6f45a6b19cbcb0294ba9"},
@@ -33,7 +33,7 @@ func TestQUICKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		hp, _ := hex.DecodeString(want.hp) //nolint:errcheck // a constant
+		hp, _ := hex.DecodeString(want.hp)
 		block, err := aes.NewCipher(hp)
 		if err != nil {
 			t.Fatal(err)

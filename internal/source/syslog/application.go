@@ -110,15 +110,34 @@ func failed(low string) bool {
 			return true
 		}
 	}
-	has := func(list []string) bool {
-		for _, w := range list {
-			if strings.Contains(low, w) {
+	for _, w := range outcomes {
+		for i := 0; ; i++ {
+			k := strings.Index(low[i:], w)
+			if k < 0 {
+				break
+			}
+			i += k
+			if subject(low, i, i+len(w)) {
 				return true
 			}
 		}
-		return false
 	}
-	return has(outcomes[:]) && has(subjects[:])
+	return false
+}
+
+// near is how many letters may stand between what happened and to what it did:
+// "invalid user name or password", but not "invalid cookie, back to the page for the login".
+const near = 16
+
+// subject reports one near the outcome that stands from a to b.
+func subject(low string, a, b int) bool {
+	for _, w := range subjects {
+		from, to := max(0, a-near-len(w)), min(len(low), b+near+len(w))
+		if strings.Contains(low[from:to], w) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxTime is how far into a line its time is looked for.

@@ -32,6 +32,7 @@ func TestApplication(t *testing.T) {
 		"2024-03-05 10:20:30 dovecot_login authenticator failed for ([198.51.100.1]) [192.0.2.1]:55379: 535 Incorrect authentication data":                "192.0.2.1 ",
 		"2024-03-05 10:20:30 INFO successful login of eve from 192.0.2.1, last failed login 3 days ago":                                                   "",
 		"2024-03-05 10:20:30 ERROR failed to connect to 192.0.2.1":                                                                                        "",
+		"2024-03-05 10:20:30 INFO invalid session cookie, redirect to the page for login, 192.0.2.1":                                                      "",
 		"Failed login for eve from 192.0.2.1, no time":                                                                                                    "",
 		"2024-03-05 10:20:30 Failed login for eve":                                                                                                        "",
 		"2024-99-99 10:20:30 Failed login from 192.0.2.1":                                                                                                 "",
