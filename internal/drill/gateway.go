@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -134,11 +133,11 @@ func newGuest(at *space, r *api.DrillRoute) *guest {
 		}}
 	if r.Cert != "" {
 		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, //nolint:gosec // the certificate itself is compared
-			VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
-				if len(raw) == 0 {
+			VerifyConnection: func(s tls.ConnectionState) error {
+				if len(s.PeerCertificates) == 0 {
 					return errors.New("the gateway has no certificate")
 				}
-				if sum := sha256.Sum256(raw[0]); hex.EncodeToString(sum[:]) != r.Cert {
+				if sum := sha256.Sum256(s.PeerCertificates[0].Raw); hex.EncodeToString(sum[:]) != r.Cert {
 					return errors.New("the gateway has another certificate than the node says")
 				}
 				return nil
@@ -192,6 +191,14 @@ func (g *guest) ask(ctx context.Context, from netip.Addr, path, body string) (a 
 	return a, nil
 }
 
+// said is an error that may be missing, in a longer message.
+func said(err error) string {
+	if err == nil {
+		return "no error"
+	}
+	return err.Error()
+}
+
 // until asks for the list of models until the answer is what it should become.
 func (g *guest) until(ctx context.Context, from netip.Addr, within time.Duration, ok func(answer) bool) (a answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
@@ -207,7 +214,7 @@ func (g *guest) until(ctx context.Context, from netip.Addr, within time.Duration
 		}
 		select {
 		case <-ctx.Done():
-			return a, fmt.Errorf("the last answer was %d %s (%v)", a.status, a.code, err)
+			return a, fmt.Errorf("the last answer was %d %s (%s)", a.status, a.code, said(err))
 		case <-tick.C:
 		}
 	}
@@ -262,7 +269,7 @@ func (d *drill) acknowledged(ctx context.Context, a netip.Addr) (api.Decision, e
 		}
 		select {
 		case <-ctx.Done():
-			return dec, fmt.Errorf("the gateway has not acknowledged the decision (%v)", err)
+			return dec, fmt.Errorf("the gateway has not acknowledged the decision (%s)", said(err))
 		case <-tick.C:
 		}
 	}
@@ -323,7 +330,7 @@ func (d *drill) signalled(ctx context.Context, who model.Entity, kind string, si
 		}
 		select {
 		case <-ctx.Done():
-			return model.Signal{}, fmt.Errorf("no signal %s about %s came (%v)", kind, name, err)
+			return model.Signal{}, fmt.Errorf("no signal %s about %s came (%s)", kind, name, said(err))
 		case <-tick.C:
 		}
 	}
