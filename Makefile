@@ -56,7 +56,7 @@ uninstall: ## remove what install put there; the data folder stays
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl disable --now bartizan 2>/dev/null || true; fi
 	rm -f '$(DESTDIR)$(PREFIX)/bin/bartizan' '$(DESTDIR)$(UNITDIR)/bartizan.service' '$(DESTDIR)$(SYSUSERSDIR)/bartizan.conf'
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-	@echo 'removed; kept: the data folder $(DESTDIR)$(DATADIR), /etc/default/bartizan, $(DESTDIR)$(CONFDIR) and the account bartizan-decoy'
+	@echo 'removed; kept: the data folder $(DESTDIR)$(DATADIR), /etc/default/bartizan, $(DESTDIR)$(CONFDIR) and the accounts bartizan-decoy and bartizan-keeper'
 
 # --- checking ---------------------------------------------------------------
 

@@ -171,6 +171,9 @@ func (k *child) serve(ctx context.Context, control *net.UnixConn) error {
 		switch {
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
 			return nil // the gateway is gone, or we are told to end
+		case errors.Is(err, errFull):
+			fmt.Fprintln(k.log, err) // the gateway sees its end close, and tells who waits
+			continue
 		case err != nil:
 			return err
 		}
@@ -184,6 +187,9 @@ func (k *child) serve(ctx context.Context, control *net.UnixConn) error {
 	}
 }
 
+// errFull says that the kernel had no room for the descriptors of a message (it cuts them off).
+var errFull = errors.New("too many connections are open: no descriptors left for another one; raise the limit of open files")
+
 // take reads one message: two bytes of route, and two connections.
 func (k *child) take(control *net.UnixConn) (r *childRoute, up, data net.Conn, err error) {
 	msg, oob := make([]byte, 3), make([]byte, unix.CmsgSpace(2*4))
@@ -195,6 +201,12 @@ func (k *child) take(control *net.UnixConn) (r *childRoute, up, data net.Conn, e
 		return nil, nil, nil, err
 	}
 	fds, err := rights(oob[:oobn])
+	if err == nil && n == len(msg) && msg[0] == opening && len(fds) < 2 {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+		return nil, nil, nil, errFull
+	}
 	if err != nil || n != len(msg) || msg[0] != opening || len(fds) != 2 {
 		return nil, nil, nil, errors.Join(errors.New("the gateway broke the protocol"), err)
 	}

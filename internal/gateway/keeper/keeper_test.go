@@ -218,6 +218,31 @@ func TestMalformedRequestsEnd(t *testing.T) {
 	}
 }
 
+// TestDescriptorsCutOff: a message whose descriptors did not fit ends one connection, not
+// the keeper.
+func TestDescriptorsCutOff(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer up.Close()
+	k := start(t, route(t, up.URL, keyFile(t, secret)))
+	before, _ := k.Report()
+	mine, theirs := pair(t)
+	if _, _, err := k.control.WriteMsgUnix([]byte{opening, 0, 0}, syscall.UnixRights(int(theirs.Fd())), nil); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close()
+	if err := readAnswer(mine); err == nil {
+		t.Error("a connection without an upstream was opened")
+	}
+	resp, err := client(t, k).Get(up.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if after, ok := k.Report(); !ok || after.PID != before.PID {
+		t.Error("the keeper ended")
+	}
+}
+
 func TestBadKeys(t *testing.T) {
 	for _, c := range []struct{ key, region, want string }{
 		{"a\nX-Evil: b", "", "line break"},
