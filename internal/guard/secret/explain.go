@@ -2,7 +2,9 @@ package secret
 
 import (
 	mathbits "math/bits"
+	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"bartizan/internal/guard/decode"
 )
@@ -66,6 +68,8 @@ type explain struct {
 	calm    int                               // words since
 	strange bool                              // something was
 	shorts  int                               // words of up to two letters in a row
+	inside  bool                              // something was written since the last blank
+	chunkAt int                               // where it begins
 	chain   int                               // tokens since one that did
 	chosen  bool                              // it stands where something else stood in an earlier text
 	row     int                               // tokens in a row that are no words
@@ -86,6 +90,9 @@ type explain struct {
 func (e *explain) char(l *ledger, r rune, sym byte, at int) {
 	if e.n == 0 {
 		e.from = at
+	}
+	if r > ' ' && !e.inside {
+		e.inside, e.chunkAt = true, at
 	}
 	if r < 0x80 {
 		if r > ' ' {
@@ -130,7 +137,13 @@ func (e *explain) char(l *ledger, r rune, sym byte, at int) {
 			e.foreign = true
 		}
 	case unicode.IsLetter(r):
+		if i := strings.IndexRune(ligatures, r); i >= 0 {
+			e.latin = true
+			e.put(ligaturesAs[utf8.RuneCountInString(ligatures[:i])])
+			return
+		}
 		e.foreign = true
+		e.latin = e.latin || unicode.Is(unicode.Latin, r) // of no language's words
 		e.put('?')
 	case r == '’':
 		e.separator(l, '\'')
@@ -161,6 +174,9 @@ func (e *explain) bareChar(l *ledger, r rune) {
 	}
 	e.last[1], e.last[0] = e.last[0], r
 }
+
+// Letters of words that have no plain form of one letter, and what is read for them.
+const ligatures, ligaturesAs = "ßæøđłœıþðÆØĐŁŒÞÐ", "seodleitdEODLETD"
 
 func (e *explain) put(c byte) {
 	if e.n < len(e.tok) {
@@ -239,7 +255,7 @@ func (e *explain) chunk(l *ledger) {
 		}
 	}
 	e.signed(l)
-	e.glued, e.joined, e.weird, e.signN, e.size, e.worded = 0, 0, 0, 0, 0, false
+	e.glued, e.joined, e.weird, e.signN, e.size, e.worded, e.inside = 0, 0, 0, 0, 0, false, false
 }
 
 // signed judges the signs at the end of what is written without blanks.
@@ -412,12 +428,19 @@ func character(tok []byte) bool {
 	return tok[0] == '0' || v >= 1040 && v < 1110 || v >= 9312 && v < 9472 || v >= 10240 && v < 10304 || v >= 65281 && v < 65375
 }
 
-// held lowers first to where the token begins that is not judged yet.
-func (e *explain) held(first *int) {
+// held lowers first to where something begins that is not judged yet. at is the end
+// of the text, near says that one letter more may be too much.
+func (e *explain) held(first *int, at int, near bool) {
 	if e.n >= 3 && !begins(e.tok[:e.n]) {
 		*first = min(*first, e.from)
 	}
+	if near && e.inside && at-e.chunkAt < maxWaits {
+		*first = min(*first, e.chunkAt)
+	}
 }
+
+// maxWaits is how many bytes without a blank wait when little is left.
+const maxWaits = 256
 
 // finish says that nothing follows.
 func (e *explain) finish(l *ledger) {

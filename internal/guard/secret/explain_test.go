@@ -92,7 +92,7 @@ func TestExplained(t *testing.T) {
 		"Buchen Sie den Liegeplatz bitte bis zum 12. März 2026, um 14:30 Uhr. Die Gebühr beträgt 340 Euro für zwei Tage.",
 		"Le bureau du port est ouvert de 9 h à 17 h, sauf le dimanche. Merci de votre patience et à bientôt !",
 		"La oficina abre a las nueve de la mañana; traiga usted el pasaporte y los papeles del barco, por favor.",
-		"Офис порта открыт с девяти утра. Возьмите с собой документы на лодку.", "港务局早上九点开门。请带上船舶文件。",
+		"Die große Straße am Hafen heißt Fußweg. Æblerne på øen er gode. Łódka płynie do portu.", "Офис порта открыт с девяти утра. Возьмите с собой документы на лодку.", "港务局早上九点开门。请带上船舶文件。",
 		"func berth(ctx context.Context, name string) (*Berth, error) {\n\tif name == \"\" {\n\t\treturn nil, errors.New(\"a name is needed\")\n\t}\n\treturn find(ctx, name)\n}",
 		"| month | boats | income |\n|---|---|---|\n| January | 14 | 4,300 |\n| February | 18 | 5,120 |\n| March | 31 | 9,870 |",
 		"1. Fill in the form.\n2. Wait for the letter.\n3. Bring both to the office.", "{\"status\": \"ok\", \"berth\": \"north 4\", \"from\": \"2026-05-02T10:00:00Z\", \"days\": 3}",

@@ -276,6 +276,11 @@ func (e *explain) place(l *ledger, t *token) (framed, here, same bool) {
 	return framed, here, same
 }
 
+// near says that a token or two may be too much.
+func (l *ledger) near(most float32) bool {
+	return max(l.odd, l.listed) >= slack*most-freeMost || l.chosen >= most-freeMost
+}
+
 // over says whether more came out than a secret is worth.
 func (l *ledger) over(most float32) bool {
 	if !l.moved {

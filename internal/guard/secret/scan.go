@@ -269,7 +269,7 @@ func (t *track) start(ix *index) int32 {
 func (s *scan) held() int {
 	first := s.offset
 	if s.ix.most > 0 && !s.reading {
-		s.exp.held(&first)
+		s.exp.held(&first, s.offset, s.recall.ledger.near(s.ix.most))
 	}
 	s.root.held(s, &first)
 	return s.offset - first
