@@ -53,7 +53,7 @@ type frames uint8
 
 const (
 	behindLength frames = iota // four bytes, big-endian
-	messages                   // IPFIX, which says its own length
+	messages                   // IPFIX and NetFlow 5, which say their own length
 	packets                    // a packet capture
 )
 
@@ -72,6 +72,8 @@ func (f format) Open(in *source.Input) (source.Records, error) {
 		r.kind = behindLength
 	case len(h) > 16 && binary.BigEndian.Uint16(h) == 10 && begins(h, int(binary.BigEndian.Uint16(h[2:]))):
 		r.kind = messages
+	case fives(h):
+		r.kind = messages
 	default:
 		return nil, source.ErrFormat
 	}
@@ -79,6 +81,21 @@ func (f format) Open(in *source.Input) (source.Records, error) {
 }
 
 const maxDatagram = 65535
+
+// fives reports datagrams of NetFlow 5 one behind the other: at most 30 records
+// each, and behind the first another one, or nothing.
+func fives(h []byte) bool {
+	n := length5(h)
+	return n > 24 && n <= 24+48*30 && (len(h) == n || len(h) > n+1 && binary.BigEndian.Uint16(h[n:]) == 5)
+}
+
+// length5 is the length of a datagram of NetFlow 5; 0 for what is none.
+func length5(h []byte) int {
+	if len(h) < 4 || binary.BigEndian.Uint16(h) != 5 {
+		return 0
+	}
+	return 24 + 48*int(binary.BigEndian.Uint16(h[2:]))
+}
 
 // begins reports whether a datagram of n bytes, of which b is the beginning, is
 // an export: by its version, and by a second thing that must fit.
@@ -174,6 +191,9 @@ func (r *records) datagram(at uint64, b *observe.LogBatch) error {
 	n, have := binary.BigEndian.Uint32(head[:]), 0
 	if r.kind == messages {
 		n, have = uint32(binary.BigEndian.Uint16(head[2:])), copy(r.buf[:], head[:])
+		if five := length5(head[:]); five > 0 {
+			n = uint32(five)
+		}
 	}
 	if n > maxDatagram || int(n) < 16 {
 		r.end = io.EOF // where the next one begins is not known

@@ -268,6 +268,9 @@ func TestFiles(t *testing.T) {
 	if f, n, err := readFile(t, ipfix); err != nil || len(f) != 2 || n.Records != 2 {
 		t.Errorf("IPFIX file: %+v %+v %v", f, n, err)
 	}
+	if f, n, err := readFile(t, append(bytes.Clone(v5Message), v5Message...)); err != nil || len(f) != 2 || n.Records != 2 || f[1].Record != 1 {
+		t.Errorf("NetFlow 5 one behind the other: %+v %+v %v", f, n, err)
+	}
 	whole := framed(v5Message, v5Message)
 	for cut := range whole {
 		if f, n, err := readFile(t, whole[:cut]); len(f) > 1 || n.Records > 2 || err == nil && n.Records == 0 {
