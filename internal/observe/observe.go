@@ -144,7 +144,7 @@ type FileEvent struct {
 	Path   string `json:"path"`
 	How    string `json:"how"` // scp, sftp, shell, http-upload, redis, docker
 	SHA256 string `json:"sha256,omitempty"`
-	SHA1   string `json:"sha1,omitempty"` // only beside SHA256, to be found in lists that know files by it
+	SHA1   string `json:"sha1,omitempty"` // only beside SHA256 and with MD5, to be found in lists that know files by it
 	MD5    string `json:"md5,omitempty"`  // the same
 	Size   int64  `json:"size"`
 	Type   string `json:"type,omitempty"` // by content: "elf", "script", "zip", "pe", "text", …
