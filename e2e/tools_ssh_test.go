@@ -70,7 +70,8 @@ func sshSession(t *testing.T, n *node, a *attacker) {
 		t.Errorf("download URLs %v", urls)
 	}
 	n.awaitRelated(t, a.ip, model.TypeHASSH)
-	eventually(t, 25*time.Second, "the transcript of the terminal", func() error {
+	// What repeats is told in growing intervals, of 40 s at most by now.
+	eventually(t, 60*time.Second, "the transcript of the terminal", func() error {
 		if all := n.evidence(t, n.signals(t, a.ip)); !strings.Contains(all, "cat /tmp/n") {
 			return fmt.Errorf("evidence: %s", tail(all))
 		}

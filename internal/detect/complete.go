@@ -188,16 +188,21 @@ func (e *Engine) hold(s *model.Signal, n *entry, k key, now time.Time) {
 			grown += 40 + len(r.Value())
 		}
 	}
-	// The first pieces of evidence and the newest are kept; in between the count tells.
-	if len(w.Evidence) < maxWaitEvidence && e.obs != nil {
+	// The first pieces of evidence and the newest with bytes behind it are kept; in between the count tells.
+	if room := maxWaitEvidence - len(w.Evidence); e.obs != nil && (room > 0 || len(e.obs.Evidence) > 0) {
 		ev := evidence(e.obs, s.Evidence, now)
-		ev = clamp(ev, maxWaitEvidence-len(w.Evidence))
+		if room == 0 {
+			last := len(w.Evidence) - 1
+			grown -= 120 + len(w.Evidence[last].Excerpt)
+			w.Evidence, room = w.Evidence[:last], 1
+		}
+		ev = clamp(ev, room)
 		w.Evidence = append(w.Evidence, ev...)
 		for i := range ev {
 			grown += 120 + len(ev[i].Excerpt)
 		}
 	}
-	if grown > 0 {
+	if grown != 0 {
 		e.charge(n, grown)
 	}
 }

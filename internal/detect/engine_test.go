@@ -3,6 +3,7 @@ package detect
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,34 @@ func TestEngineTickHandsOutWithoutFurtherEvidence(t *testing.T) {
 	e.Tick(start.Add(6*time.Second), c.add)
 	if len(c.got) != 2 || c.got[1].Count != 1 || !c.got[1].Time.Equal(start.Add(time.Second)) {
 		t.Errorf("signals: %+v", c.got)
+	}
+}
+
+// TestEngineKeepsTheNewestBytes: of what waits the first pieces of evidence are
+// kept and the newest that has bytes behind it.
+func TestEngineKeepsTheNewestBytes(t *testing.T) {
+	e := NewEngine([]Named{{"say", say(plainSay)}}, Options{})
+	var c collector
+	for i := range 10 {
+		o := at("198.51.100.7", time.Duration(i)*100*time.Millisecond)
+		if i%2 == 1 || i == 0 {
+			o.Evidence = []observe.Blob{{What: "transcript", SHA256: strings.Repeat(string(rune('a'+i)), 64), Size: 3}}
+		}
+		e.Process([]observe.Observation{o}, c.add)
+	}
+	e.Flush(c.add)
+	if len(c.got) != 2 || c.got[1].Count != 9 {
+		t.Fatalf("signals: %+v", c.got)
+	}
+	var got []string
+	for _, ev := range c.got[1].Evidence {
+		got = append(got, ev.Blob[:min(1, len(ev.Blob))])
+	}
+	if want := []string{"b", "", "d", "j"}; !slices.Equal(got, want) {
+		t.Errorf("evidence %q, want %q", got, want)
+	}
+	if err := c.got[1].Check(); err != nil {
+		t.Error(err)
 	}
 }
 
