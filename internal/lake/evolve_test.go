@@ -92,7 +92,7 @@ func TestFirstVersion(t *testing.T) {
 	}
 	for range 2 {
 		r, err := Check(t.Context(), dir, Filter{})
-		if err != nil || len(r.Damaged) > 0 || r.Foreign > 0 || r.Rows != 17 || len(r.Classes) != 17 {
+		if err != nil || len(r.Damaged) > 0 || r.Foreign > 0 || r.Rows != 19 || len(r.Classes) != 19 {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		if c, err := Compact(t.Context(), dir, Compaction{All: true}); err != nil || len(c.Left) > 0 {
