@@ -100,8 +100,9 @@ bench: build ## figures of the node, the enforcer, the decoys and the whole loop
 	exit $$code
 
 .PHONY: soak
-soak: build ## the long forms: the unit under systemd, 200 kills, 200 drills, an hour of traffic (SOAKTIME, BARTIZAN_KILLS, DRILLS)
+soak: build ## the long forms: the unit under systemd, real tools as sources, 200 kills, 200 drills, an hour of traffic (SOAKTIME, BARTIZAN_KILLS, DRILLS)
 	scripts/unit-systemd.sh
+	scripts/real-sources.sh
 	BARTIZAN_SOAK=1 BARTIZAN_KILLS=$${BARTIZAN_KILLS:-200} SOAKTIME=$${SOAKTIME:-1h} $(GO) test -count=1 -v -timeout 4h ./e2e/...
 	BARTIZAN_KILLS=$${BARTIZAN_KILLS:-100} $(GO) test -count=1 -v -run Kill -timeout 1h ./internal/lake
 	BARTIZAN_MOTO=1 BARTIZAN_HEC=1 scripts/install-test-tools.sh
