@@ -22,7 +22,7 @@ targets() {
 
 list=$(targets)
 if [ "${1:-}" = -l ]; then echo "$list"; exit 0; fi
-for pattern in "$@"; do list=$(grep -E -- "$pattern" <<<"$list" || true); done
+if [ $# -gt 0 ]; then list=$(grep -E -- "$(IFS='|'; echo "$*")" <<<"$list" || true); fi
 if [ -z "$list" ]; then echo "fuzz: no target" >&2; exit 1; fi
 case $FUZZTIME in
   *h) limit=$((${FUZZTIME%h} * 3600 + 300)) ;;

@@ -216,24 +216,32 @@ func (b *Book) Lure(texts map[string]string) {
 	}
 }
 
-// bait tells whether a key that is none of ours is bait that looks like a provider's.
+// bait tells whether a key that is none of ours is bait that looks like a
+// provider's. Like find, it looks at the file once more before it says no: bait
+// counts from the moment it is made.
 func (b *Book) bait(text string, now time.Time) (*Key, error) {
-	b.mu.RLock()
-	fresh := now.Sub(b.looked)
-	b.mu.RUnlock()
-	if fresh < 0 || fresh >= lookEvery {
-		b.look(now, false)
-	}
 	sum := credential.Hash(text)
 	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if k := b.baits[sum]; k != nil && k.State(now) == "canary" {
-		return k, ErrCanary
+	k, age := b.laid(sum, now), now.Sub(b.looked)
+	b.mu.RUnlock()
+	if k == nil || age < 0 || age >= lookEvery {
+		b.look(now, k == nil)
+		b.mu.RLock()
+		k = b.laid(sum, now)
+		b.mu.RUnlock()
 	}
-	if k := b.lures[sum]; k != nil {
+	if k != nil {
 		return k, ErrCanary
 	}
 	return nil, ErrMalformed
+}
+
+// laid is the bait with a hash; the caller holds the lock.
+func (b *Book) laid(sum string, now time.Time) *Key {
+	if k := b.baits[sum]; k != nil && k.State(now) == "canary" {
+		return k
+	}
+	return b.lures[sum]
 }
 
 // find is the key with an id. One that is not known may have been made just now.
