@@ -2,7 +2,12 @@ package source
 
 import (
 	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
 	"unicode/utf8"
+
+	"bartizan/internal/safe"
 )
 
 // magics are the beginnings of files that are no logs.
@@ -27,7 +32,7 @@ var magics = [...]struct{ magic, name string }{
 	{"LPKSHHRH", "a binary journal of systemd; export it with journalctl -o json"},
 }
 
-// Looks says in our words what the first bytes of an input look like.
+// Looks says what the first bytes of an input look like.
 func Looks(head []byte) string {
 	for _, m := range magics {
 		if bytes.HasPrefix(head, []byte(m.magic)) {
@@ -43,7 +48,7 @@ func Looks(head []byte) string {
 	case bytes.IndexByte(head, 0) >= 0:
 		return "binary data"
 	case bytes.HasPrefix(t, []byte("{")):
-		return "JSON"
+		return "JSON" + fields(t)
 	case bytes.HasPrefix(t, []byte("[")) && (bytes.HasPrefix(bytes.TrimLeft(t[1:], " \t\r\n"), []byte("{"))):
 		return "a JSON array"
 	case bytes.HasPrefix(t, []byte("<?xml")), bytes.HasPrefix(t, []byte("<Event")):
@@ -63,4 +68,31 @@ func Looks(head []byte) string {
 		return "tab-separated text"
 	}
 	return "plain text"
+}
+
+// fields names the first fields of an object, so that its owner can write the
+// mapping that type json needs; "" when there are none.
+func fields(object []byte) string {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if _, err := d.Token(); err != nil {
+		return ""
+	}
+	var names []string
+	for len(names) < 6 && d.More() {
+		name, err := d.Token()
+		if err != nil {
+			break
+		}
+		if s, ok := name.(string); ok {
+			names = append(names, strconv.Quote(safe.Clean(s, 40)))
+		}
+		var skip json.RawMessage
+		if d.Decode(&skip) != nil {
+			break
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " with the fields " + strings.Join(names, ", ") + "; --map FILE says where in it what stands (docs/sources/json.md)"
 }

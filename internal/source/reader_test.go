@@ -45,7 +45,8 @@ func TestAutoLineByLine(t *testing.T) {
 
 func TestLooks(t *testing.T) {
 	for in, want := range map[string]string{
-		"\x1f\x8b\x08": "gzip", "PAR1": "Parquet", "ElfFile\x00": "EVTX", "\n {\"a\":1}": "JSON", "<html>": "HTML", "a,b,c,d\n": "comma",
+		"\x1f\x8b\x08": "gzip", "PAR1": "Parquet", "ElfFile\x00": "EVTX", "\n {\"a\":1}": `JSON with the fields "a"; --map`,
+		`{"a":{"x":1},"b\n`: `JSON with the fields "a"; --map`, `{"Event Name":[1],"b":"cut o`: `fields "Event Name", "b"`, "{}": "JSON", `{"\u001b[31m":1`: `[31m"; --map`, "<html>": "HTML", "a,b,c,d\n": "comma",
 		"a\tb\tc\td": "tab", "hello": "plain text", "\xff\xfea\x00": "UTF-16", "a\x00b": "binary", " \n": "white space", "[ {": "JSON array",
 		"\xd4\xc3\xb2\xa1": "capture", "#separator \\x09": "Zeek",
 	} {
