@@ -273,7 +273,7 @@ func (p *detectPrinter) print(d app.Detected) error {
 		return p.write(text)
 	}
 	l := lineOf(d)
-	_, err := fmt.Fprintf(p.out, "%s  %-8s  %-24s  %s  %s  (%s, record %d)\n", l.Time.Local().Format(time.DateTime), l.Severity, l.Rule,
+	_, err := fmt.Fprintf(p.out, "%s  %-8s  %-24s  %s  %s  (%s, record %d)\n", moment(l.Time), l.Severity, l.Rule,
 		oneLine(l.Actor.Value(), 60), oneLine(l.Title, 120), oneLine(l.File, 120), l.Record)
 	return err
 }
@@ -333,7 +333,7 @@ func (p *detectPrinter) printDecision(d app.Decided) error {
 	if len(d.Reasons) > 0 {
 		why = d.Reasons[0].Title
 	}
-	_, err := fmt.Fprintf(p.out, "%s  %-8s  %-8s  %s  %s  (%s)\n", l.Time.Local().Format(time.DateTime), l.Action, l.State, oneLine(l.Target.Value(), 60), oneLine(why, 140), l.Policy)
+	_, err := fmt.Fprintf(p.out, "%s  %-8s  %-8s  %s  %s  (%s)\n", moment(l.Time), l.Action, l.State, oneLine(l.Target.Value(), 60), oneLine(why, 140), l.Policy)
 	return err
 }
 
@@ -347,4 +347,12 @@ func (p *detectPrinter) end() error {
 	}
 	_, err := p.out.WriteString(text)
 	return err
+}
+
+// moment is the time of a record; some records have none.
+func moment(t time.Time) string {
+	if t.Unix() <= 0 {
+		return "time unknown       "
+	}
+	return t.Local().Format(time.DateTime)
 }
