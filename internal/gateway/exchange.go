@@ -38,6 +38,7 @@ type exchange struct {
 	memory  *guard.Memory   // what this client was told so far
 	turn    *guard.Turn     // of memory
 	left    func() []string // what a stream let out; nil: nothing before it is whole
+	judge   guard.Judge     // by the schemas of the request; nil: nobody asks
 	doubt   question        // for a person, before this goes on
 	hold    *budget.Hold    // nil: nothing is reserved
 	watched watching
@@ -226,6 +227,9 @@ func (x *exchange) judgeRequest(body []byte) ([]byte, error) {
 		return nil, x.blocked()
 	}
 	if err := x.together(); err != nil {
+		return nil, err
+	}
+	if err := x.demand(); err != nil {
 		return nil, err
 	}
 	if x.rec.Action == Throttle {

@@ -91,6 +91,7 @@ type route struct {
 	value    string // of header; the credential
 	client   http.RoundTripper
 	sides    map[string]*side // by direction
+	demands  guard.Demander   // of schemas that requests name; nil: nobody
 	turns    *guard.Engine    // for turns together; nil: nobody asks
 	masks    bool             // something of a request may be masked
 	masker   *traffic.Masker  // nil: what is said is not recorded
@@ -151,6 +152,11 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 		}
 	}
 	r.turns = turnEngine(r, all, like)
+	for _, in := range all {
+		if d, ok := in.Inspector.(guard.Demander); ok && in.Name == schemas {
+			r.demands = d
+		}
+	}
 	dialer := &net.Dialer{Timeout: c.Timeouts.Connect.D(), KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},

@@ -108,7 +108,7 @@ func (x *exchange) config(answer bool) hold.Config {
 	c.Policy.MaxStream, c.Policy.MaxEvent = min(int(r.Answer), guard.MaxText), maxEvent
 	c.Refusal = wire.Refusal{Code: "blocked_by_guard", ID: x.rec.ID.String(), Message: "stopped by the policy of this gateway"}
 	if answer {
-		c.Memory = x.memory
+		c.Memory, c.Judge, c.Judges = x.memory, x.judge, schemas
 	}
 	return c
 }
@@ -153,7 +153,7 @@ func (x *exchange) took(r *hold.Result, parts func(where string) string, answer 
 		}
 		s := x.route.sides[direction(v.Kind, answer)]
 		in := Inspection{Direction: s.name, Kind: v.Kind, Where: clean(v.Where, 200), Size: v.Verdict.Size, SHA256: hex.EncodeToString(v.Verdict.Sum[:]), Again: v.Verdict.Again, Verdict: v.Verdict.Action, Score: v.Verdict.Score,
-			Category: v.Verdict.Category, Readings: v.Verdict.Readings, Inspectors: States{v.Verdict.Reports, s.off}}
+			Category: v.Verdict.Category, Readings: v.Verdict.Readings, Inspectors: States{v.Verdict.Reports, unasked(s.off, v.Verdict.Reports)}}
 		x.rec.Inspections = append(x.rec.Inspections, in)
 	}
 	for _, n := range r.Notes {
@@ -172,6 +172,16 @@ func (x *exchange) took(r *hold.Result, parts func(where string) string, answer 
 	if b, ok := errors.AsType[*hold.Blocked](blocked); ok {
 		x.rec.Action, x.rec.Category, x.rec.Reason = Block, b.Category, clean(b.Note, 300)
 	}
+}
+
+// unasked is who is off and did not look all the same.
+func unasked(off []string, reports []guard.Report) []string {
+	for i := range reports {
+		if k := slices.Index(off, reports[i].Name); k >= 0 {
+			return slices.Delete(slices.Clone(off), k, k+1)
+		}
+	}
+	return off
 }
 
 // found notes one finding.

@@ -34,6 +34,9 @@ func message(c Config, body []byte, m *wire.Message, request bool) (*Result, err
 		}
 	}
 	if err == nil && !request {
+		err = r.formed(&c, m.Parts)
+	}
+	if err == nil && !request {
 		err = r.together(&c, m.Parts)
 	}
 	if err == nil && len(all) > 0 {

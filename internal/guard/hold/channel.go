@@ -19,6 +19,8 @@ type channel struct {
 	left   int // what stands before it has left
 	marked int // what stands before it was searched for placeholders
 	judged int // what stands before it was inspected as sentences
+	tool   string
+	whole  bool // it came in one piece
 	done   bool
 }
 
@@ -33,7 +35,7 @@ func roleOf(k wire.Kind) guard.Role {
 
 func (s *Session) channel(name string, p wire.Part) *channel {
 	engine, policy, memory := s.c.of(p.Kind)
-	return &channel{name: name, kind: p.Kind, engine: engine, policy: policy, live: engine.NewLive(memory, roleOf(p.Kind), policy.atOnce)}
+	return &channel{name: name, kind: p.Kind, tool: p.Name, engine: engine, policy: policy, live: engine.NewLive(memory, roleOf(p.Kind), policy.atOnce)}
 }
 
 // write continues a channel and decides how much of it may leave.
@@ -216,6 +218,8 @@ func (s *Session) whole(ev *event, d wire.Delta) error {
 			return &Blocked{guard.Shape, "more text than is inspected"}
 		}
 		ch = s.channel(d.Channel, d.Part)
+		ch.whole = true
+		s.expect(ch, d.Part)
 		if err := s.write(ch, d.Text); err != nil {
 			return err
 		}

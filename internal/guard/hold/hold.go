@@ -133,6 +133,10 @@ type Config struct {
 	// For chooses engine and policy by what a text is. Nil: Engine and Policy, of which
 	// Unknown, Wait and the bounds always hold for the whole exchange.
 	For func(wire.Kind) (*guard.Engine, *Policy)
+	// Judge holds answers and the arguments of calls to the schemas that the request names,
+	// for the inspector Judges. Nil: it names none, or nobody looks.
+	Judge  guard.Judge
+	Judges string
 	// Refusal is said in place of what is stopped. An empty message gets one.
 	Refusal wire.Refusal
 }

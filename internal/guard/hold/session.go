@@ -21,6 +21,7 @@ type Session struct {
 	queued  int // bytes
 	open    map[string]*channel
 	all     []*channel
+	formed  []*channel  // that the request names a schema for
 	joined  *guard.Live // every channel in the order of arrival, once there are two
 	spoken  int         // bytes of text of all channels
 	last    bool
@@ -210,6 +211,7 @@ func (s *Session) delta(ev *event, d wire.Delta) error {
 		ch = s.channel(d.Channel, d.Part)
 		s.open[key] = ch
 		s.all = append(s.all, ch)
+		s.expect(ch, d.Part)
 		if len(s.all) == 2 {
 			if err := s.join(); err != nil {
 				return err
@@ -276,6 +278,9 @@ func (s *Session) finish() error {
 		if err := s.finishChannel(ch); err != nil {
 			return err
 		}
+	}
+	if err := s.judgeFormed(); err != nil {
+		return err
 	}
 	if s.joined != nil {
 		found, err := s.joined.EndJoined()

@@ -23,6 +23,9 @@ type Config struct {
 	// Always judges every text. Otherwise only what begins like an object or an
 	// array is, because an answer also has tools' names, reasoning and words.
 	Always bool `yaml:"always"`
+	// Requested holds answers and the arguments of calls to the schemas that the
+	// request itself names.
+	Requested bool `yaml:"requested"`
 }
 
 // maxSchema is how long a schema may be, in bytes.
@@ -37,7 +40,7 @@ func New(c Config) (guard.Inspector, error) {
 		if c.Always {
 			return nil, fmt.Errorf("always: there is no file with a schema")
 		}
-		return inspector{}, nil
+		return inspector{requested: c.Requested, cache: new(cache)}, nil
 	}
 	f, err := os.Open(c.File)
 	if err != nil {
@@ -52,16 +55,21 @@ func New(c Config) (guard.Inspector, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("file %s: %w", c.File, err)
 	}
+	if err := known(&s, ""); err != nil {
+		return nil, fmt.Errorf("file %s: %w", c.File, err)
+	}
 	r, err := s.Resolve(nil)
 	if err != nil {
 		return nil, fmt.Errorf("file %s: %w", c.File, err)
 	}
-	return inspector{schema: r, always: c.Always}, nil
+	return inspector{schema: r, always: c.Always, requested: c.Requested, cache: new(cache)}, nil
 }
 
 type inspector struct {
-	schema *jsonschema.Resolved
-	always bool
+	schema    *jsonschema.Resolved
+	always    bool
+	requested bool
+	cache     *cache // of requested schemas
 }
 
 // Inspect implements guard.Inspector. A note does not say which value is wrong,
@@ -88,6 +96,20 @@ func (i inspector) Inspect(t *guard.Text) ([]guard.Finding, error) {
 	return nil, nil
 }
 
+// known says whether every type that a schema names exists.
+func known(s *jsonschema.Schema, at string) error {
+	if s == nil {
+		return fmt.Errorf("%s is no schema", place(at))
+	}
+	if err := kinds(s, at); err != nil {
+		return err
+	}
+	return below(s, func(step string, sub *jsonschema.Schema) error { return known(sub, at+step) })
+}
+
 func found(note string) []guard.Finding {
-	return []guard.Finding{{Category: guard.Shape, Score: 0.95, Note: note}}
+	if note == "" {
+		return nil
+	}
+	return []guard.Finding{{Category: guard.Shape, Score: scoreShape, Note: note}}
 }

@@ -47,6 +47,16 @@ type Part struct {
 	Media string // MIME type of Media, or the URL it is at
 	Size  int    // of Media, bytes as sent
 	Span  Span
+	// Formed says that this is an answer itself, or the arguments of a call: what a schema is about.
+	Formed bool
+}
+
+// Schema is one that a request names: of the answer, or of a tool's arguments.
+type Schema struct {
+	Tool    string // "": of the answer
+	Where   string // RFC 6901 pointer into the body
+	Text    string // JSON
+	OpenAPI bool   // as Gemini writes it: OBJECT, nullable
 }
 
 // Usage is what the provider counted; -1 where it said nothing.
@@ -73,7 +83,12 @@ type Message struct {
 	Parts     []Part
 	Unknown   []string // pointers of what the format does not understand
 	Usage     *Usage   // nil: not said
+	Schemas   []Schema // that a request names; at most MaxSchemas, then TooMany
+	TooMany   bool     // schemas
 }
+
+// MaxSchemas of one request that are told.
+const MaxSchemas = 512
 
 // Head is what of an HTTP request chooses the operation.
 type Head struct {

@@ -60,8 +60,8 @@ func Answer() *shape.Shape {
 // Events are those of a stream.
 func Events() *shape.Shape {
 	delta := f{
-		"text_delta":       shape.Object(f{"text": shape.Text(wire.Answer)}),
-		"input_json_delta": shape.Object(f{"partial_json": shape.Text(wire.ToolCall)}).Named("name"),
+		"text_delta":       shape.Object(f{"text": shape.Text(wire.Answer).Formed()}),
+		"input_json_delta": shape.Object(f{"partial_json": shape.Text(wire.ToolCall).Formed()}).Named("name"),
 		"thinking_delta":   shape.Object(f{"thinking": shape.Text(wire.Reasoning), "estimated_tokens": shape.Meta()}),
 		"signature_delta":  shape.Object(f{"signature": shape.Opaque()}),
 		"citations_delta":  shape.Object(f{"citation": citations(wire.Answer)}),

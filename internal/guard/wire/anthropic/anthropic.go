@@ -93,7 +93,7 @@ func Request(more f) *shape.Shape {
 }
 
 func outputFormat() *shape.Shape {
-	return shape.Object(f{"type": shape.Meta(), "schema": shape.Spec()})
+	return shape.Object(f{"type": shape.Meta(), "schema": shape.Spec().OfAnswer()})
 }
 
 // tool is one of the application, or one of the provider with a dated type and settings of its own.
@@ -101,7 +101,7 @@ func tool() *shape.Shape {
 	own := shape.Object(shape.With(shape.Metas("type defer_loading eager_input_streaming strict"), f{
 		"name":            shape.Text(wire.Label),
 		"description":     shape.Text(wire.ToolSpec),
-		"input_schema":    shape.Spec(),
+		"input_schema":    shape.Spec().OfCall(),
 		"input_examples":  shape.Leaves(wire.ToolSpec),
 		"allowed_callers": shape.List(shape.Meta()),
 		"cache_control":   cache(),
@@ -119,7 +119,7 @@ func citations(k wire.Kind) *shape.Shape { return shape.Leaves(k).As("citations"
 // plain are the blocks that stand in results and documents too.
 func plain(k wire.Kind) f {
 	return f{
-		"text":  shape.Object(f{"text": shape.Text(k), "citations": citations(k), "cache_control": cache()}),
+		"text":  shape.Object(f{"text": shape.Text(k).Formed(), "citations": citations(k), "cache_control": cache()}),
 		"image": shape.Object(f{"source": source(nil), "cache_control": cache(), "transformations": shape.Leaves(k)}),
 	}
 }
@@ -166,7 +166,7 @@ func called() *shape.Shape {
 	return shape.Object(shape.With(shape.Metas("id toolset_name"), f{
 		"name":          shape.Text(wire.Label),
 		"server_name":   shape.Text(wire.Label),
-		"input":         shape.JSON(wire.ToolCall).Whole(),
+		"input":         shape.JSON(wire.ToolCall).Whole().Formed(),
 		"caller":        shape.Object(shape.Metas("type tool_id")),
 		"cache_control": cache(),
 	})).Named("name")

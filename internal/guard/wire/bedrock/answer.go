@@ -43,8 +43,8 @@ func converseEvents() map[string]*shape.Shape {
 			"image":      picture(),
 		})}),
 		"contentBlockDelta": event(fields{"delta": shape.Object(fields{
-			"text":    shape.Text(wire.Answer),
-			"toolUse": shape.Object(fields{"input": shape.Text(wire.ToolCall)}).Named("name"),
+			"text":    shape.Text(wire.Answer).Formed(),
+			"toolUse": shape.Object(fields{"input": shape.Text(wire.ToolCall).Formed()}).Named("name"),
 			"reasoningContent": shape.Object(fields{"text": shape.Text(wire.Reasoning).As("reasoning"),
 				"signature": shape.Opaque(), "redactedContent": shape.Opaque()}),
 			"citation":   shape.Leaves(wire.Answer).As("citation"),

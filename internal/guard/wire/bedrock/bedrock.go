@@ -75,7 +75,7 @@ func converse() *shape.Shape {
 		"serviceTier":                       shape.Map(shape.Meta()),
 		"outputConfig": shape.Object(fields{"effort": shape.Meta(), "textFormat": shape.Object(fields{"type": shape.Meta(),
 			"structure": shape.Object(fields{"jsonSchema": shape.Object(fields{
-				"schema": shape.Text(wire.ToolSpec), "name": shape.Text(wire.Label), "description": shape.Text(wire.ToolSpec),
+				"schema": shape.Text(wire.ToolSpec).OfAnswer(), "name": shape.Text(wire.Label), "description": shape.Text(wire.ToolSpec),
 			})}),
 		})}),
 	})
@@ -91,7 +91,7 @@ func toolConfig() *shape.Shape {
 	return shape.Object(fields{
 		"tools": shape.List(shape.Object(fields{
 			"toolSpec": shape.Object(fields{"name": shape.Text(wire.Label), "description": shape.Text(wire.ToolSpec), "strict": shape.Meta(),
-				"inputSchema": shape.Object(fields{"json": shape.Spec()})}).Named("name"),
+				"inputSchema": shape.Object(fields{"json": shape.Spec().OfCall()})}).Named("name"),
 			"systemTool": shape.Object(fields{"name": shape.Text(wire.Label)}),
 			"cachePoint": cachePoint(),
 		})),
@@ -130,13 +130,13 @@ func document() *shape.Shape {
 // block is one of many: the member that is there says which.
 func block(k wire.Kind) *shape.Shape {
 	return shape.Object(fields{
-		"text":     shape.Text(k),
+		"text":     shape.Text(k).Formed(),
 		"image":    picture(),
 		"video":    picture(),
 		"audio":    picture(),
 		"document": document(),
 		"toolUse": shape.Object(shape.With(shape.Metas("toolUseId type"), fields{
-			"name": shape.Text(wire.Label), "input": shape.JSON(wire.ToolCall),
+			"name": shape.Text(wire.Label), "input": shape.JSON(wire.ToolCall).Formed(),
 		})).Named("name"),
 		"toolResult":       toolResult(),
 		"guardContent":     guarded(k),

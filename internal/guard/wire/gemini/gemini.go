@@ -91,7 +91,7 @@ func request() fields {
 		"systemInstruction": shape.Object(fields{"role": shape.Meta(), "parts": parts(wire.System)}),
 		"tools": shape.List(shape.Open(wire.ToolSpec, fields{"functionDeclarations": shape.List(shape.Object(fields{
 			"name": shape.Text(wire.Label), "description": shape.Text(wire.ToolSpec), "behavior": shape.Meta(),
-			"parameters": shape.Spec(), "parametersJsonSchema": shape.Spec(), "response": shape.Spec(), "responseJsonSchema": shape.Spec(),
+			"parameters": shape.Spec().OfCall().OpenAPI(), "parametersJsonSchema": shape.Spec().OfCall(), "response": shape.Spec(), "responseJsonSchema": shape.Spec(),
 		}).Named("name"))})),
 		"toolConfig":       shape.Open(wire.Label, nil),
 		"safetySettings":   shape.List(shape.Map(shape.Meta())),
@@ -104,8 +104,8 @@ func request() fields {
 			responseMimeType mediaResolution audioTimestamp enableEnhancedCivicAnswers`), fields{
 			"maxOutputTokens":    shape.Limit(),
 			"stopSequences":      shape.List(shape.Text(wire.Prompt)),
-			"responseSchema":     shape.Spec(),
-			"responseJsonSchema": shape.Spec(),
+			"responseSchema":     shape.Spec().OfAnswer().OpenAPI(),
+			"responseJsonSchema": shape.Spec().OfAnswer(),
 			"responseFormat":     shape.Spec(),
 			"responseModalities": shape.List(shape.Meta()),
 			"thinkingConfig":     shape.Map(shape.Meta()),
@@ -135,11 +135,11 @@ func part(k wire.Kind, as string) *shape.Shape {
 	blob := shape.Object(fields{"mimeType": shape.Meta(), "data": shape.Media(), "displayName": shape.Text(wire.Label)}).Typed("mimeType")
 	file := shape.Object(fields{"mimeType": shape.Meta(), "fileUri": shape.Media(), "displayName": shape.Text(wire.Label)}).Typed("mimeType")
 	return shape.Object(fields{
-		"text":             shape.Text(k).As(as),
+		"text":             shape.Text(k).As(as).Formed(),
 		"thoughtSignature": shape.Opaque(),
 		"inlineData":       blob,
 		"fileData":         file,
-		"functionCall": shape.Object(fields{"id": shape.Meta(), "name": shape.Text(wire.Label), "args": shape.JSON(wire.ToolCall),
+		"functionCall": shape.Object(fields{"id": shape.Meta(), "name": shape.Text(wire.Label), "args": shape.JSON(wire.ToolCall).Formed(),
 			"partialArgs": shape.Leaves(wire.ToolCall), "willContinue": shape.Meta()}).Named("name").Fresh(),
 		"functionResponse": shape.Object(fields{"id": shape.Meta(), "name": shape.Text(wire.Label), "response": shape.JSON(wire.ToolResult),
 			"willContinue": shape.Meta(), "scheduling": shape.Meta(), "parts": shape.List(shape.Object(fields{"inlineData": blob, "fileData": file}))}).Named("name").Fresh(),

@@ -61,7 +61,7 @@ func settings() fields {
 	return shape.With(shape.Metas("keep_alive think truncate shift logprobs top_logprobs"), fields{
 		"model":  shape.Model(),
 		"stream": shape.Streams(),
-		"format": shape.Spec(),
+		"format": shape.Spec().OfAnswer(),
 		"options": shape.Open(wire.Prompt, shape.With(shape.Metas("temperature top_k top_p min_p seed num_ctx repeat_penalty"), fields{
 			"num_predict": shape.Limit(),
 			"stop":        shape.Or(shape.Text(wire.Prompt), shape.List(shape.Text(wire.Prompt))),
@@ -78,7 +78,7 @@ func chat() *shape.Shape {
 			"tool":      shape.Object(message(wire.ToolResult)).Named("tool_name"),
 		})),
 		"tools": shape.List(shape.Object(fields{"type": shape.Meta(), "function": shape.Object(fields{
-			"type": shape.Meta(), "name": shape.Text(wire.Label), "description": shape.Text(wire.ToolSpec), "parameters": shape.Spec(),
+			"type": shape.Meta(), "name": shape.Text(wire.Label), "description": shape.Text(wire.ToolSpec), "parameters": shape.Spec().OfCall(),
 		}).Named("name")})),
 	})).Must("model")
 }
@@ -86,14 +86,14 @@ func chat() *shape.Shape {
 func message(k wire.Kind) fields {
 	return fields{
 		"role":         shape.Meta(),
-		"content":      shape.Text(k),
+		"content":      shape.Text(k).Formed(),
 		"thinking":     shape.Text(wire.Reasoning),
 		"images":       shape.List(shape.Media()),
 		"name":         shape.Text(wire.Label),
 		"tool_name":    shape.Text(wire.Label),
 		"tool_call_id": shape.Meta(),
 		"tool_calls": shape.List(shape.Object(fields{"id": shape.Meta(), "type": shape.Meta(), "function": shape.Object(fields{
-			"index": shape.Meta(), "name": shape.Text(wire.Label), "arguments": shape.JSON(wire.ToolCall), "description": shape.Text(wire.ToolCall),
+			"index": shape.Meta(), "name": shape.Text(wire.Label), "arguments": shape.JSON(wire.ToolCall).Formed(), "description": shape.Text(wire.ToolCall),
 		}).Named("name")}).Fresh()),
 	}
 }
@@ -127,7 +127,7 @@ func chatted() *shape.Shape {
 
 func generated() *shape.Shape {
 	return shape.Object(shape.With(told(), fields{
-		"response": shape.Text(wire.Answer),
+		"response": shape.Text(wire.Answer).Formed(),
 		"thinking": shape.Text(wire.Reasoning),
 		"image":    shape.Media(),
 		"context":  shape.List(shape.Meta()),

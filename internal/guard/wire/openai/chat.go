@@ -37,7 +37,7 @@ func request() *shape.Shape {
 		"plugins":               shape.Leaves(wire.Prompt),
 		"search_parameters":     shape.Leaves(wire.Prompt), // xAI
 		"data_sources":          shape.Leaves(wire.Prompt), // Azure
-		"guided_json":           shape.Spec(),              // vLLM
+		"guided_json":           shape.Spec().OfAnswer(),   // vLLM
 		"web_search_options": shape.Object(f{"search_context_size": shape.Meta(), "user_location": shape.Object(f{
 			"type":        shape.Meta(),
 			"approximate": shape.Map(shape.Text(wire.Prompt)),
@@ -84,7 +84,11 @@ func call() *shape.Shape {
 }
 
 func called(arguments string) *shape.Shape {
-	return shape.Object(f{"name": shape.Text(wire.Label), arguments: shape.Text(wire.ToolCall)}).Named("name")
+	text := shape.Text(wire.ToolCall)
+	if arguments == "arguments" { // the input of a custom tool has a grammar
+		text.Formed()
+	}
+	return shape.Object(f{"name": shape.Text(wire.Label), arguments: text}).Named("name")
 }
 
 func annotation() *shape.Shape {
@@ -96,8 +100,15 @@ func annotation() *shape.Shape {
 // content is a text or a list of parts.
 func content(k wire.Kind, more f) *shape.Shape {
 	as := map[bool]string{false: "content", true: "reasoning_content"}[k == wire.Reasoning]
-	return shape.Or(shape.Text(k).As(as), shape.List(shape.By("type", shape.With(f{
-		"text": shape.Object(f{"text": shape.Text(k).As(as), "prompt_cache_breakpoint": breakpoint(), "cache_control": shape.Object(shape.Metas("type ttl"))}),
+	text := func() *shape.Shape {
+		s := shape.Text(k).As(as)
+		if k == wire.Answer {
+			s.Formed()
+		}
+		return s
+	}
+	return shape.Or(text(), shape.List(shape.By("type", shape.With(f{
+		"text": shape.Object(f{"text": text(), "prompt_cache_breakpoint": breakpoint(), "cache_control": shape.Object(shape.Metas("type ttl"))}),
 	}, more))))
 }
 
@@ -122,7 +133,7 @@ func parts(k wire.Kind) f {
 }
 
 func function() f {
-	return f{"name": shape.Text(wire.Label), "description": shape.Text(wire.ToolSpec), "parameters": shape.Spec(), "strict": shape.Meta()}
+	return f{"name": shape.Text(wire.Label), "description": shape.Text(wire.ToolSpec), "parameters": shape.Spec().OfCall(), "strict": shape.Meta()}
 }
 
 func tool() *shape.Shape {
@@ -151,7 +162,7 @@ func toolChoice() *shape.Shape {
 
 func responseFormat() *shape.Shape {
 	return shape.Object(f{"type": shape.Meta(), "json_schema": shape.Object(f{
-		"name": shape.Text(wire.Label), "description": shape.Text(wire.ToolSpec), "schema": shape.Spec(), "strict": shape.Meta(),
+		"name": shape.Text(wire.Label), "description": shape.Text(wire.ToolSpec), "schema": shape.Spec().OfAnswer(), "strict": shape.Meta(),
 	})})
 }
 

@@ -59,7 +59,7 @@ func call(arguments string) *shape.Shape {
 	return shape.Object(shape.With(shape.Metas("id call_id status created_by namespace approval_request_id caller"), fields{
 		"name":         shape.Text(wire.Label).Whole(),
 		"server_label": shape.Text(wire.Label).Whole(),
-		arguments:      shape.Text(wire.ToolCall).As("arguments").Whole(),
+		arguments:      shape.Text(wire.ToolCall).As("arguments").Whole().Formed(),
 		"output":       shape.Text(wire.ToolResult).Whole(),
 		"error":        shape.Leaves(wire.ToolResult).Whole(),
 		"caller":       shape.Map(shape.Meta()),
@@ -88,7 +88,7 @@ func parts(k wire.Kind) fields {
 		"text":           text(k),
 		"summary_text":   text(wire.Reasoning),
 		"reasoning_text": text(wire.Reasoning),
-		"output_text":    text(k, fields{"annotations": shape.Leaves(wire.Answer).Whole(), "logprobs": shape.Odds().Whole()}),
+		"output_text":    text(k, fields{"annotations": shape.Leaves(wire.Answer).Whole(), "logprobs": shape.Odds().Whole()}).FormedIn("text"),
 		"refusal":        shape.Object(fields{"refusal": shape.Text(wire.Answer).Whole()}),
 		"input_image": shape.Object(fields{"image_url": shape.Media(), "file_id": shape.Meta(), "detail": shape.Meta(),
 			"prompt_cache_breakpoint": shape.Map(shape.Meta())}),
@@ -107,10 +107,16 @@ func events() *shape.Shape {
 		return shape.Object(shape.With(base, f)).Ident("output_index", "content_index", "summary_index")
 	}
 	pair := func(out fields, name, as, done string, k wire.Kind) {
+		formed := func(s *shape.Shape) *shape.Shape {
+			if name == "response.output_text" || name == "response.function_call_arguments" {
+				s.Formed()
+			}
+			return s
+		}
 		odds := fields{"logprobs": shape.Odds()}
-		out[name+".delta"] = event(shape.With(odds, fields{"delta": shape.Text(k).As(as)})).Named("name")
+		out[name+".delta"] = event(shape.With(odds, fields{"delta": formed(shape.Text(k).As(as))})).Named("name")
 		odds = fields{"logprobs": shape.Odds().Whole(), "name": shape.Text(wire.Label).Whole()}
-		out[name+".done"] = event(shape.With(odds, fields{done: shape.Text(k).As(as).Whole()})).Named("name")
+		out[name+".done"] = event(shape.With(odds, fields{done: formed(shape.Text(k).As(as).Whole())})).Named("name")
 	}
 	whole := fields{"response": answer()}
 	out := fields{

@@ -98,7 +98,7 @@ func settings() fields {
 		"reasoning":            shape.Map(shape.Meta()),
 		"context_management":   shape.List(shape.Map(shape.Meta())),
 		"text": shape.Object(fields{"verbosity": shape.Meta(), "format": shape.Object(fields{
-			"type": shape.Meta(), "name": shape.Text(wire.Label).Whole(), "description": shape.Text(wire.ToolSpec).Whole(), "schema": shape.Spec().Whole(), "strict": shape.Meta(),
+			"type": shape.Meta(), "name": shape.Text(wire.Label).Whole(), "description": shape.Text(wire.ToolSpec).Whole(), "schema": shape.Spec().Whole().OfAnswer(), "strict": shape.Meta(),
 		})}),
 		"tool_choice": shape.Or(shape.Meta(), shape.Open(wire.Label, shape.Metas("type mode")).Whole()),
 		"tools":       shape.List(tool()).Indexed("tool"),
@@ -119,7 +119,7 @@ func request() *shape.Shape {
 func tool() *shape.Shape {
 	return shape.By("type", fields{
 		"function": shape.Object(fields{
-			"name": shape.Text(wire.Label).Whole(), "description": shape.Text(wire.ToolSpec).Whole(), "parameters": shape.Spec().Whole(), "strict": shape.Meta(),
+			"name": shape.Text(wire.Label).Whole(), "description": shape.Text(wire.ToolSpec).Whole(), "parameters": shape.Spec().Whole().OfCall(), "strict": shape.Meta(),
 			"defer_loading": shape.Meta(), "allowed_callers": shape.List(shape.Meta()), "output_schema": shape.Spec().Whole(),
 		}).Named("name"),
 		"*": shape.Open(wire.ToolSpec, fields{"name": shape.Text(wire.Label).Whole()}).Whole().Named("name"),

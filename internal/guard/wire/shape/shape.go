@@ -34,7 +34,18 @@ type Shape struct {
 	alias   bool     // some_key is someKey
 	must    string   // key without which the body is another's
 	nothing bool     // any value, without text
+	formed  bool     // what a schema of the request is about
+	asks    asked    // a schema that a request names
 }
+
+// asked says what a schema is about.
+type asked uint8
+
+const (
+	reply asked = 1 << iota
+	arguments
+	openAPI // beside one of the others
+)
 
 type leaf uint8
 
@@ -137,6 +148,7 @@ func Or(shapes ...*Shape) *Shape {
 	for _, s := range shapes {
 		if s.leaf != none {
 			out.leaf, out.kind, out.as, out.whole, out.count = s.leaf, s.kind, s.as, s.whole, s.count
+			out.formed, out.asks = s.formed, s.asks
 		}
 		if s.item != nil {
 			out.item, out.label = s.item, s.label
@@ -189,6 +201,21 @@ func (s *Shape) Whole() *Shape {
 	}
 	return s
 }
+
+// Formed says that the text is an answer itself, or the arguments of a call.
+func (s *Shape) Formed() *Shape { s.formed = true; return s }
+
+// FormedIn says it of the text of a field.
+func (s *Shape) FormedIn(key string) *Shape { s.fields[key].formed = true; return s }
+
+// OfAnswer says that a request names the schema that its answer must have.
+func (s *Shape) OfAnswer() *Shape { s.asks |= reply; return s }
+
+// OfCall says that it is the schema of the arguments of the tool that the object names.
+func (s *Shape) OfCall() *Shape { s.asks |= arguments; return s }
+
+// OpenAPI says that the schema is written as OpenAPI 3.0 has it.
+func (s *Shape) OpenAPI() *Shape { s.asks |= openAPI; return s }
 
 // Ident names the keys whose values tell this object's channels from its siblings'.
 func (s *Shape) Ident(keys ...string) *Shape { s.ident = keys; return s }

@@ -161,6 +161,9 @@ func (r *Reader) value(s *Shape, n int) {
 		return
 	}
 	r.last = r.last || s.last
+	if s.asks != 0 && !r.answer {
+		r.schema(s, n)
+	}
 	if s.nothing {
 		return
 	}
@@ -191,8 +194,34 @@ func (r *Reader) value(s *Shape, n int) {
 	}
 }
 
+// schema notes one that the request names. What is no object is a name of a format, and no schema.
+func (r *Reader) schema(s *Shape, n int) {
+	out := wire.Schema{Where: r.pointer(), OpenAPI: s.asks&openAPI != 0}
+	switch r.tape.Nodes[n].Kind {
+	case tape.Object:
+		out.Text = string(r.tape.Raw(n))
+	case tape.String:
+		if s.leaf != text {
+			return
+		}
+		out.Text = r.tape.String(n)
+	default:
+		return
+	}
+	if s.asks&arguments != 0 {
+		if out.Tool = r.name; out.Tool == "" {
+			return
+		}
+	}
+	if len(r.msg.Schemas) >= wire.MaxSchemas {
+		r.msg.TooMany = true
+		return
+	}
+	r.msg.Schemas = append(r.msg.Schemas, out)
+}
+
 func (r *Reader) raw(s *Shape, n int) {
-	p := wire.Part{Kind: s.kind, Span: r.span(n)}
+	p := wire.Part{Kind: s.kind, Span: r.span(n), Formed: s.formed}
 	if r.tape.Nodes[n].Kind == tape.String {
 		p.Text = r.tape.String(n)
 	} else {
@@ -204,7 +233,7 @@ func (r *Reader) raw(s *Shape, n int) {
 func (r *Reader) str(s *Shape, n int) {
 	switch s.leaf {
 	case text:
-		r.emit(wire.Part{Kind: s.kind, Text: r.tape.String(n), Span: r.span(n)}, s.as, s.whole)
+		r.emit(wire.Part{Kind: s.kind, Text: r.tape.String(n), Span: r.span(n), Formed: s.formed}, s.as, s.whole)
 	case meta, number:
 		if !word(r.tape.Bytes(n)) {
 			r.unknown(n)
