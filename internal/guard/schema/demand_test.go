@@ -164,7 +164,7 @@ func FuzzRequested(f *testing.F) {
 				continue
 			}
 			note, err := c.note("", value)
-			if asOpenAPI || err != nil || len(c.ignored) > 0 || strings.Contains(note, "no JSON") || endless(c, c.root, map[*jsonschema.Schema]bool{}) ||
+			if asOpenAPI || err != nil || len(c.ignored) > 0 || strings.Contains(note, "no JSON") || endless(c) ||
 				strings.Count(text, "$ref") > 1 && strings.Count(value, "{")+strings.Count(value, "[") > 12 {
 				continue
 			}
@@ -178,20 +178,31 @@ func FuzzRequested(f *testing.F) {
 
 // endless says whether a schema comes back to itself at the same value, which ends the process
 // of whoever asks a library about it.
-func endless(c *checked, s *jsonschema.Schema, open map[*jsonschema.Schema]bool) bool {
-	if open[s] {
-		return true
+func endless(c *checked) bool {
+	const open, done = 1, 2
+	state := map[*jsonschema.Schema]int{}
+	var comesBack func(s *jsonschema.Schema) bool
+	comesBack = func(s *jsonschema.Schema) bool {
+		switch {
+		case s == nil || state[s] == done:
+			return false
+		case state[s] == open:
+			return true
+		}
+		state[s] = open
+		all := slices.Concat(s.AllOf, s.AnyOf, s.OneOf, []*jsonschema.Schema{s.Not, s.If, s.Then, s.Else, c.refs[s]}, slices.Collect(maps.Values(s.DependentSchemas)), slices.Collect(maps.Values(s.DependencySchemas)))
+		back := slices.ContainsFunc(all, comesBack)
+		state[s] = done
+		return back
 	}
-	open[s] = true
-	defer delete(open, s)
-	all := slices.Concat(s.AllOf, s.AnyOf, s.OneOf, []*jsonschema.Schema{s.Not, s.If, s.Then, s.Else, c.refs[s]}, slices.Collect(maps.Values(s.DependentSchemas)), slices.Collect(maps.Values(s.DependencySchemas)))
-	return slices.ContainsFunc(all, func(sub *jsonschema.Schema) bool { return sub != nil && endless(c, sub, open) }) ||
-		below(s, func(_ string, sub *jsonschema.Schema) error {
-			if endless(c, sub, map[*jsonschema.Schema]bool{}) {
-				return errSteps
-			}
-			return nil
-		}) != nil
+	var each func(s *jsonschema.Schema) error
+	each = func(s *jsonschema.Schema) error {
+		if comesBack(s) {
+			return errSteps
+		}
+		return below(s, func(_ string, sub *jsonschema.Schema) error { return each(sub) })
+	}
+	return each(c.root) != nil
 }
 
 // library is what jsonschema-go says; ok is false where it has another opinion of the schema
