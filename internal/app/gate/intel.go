@@ -30,7 +30,13 @@ type Intel struct {
 	version atomic.Uint64
 
 	mu      sync.Mutex
-	hostile map[model.Entity]bool // those whose confidence was seen above doubt
+	hostile map[model.Entity]told // those whose confidence was seen above doubt
+}
+
+// told is the confidence that was news last.
+type told struct {
+	hundredths int
+	at         time.Time
 }
 
 const (
@@ -42,7 +48,7 @@ const (
 
 // NewIntel reads the lists. store may be nil.
 func NewIntel(store *intel.Store, lists []string, log *slog.Logger) (*Intel, error) {
-	k := &Intel{store: store, lists: lists, log: log, hostile: map[model.Entity]bool{}}
+	k := &Intel{store: store, lists: lists, log: log, hostile: map[model.Entity]told{}}
 	k.stamps = k.stamp()
 	if len(lists) == 0 {
 		return k, nil
@@ -113,7 +119,10 @@ func (k *Intel) Run(ctx context.Context) error {
 	}
 }
 
-// Changed is told which indicators of the node have changed.
+// Changed is told which indicators of the node have changed. News is what may make another
+// answer: each route says itself how sure this must be, in hundredths, so that a second
+// signal about the same thing counts when it makes it surer. One that is repeated does not:
+// whoever repeats it would have every text looked at again.
 func (k *Intel) Changed(list []model.Entity, now time.Time) {
 	news := false
 	for _, e := range list {
@@ -124,13 +133,15 @@ func (k *Intel) Changed(list []model.Entity, now time.Time) {
 		}
 		ind, ok := k.store.Get(e, now)
 		k.mu.Lock()
+		was, known := k.hostile[e]
+		hundredths := int(ind.Confidence*100 + 1e-9)
 		switch sure := ok && ind.Confidence >= doubt; {
-		case sure && !k.hostile[e]:
-			if len(k.hostile) >= maxHostile {
+		case sure && (!known || hundredths > was.hundredths || now.Sub(was.at) >= decays):
+			if !known && len(k.hostile) >= maxHostile {
 				clear(k.hostile)
 			}
-			k.hostile[e], news = true, true
-		case !sure && k.hostile[e]:
+			k.hostile[e], news = told{hundredths, now}, true
+		case !sure && known:
 			delete(k.hostile, e)
 			news = true
 		}

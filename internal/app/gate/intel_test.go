@@ -12,6 +12,45 @@ import (
 	"bartizan/internal/model"
 )
 
+// What becomes surer is news as well: a text that was only flagged a moment ago is looked
+// at again when a second signal makes a route sure enough to block it.
+func TestSurerIsNews(t *testing.T) {
+	store := intel.New(intel.Default())
+	k, err := NewIntel(store, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := model.ParseEntity(model.TypeDomain, "own.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	signal := func() *model.Signal {
+		now = now.Add(time.Second)
+		return &model.Signal{ID: model.NewULID(now), Time: now, Kind: "malware.fetch", Class: model.ClassFile, Rule: "r", Title: "t", Actor: e, Sensor: "s", Confidence: 0.97, Severity: model.High, Count: 1}
+	}
+	hear := func(s *model.Signal) (confidence float64, news bool) {
+		version := k.version.Load()
+		k.Changed(store.Fold(s), now)
+		w, _ := k.Host("own.example.org")
+		return w.Confidence, k.version.Load() != version
+	}
+	const sure = 0.7 // of a route that chose nothing else
+	if c, news := hear(signal()); !news || c < doubt || c > sure {
+		t.Errorf("the first signal: confidence %v, news: %t", c, news)
+	}
+	if c, news := hear(signal()); !news || c < sure {
+		t.Errorf("the second: confidence %v, news: %t", c, news)
+	}
+	version := k.version.Load()
+	if k.Changed([]model.Entity{e}, now); k.version.Load() != version {
+		t.Error("what makes it no surer is news")
+	}
+	if k.Changed([]model.Entity{e}, now.Add(decays)); k.version.Load() == version {
+		t.Error("what was told long ago, and may have become less since, is no news")
+	}
+}
+
 func TestKnownIsCurrent(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "bad.txt")
 	write := func(s string) {
@@ -42,17 +81,17 @@ func TestKnownIsCurrent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := k.Version()
+		before := k.version.Load() // which no clock moves
 		s := signal(e)
-		s.ID = model.NewULID(now)
 		k.Changed(store.Fold(s), now)
-		if k.Version() == before {
+		if k.version.Load() == before {
 			t.Errorf("%s: the version did not change", value)
 		}
-		same := k.Version()
 		s.ID = model.NewULID(now.Add(time.Millisecond))
 		k.Changed(store.Fold(s), now)
-		if k.Version() != same {
+		same := k.version.Load()
+		k.Changed(append(store.Fold(s), e), now)
+		if k.version.Load() != same || k.Version() < same {
 			t.Errorf("%s: what was known to be hostile is no news", value)
 		}
 	}
