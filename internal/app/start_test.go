@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,16 +17,16 @@ import (
 	"bartizan/internal/enforce"
 	"bartizan/internal/model"
 	"bartizan/internal/obs"
+	"bartizan/internal/safe/porttest"
 )
 
 func freePort(t *testing.T) uint16 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	n, err := strconv.ParseUint(porttest.Free(t, "tcp", 1)[0], 10, 16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
+	return uint16(n)
 }
 
 func TestListeningFallsBackOrRefuses(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"bartizan/internal/lake/query"
 	"bartizan/internal/ocsf"
 	"bartizan/internal/ocsf/ocsftest"
+	"bartizan/internal/safe/porttest"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -72,15 +74,15 @@ func TestScripts(t *testing.T) {
 	if buckettest.Available() {
 		s3 = buckettest.Start(t, "", "").Addr // one for all scripts; each writes below a prefix of its own
 	}
+	const each = 3
+	var script atomic.Int64
+	ports := porttest.Free(t, "tcp", each*len(files)) // at once, so that no two scripts have the same
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
-			for i := 1; i <= 3; i++ {
-				p, err := freePort()
-				if err != nil {
-					return err
-				}
-				e.Setenv("PORT"+strconv.Itoa(i), p)
+			from := int(script.Add(1)-1) * each
+			for i, p := range ports[from : from+each] {
+				e.Setenv("PORT"+strconv.Itoa(i+1), p)
 			}
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("GORACE", os.Getenv("GORACE"))
@@ -100,19 +102,9 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"makelake": makeLake, "treesum": treeSum,
-			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "checked": checked, "damage": damage, "events": events, "say": say, "live": live, "listed": listed, "nowhere": nowhere,
+			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "checked": checked, "damage": damage, "events": events, "written": written, "say": say, "live": live, "listed": listed, "nowhere": nowhere,
 		},
 	})
-}
-
-// freePort is a port that was free a moment ago.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
 }
 
 // makelake DIR FILE writes what a file of JSON lines says into a lake.
@@ -297,7 +289,8 @@ func events(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var lines []string
 	poll(ts, "events in "+args[0], func() error {
-		lines = strings.Split(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n")
+		text := ts.ReadFile(args[0])
+		lines = strings.Split(text[:max(strings.LastIndexByte(text, '\n'), 0)], "\n") // one may be half written
 		for _, name := range args[1:] {
 			c, ok := ocsf.ClassOf(name)
 			if !ok {
@@ -321,6 +314,19 @@ func events(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s: not valid OCSF: %v\n%s", args[0], err, l)
 		}
 	}
+}
+
+// written FILE TEXT waits until a file has a text.
+func written(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: written FILE TEXT")
+	}
+	poll(ts, args[1]+" in "+args[0], func() error {
+		if text := ts.ReadFile(args[0]); !strings.Contains(text, args[1]) {
+			return fmt.Errorf("not in %d bytes", len(text))
+		}
+		return nil
+	})
 }
 
 // value follows a dotted path (numbers index lists) into the JSON that the last

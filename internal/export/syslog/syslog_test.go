@@ -26,6 +26,7 @@ import (
 	"bartizan/internal/export"
 	"bartizan/internal/export/exporttest"
 	"bartizan/internal/export/syslog"
+	"bartizan/internal/safe/porttest"
 )
 
 // rsyslogd is Debian's rsyslog in a folder of its own, writing what arrives to
@@ -42,7 +43,11 @@ func newRsyslogd(t *testing.T, transport string) *rsyslogd {
 	if _, err := exec.LookPath("rsyslogd"); err != nil {
 		t.Skip("NOT TESTED against a real receiver: rsyslogd is missing (scripts/install-test-tools.sh)")
 	}
-	r := &rsyslogd{t: t, dir: t.TempDir(), transport: transport, port: freePort(t, transport)}
+	network := "tcp"
+	if transport == "udp" {
+		network = transport
+	}
+	r := &rsyslogd{t: t, dir: t.TempDir(), transport: transport, port: porttest.Free(t, network, 1)[0]}
 	r.conf = filepath.Join(r.dir, "rsyslog.conf")
 	input := map[string]string{
 		"udp": `module(load="imudp") input(type="imudp" address="127.0.0.1" port="` + r.port + `")`,
@@ -254,32 +259,6 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-}
-
-func freePort(t *testing.T, transport string) string {
-	var addr net.Addr
-	var c io.Closer
-	if transport == "udp" {
-		p, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr, c = p.LocalAddr(), p
-	} else {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr, c = l.Addr(), l
-	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // certificate writes ca.pem, cert.pem and key.pem for 127.0.0.1.

@@ -21,18 +21,14 @@ import (
 	"testing"
 	"time"
 
+	"bartizan/internal/safe/porttest"
 	"bartizan/internal/source"
 	"bartizan/internal/source/transport/transporttest"
 )
 
-func freePort(t *testing.T) string {
+func freeAddr(t *testing.T, network string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return net.JoinHostPort("127.0.0.1", porttest.Free(t, network, 1)[0])
 }
 
 func start(t *testing.T, listen string, change func(*Config)) *transporttest.Running {
@@ -66,7 +62,7 @@ func send(t *testing.T, network, addr string, parts ...string) {
 }
 
 func TestDatagrams(t *testing.T) {
-	addr := freePort(t)
+	addr := freeAddr(t, "udp")
 	r := start(t, "udp://"+addr, nil)
 	send(t, "udp", addr, "<34>one\n", "two", "a bad one", "first\nsecond")
 	r.Want("<34>one", "two", "first second")
@@ -77,7 +73,7 @@ func TestDatagrams(t *testing.T) {
 }
 
 func TestStreams(t *testing.T) {
-	addr := freePort(t)
+	addr := freeAddr(t, "tcp")
 	r := start(t, "tcp://"+addr, nil)
 	send(t, "tcp", addr, "<34>by line\n<34>and another\n", "11 <34>counted", "10 <34>in", " two\n", "2025-10-10T13:00:01Z by line\n", "last without an end")
 	r.Want("<34>by line", "<34>and another", "<34>counted", "<34>in two", "2025-10-10T13:00:01Z by line", "last without an end")
@@ -88,7 +84,7 @@ func TestLogger(t *testing.T) {
 		t.Skip("logger of util-linux is not installed")
 	}
 	for _, network := range []string{"udp", "tcp"} {
-		addr := freePort(t)
+		addr := freeAddr(t, network)
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {
 			t.Fatal(err)
@@ -110,7 +106,7 @@ func TestLogger(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	dir, addr := t.TempDir(), freePort(t)
+	dir, addr := t.TempDir(), freeAddr(t, "tcp")
 	pool := certificate(t, dir)
 	r := start(t, "tls://"+addr, func(c *Config) {
 		c.Cert, c.Key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -157,7 +153,7 @@ func certificate(t *testing.T, dir string) *x509.CertPool {
 
 func TestStrangersAreRefused(t *testing.T) {
 	for _, network := range []string{"udp", "tcp"} {
-		addr := freePort(t)
+		addr := freeAddr(t, network)
 		r := start(t, network+"://"+addr, func(c *Config) { c.Peers = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
 		conn, err := net.Dial(network, addr)
 		if err != nil {
@@ -172,7 +168,7 @@ func TestStrangersAreRefused(t *testing.T) {
 }
 
 func TestHostileFrames(t *testing.T) {
-	addr := freePort(t)
+	addr := freeAddr(t, "tcp")
 	r := start(t, "tcp://"+addr, nil)
 	send(t, "tcp", addr, "99999999 <34>too large")
 	r.Await("the refusal", func(_ []string, _ source.Counts, _ string, wrong error) bool { return errors.Is(wrong, errFrame) })
@@ -181,7 +177,7 @@ func TestHostileFrames(t *testing.T) {
 }
 
 func TestFailureToStoreEndsIt(t *testing.T) {
-	addr := freePort(t)
+	addr := freeAddr(t, "tcp")
 	r := start(t, "tcp://"+addr, nil)
 	broken := errors.New("no room")
 	r.Refuse(broken)
