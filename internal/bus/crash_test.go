@@ -161,7 +161,7 @@ func TestTruncatedBlockIsReported(t *testing.T) {
 
 func consumeUntil(t *testing.T, b *Bus, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	found := false
 	err := Consume(ctx, b, sampleTopic(), "d", ConsumeOptions{}, func(_ context.Context, ms []Message[sample]) error {

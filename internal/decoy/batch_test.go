@@ -8,10 +8,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"bartizan/internal/decoy"
-	"bartizan/internal/decoy/decoytest"
 	"bartizan/internal/model"
 	"bartizan/internal/observe"
 )
@@ -98,73 +98,68 @@ func TestBatcherKeepsOrderAndLosesNothing(t *testing.T) {
 
 // A reader that stops makes visitors wait; nothing is dropped, nothing piles up.
 func TestBatcherHoldsBack(t *testing.T) {
-	p := &pipe{}
-	gate := make(chan struct{})
-	b := decoy.NewBatcher(func(frame []byte) error { <-gate; return p.send(frame) })
-	run(t, b.Run)
-	var in atomic.Int64
-	const offered = 20000
-	done := make(chan error, 1)
-	go func() {
-		for i := range offered {
-			if err := b.Emit(context.Background(), seen(i, 0)); err != nil {
-				done <- err
-				return
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipe{}
+		gate := make(chan struct{})
+		b := decoy.NewBatcher(func(frame []byte) error { <-gate; return p.send(frame) })
+		run(t, b.Run)
+		var in atomic.Int64
+		const offered = 20000
+		done := make(chan error, 1)
+		go func() {
+			for i := range offered {
+				if err := b.Emit(context.Background(), seen(i, 0)); err != nil {
+					done <- err
+					return
+				}
+				in.Add(1)
 			}
-			in.Add(1)
+			done <- nil
+		}()
+		// It comes to a halt.
+		synctest.Wait()
+		if n := in.Load(); n == 0 || n > 6000 {
+			t.Errorf("%d observations were taken while nobody read", n)
 		}
-		done <- nil
-	}()
-	// It comes to a halt.
-	last, same := int64(-1), 0
-	wait(t, "the writer to be held back", func() bool {
-		now := in.Load()
-		if now == last {
-			same++
-		} else {
-			last, same = now, 0
+		// One that waits can give up.
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if err := b.Emit(ctx, seen(0, 0)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("waiting in vain ends with %v", err)
 		}
-		return same > 50
+		close(gate)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		wait(t, "everything to arrive", func() bool { return p.got() == offered })
 	})
-	if n := in.Load(); n == 0 || n > 6000 {
-		t.Errorf("%d observations were taken while nobody read", n)
-	}
-	// One that waits can give up.
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if err := b.Emit(ctx, seen(0, 0)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("waiting in vain ends with %v", err)
-	}
-	close(gate)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	wait(t, "everything to arrive", func() bool { return p.got() == offered })
 }
 
 func TestBatcherWeighsEvidence(t *testing.T) {
-	p := &pipe{}
-	gate := make(chan struct{})
-	b := decoy.NewBatcher(func(frame []byte) error { <-gate; return p.send(frame) })
-	run(t, b.Run)
-	const each = 8 << 20
-	n := 0
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		err := b.Emit(ctx, seen(n, each))
-		cancel()
-		if err != nil {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipe{}
+		gate := make(chan struct{})
+		b := decoy.NewBatcher(func(frame []byte) error { <-gate; return p.send(frame) })
+		run(t, b.Run)
+		const each = 8 << 20
+		n := 0
+		for {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			err := b.Emit(ctx, seen(n, each))
+			cancel()
+			if err != nil {
+				break
+			}
+			if n++; n > 30 {
+				t.Fatal("240 MiB of evidence were queued")
+			}
 		}
-		if n++; n > 30 {
-			t.Fatal("240 MiB of evidence were queued")
+		close(gate)
+		wait(t, "everything to arrive", func() bool { return p.got() == n })
+		if n < 8 || p.largest > 2*each {
+			t.Errorf("%d were queued, the largest frame is of %d bytes", n, p.largest)
 		}
-	}
-	close(gate)
-	wait(t, "everything to arrive", func() bool { return p.got() == n })
-	if p.largest > 2*each {
-		t.Errorf("a frame of %d bytes", p.largest)
-	}
+	})
 }
 
 func TestBatcherEndsWithItsReader(t *testing.T) {
@@ -182,15 +177,17 @@ func TestBatcherEndsWithItsReader(t *testing.T) {
 }
 
 func TestBatcherDelay(t *testing.T) {
-	p := &pipe{}
-	b := decoy.NewBatcher(p.send)
-	run(t, b.Run)
-	begin := time.Now()
-	if err := b.Emit(t.Context(), seen(1, 0)); err != nil {
-		t.Fatal(err)
-	}
-	wait(t, "one observation", func() bool { return p.got() == 1 })
-	if d := time.Since(begin); d > decoytest.Patience/10 {
-		t.Errorf("one observation took %v", d)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipe{}
+		b := decoy.NewBatcher(p.send)
+		run(t, b.Run)
+		begin := time.Now()
+		if err := b.Emit(t.Context(), seen(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, "one observation", func() bool { return p.got() == 1 })
+		if d := time.Since(begin); d > 20*time.Millisecond { // of the bubble's clock
+			t.Errorf("one observation took %v", d)
+		}
+	})
 }

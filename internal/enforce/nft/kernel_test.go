@@ -145,13 +145,13 @@ func abs(v int64) int64 { return max(v, -v) }
 // Ends in the kernel: what only the kernel's clock ends, and what is extended.
 func TestKernelEndsWithoutUs(t *testing.T) {
 	s := newScene(t, false)
+	start := time.Now()
 	s.block(1, "203.0.113.0/24", 500*time.Millisecond)
 	s.block(2, "203.0.113.7/32", time.Hour)
 	s.block(3, "198.51.100.9/32", time.Minute)
-	start := time.Now()
 	s.apply(t)
 	held := func(a string) bool { return holds(t, s.victim, netip.MustParseAddr(a)) }
-	enforcetest.Until(t, "the kernel lets go", 2*time.Second, func() bool { return !held("203.0.113.1") })
+	enforcetest.Until(t, "the kernel lets go", 10*time.Second, func() bool { return !held("203.0.113.1") })
 	if took := time.Since(start); took < 450*time.Millisecond {
 		t.Errorf("let go after %s, too early", took)
 	}

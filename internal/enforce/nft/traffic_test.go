@@ -25,12 +25,12 @@ func TestPacketsStopAndConnectionsAreCut(t *testing.T) {
 			}
 			defer l.Close()
 			to := netip.AddrPortFrom(pair[1].Addr(), uint16(l.Addr().(*net.TCPAddr).Port)).String()
-			connect := func() (c net.Conn, err error) {
-				d := net.Dialer{Timeout: 300 * time.Millisecond, LocalAddr: &net.TCPAddr{IP: pair[0].Addr().AsSlice()}}
+			connect := func(patience time.Duration) (c net.Conn, err error) {
+				d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: pair[0].Addr().AsSlice()}}
 				derr := s.attacker.Do(func() error { c, err = d.Dial("tcp", to); return nil })
 				return c, errors.Join(err, derr)
 			}
-			open, err := connect()
+			open, err := connect(10 * time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,7 +45,7 @@ func TestPacketsStopAndConnectionsAreCut(t *testing.T) {
 			wide := netip.PrefixFrom(pair[0].Addr(), pair[0].Bits()).Masked()
 			s.block(1, wide.String(), time.Hour)
 			s.apply(t)
-			if _, err := connect(); err == nil {
+			if _, err := connect(300 * time.Millisecond); err == nil {
 				t.Error("a blocked source still gets a connection")
 			}
 			if p := <-cut; p != wide {
@@ -64,7 +64,7 @@ func TestPacketsStopAndConnectionsAreCut(t *testing.T) {
 			}
 			s.book.Delete(id(1))
 			s.apply(t)
-			if c, err := connect(); err != nil {
+			if c, err := connect(10 * time.Second); err != nil {
 				t.Errorf("after the block: %v", err)
 			} else {
 				c.Close()
@@ -165,7 +165,9 @@ func TestThrottleLetsAFewThrough(t *testing.T) {
 	s.apply(t)
 	start := time.Now()
 	sent, arrived := s.flood(t)
-	enforcetest.Until(t, "much is sent", 10*time.Second, func() bool { return sent.Load() > 5000 && time.Since(start) > 500*time.Millisecond })
+	enforcetest.Until(t, "much is sent", 10*time.Second, func() bool {
+		return sent.Load() > 5000 && arrived.Load() >= 10 && time.Since(start) > 500*time.Millisecond
+	})
 	got := arrived.Load()
 	most := int64(40 + 20*(time.Since(start).Seconds()+1))
 	if got < 10 || got > most {
