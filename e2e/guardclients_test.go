@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -25,6 +24,7 @@ import (
 
 	"bartizan/internal/gateway"
 	"bartizan/internal/guard/wire"
+	"bartizan/internal/safe/porttest"
 )
 
 // guardClients are the programs of e2e/npm/guard.mjs.
@@ -195,14 +195,7 @@ type guardUnderTest struct {
 func newGuard(t *testing.T, upstream string) *guardUnderTest {
 	t.Helper()
 	dir := t.TempDir()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	listen := "127.0.0.1:" + porttest.Free(t, "tcp", 1)[0]
 	var config strings.Builder
 	fmt.Fprintf(&config, "gateway:\n  listen: %s\n  routes:\n", listen)
 	for _, format := range []string{"openai", "responses", "anthropic", "bedrock", "gemini", "ollama"} {

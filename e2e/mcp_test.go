@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"bartizan/internal/safe/porttest"
 )
 
 // mcpFolder is where the protocol's own SDK and reference server are installed.
@@ -127,12 +129,7 @@ func startAndRead(t *testing.T, cmd *exec.Cmd, pipe func() (io.ReadCloser, error
 // everythingHTTP starts the reference server and waits until it listens.
 func everythingHTTP(t *testing.T, npm string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	port := porttest.Free(t, "tcp", 1)[0]
 	cmd := exec.Command("node", filepath.Join(npm, "node_modules/@modelcontextprotocol/server-everything/dist/index.js"), "streamableHttp")
 	cmd.Env = append(os.Environ(), "PORT="+port)
 	startAndRead(t, cmd, func() (io.ReadCloser, error) { return cmd.StdoutPipe() })

@@ -16,6 +16,7 @@ import (
 	"bartizan/internal/decoy/decoytest"
 	"bartizan/internal/decoy/persona"
 	"bartizan/internal/observe"
+	"bartizan/internal/safe/porttest"
 )
 
 func start(t testing.TB, edit func(*Config), limits func(*decoy.Limits)) *decoytest.Rig {
@@ -298,13 +299,8 @@ func TestLikeRedis(t *testing.T) {
 }
 
 func realServer(t *testing.T) (addr string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr = l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(addr)
+	port := porttest.Free(t, "tcp", 1)[0]
+	addr = net.JoinHostPort("127.0.0.1", port)
 	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"bartizan/internal/conf"
 	"bartizan/internal/export/exporttest"
 	"bartizan/internal/export/hec"
+	"bartizan/internal/safe/porttest"
 )
 
 // otel is a receiver of somebody else's: that of the OpenTelemetry Collector.
@@ -47,14 +48,7 @@ func startOTel(t *testing.T) *otel {
 		}
 		t.Skip("the OpenTelemetry receiver, which make soak runs, is not here: BARTIZAN_HEC=1 scripts/install-test-tools.sh")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &otel{t: t, addr: l.Addr().String(), news: make(chan struct{}, 1)}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	o := &otel{t: t, addr: net.JoinHostPort("127.0.0.1", porttest.Free(t, "tcp", 1)[0]), news: make(chan struct{}, 1)}
 	o.up(program)
 	t.Cleanup(o.down)
 	return o

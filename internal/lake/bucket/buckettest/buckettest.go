@@ -20,6 +20,7 @@ import (
 
 	"bartizan/internal/conf"
 	"bartizan/internal/lake/bucket"
+	"bartizan/internal/safe/porttest"
 )
 
 // The credentials that the server knows, and its bucket.
@@ -72,14 +73,7 @@ func Start(t testing.TB, cert, key string) *Server {
 	if !Available() {
 		t.Skip("NOT TESTED against a real S3 server: versitygw is missing (scripts/install-test-tools.sh)")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{t: t, Addr: l.Addr().String(), Dir: t.TempDir(), meta: t.TempDir(), cert: cert, key: key}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s := &Server{t: t, Addr: "127.0.0.1:" + porttest.Free(t, "tcp", 1)[0], Dir: t.TempDir(), meta: t.TempDir(), cert: cert, key: key}
 	if err := os.MkdirAll(filepath.Join(s.Dir, Bucket), 0o700); err != nil {
 		t.Fatal(err)
 	}

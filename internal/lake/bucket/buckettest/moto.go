@@ -14,6 +14,7 @@ import (
 
 	"bartizan/internal/conf"
 	"bartizan/internal/lake/bucket"
+	"bartizan/internal/safe/porttest"
 )
 
 // MotoAsked says whether tests are to run against moto too: BARTIZAN_MOTO is set.
@@ -39,18 +40,8 @@ func MotoConfig(t testing.TB) bucket.Config {
 	if root == "" {
 		t.Fatal("moto is missing: BARTIZAN_MOTO=1 scripts/install-test-tools.sh")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	host, port := "127.0.0.1", porttest.Free(t, "tcp", 1)[0]
+	addr := net.JoinHostPort(host, port)
 	log := &bytes.Buffer{}
 	cmd := exec.Command("/usr/bin/python3", "-m", "moto.server", "-H", host, "-p", port)
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(root, "usr/lib/python3/dist-packages"), "PYTHONDONTWRITEBYTECODE=1")

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"bartizan/internal/conf"
+	"bartizan/internal/safe/porttest"
 	"bartizan/internal/source"
 	"bartizan/internal/source/transport/transporttest"
 )
@@ -19,12 +20,7 @@ const secret = "0123456789abcdef0123"
 
 func start(t *testing.T, change func(*Config)) (*transporttest.Running, string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := net.JoinHostPort("127.0.0.1", porttest.Free(t, "tcp", 1)[0])
 	c := Default()
 	c.Listen, c.Token = addr, conf.NewSecret(secret)
 	if change != nil {
