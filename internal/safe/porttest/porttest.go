@@ -3,6 +3,7 @@
 package porttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,18 +39,19 @@ func Free(t testing.TB, network string, n int) (ports []string) {
 		}
 		port := strconv.Itoa(lowest + rand.IntN(below-lowest))
 		var l io.Closer
-		if l, err = listen(network, "127.0.0.1:"+port); err == nil {
+		if l, err = listen(t.Context(), network, "127.0.0.1:"+port); err == nil {
 			held, ports = append(held, l), append(ports, port)
 		}
 	}
 	return ports
 }
 
-func listen(network, addr string) (io.Closer, error) {
+func listen(ctx context.Context, network, addr string) (io.Closer, error) {
+	var c net.ListenConfig
 	if network == "udp" {
-		return net.ListenPacket(network, addr)
+		return c.ListenPacket(ctx, network, addr)
 	}
-	return net.Listen(network, addr)
+	return c.Listen(ctx, network, addr)
 }
 
 // ephemeral is the first port that the kernel chooses itself.
