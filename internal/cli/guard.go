@@ -19,7 +19,7 @@ func guardCmd(g *global) *cobra.Command {
 	cmd := &cobra.Command{Use: "guard", Short: "Inspect what is said to and by language models, and stand between", Args: knownVerb,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(guardServeCmd(g), guardScoreCmd(g), guardKeyCmd(g), guardMCPCmd(g), guardExchangesCmd(g), guardTrafficCmd(g), guardVerdictsCmd(g),
-		guardBudgetsCmd(g), guardRoutesCmd(g), guardAgentsCmd(g), guardToolsCmd(g), guardHeldCmd(g), guardDecideCmd(g, true), guardDecideCmd(g, false))
+		guardBudgetsCmd(g), guardRoutesCmd(g), guardAgentsCmd(g), guardToolsCmd(g), guardHeldCmd(g), guardUserCmd(g), guardDecideCmd(g, true), guardDecideCmd(g, false))
 	return cmd
 }
 

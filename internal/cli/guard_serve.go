@@ -241,3 +241,20 @@ func guardKeyRevokeCmd(g *global) *cobra.Command {
 		},
 	}
 }
+
+func guardUserCmd(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "user NAME", Short: "Print what is kept of a user's name when it is personal data: budgets, hunts and decisions know it as that", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := g.keyDir()
+			if err != nil {
+				return err
+			}
+			marks, err := keys.OpenMarks(dir)
+			if err == nil {
+				_, err = fmt.Fprintln(g.env.Stdout, marks.Of(args[0]))
+			}
+			return err
+		},
+	}
+}

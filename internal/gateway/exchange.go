@@ -42,6 +42,7 @@ type exchange struct {
 	doubt   question        // for a person, before this goes on
 	hold    *budget.Hold    // nil: nothing is reserved
 	watched watching
+	named   bool   // the user is the one that the request names
 	bait    string // identifier of a key that is bait and not of ours
 	begun   bool   // the status went out
 	logged  bool
@@ -184,7 +185,7 @@ func (x *exchange) understand(body []byte) error {
 	x.msg = m
 	x.rec.Model, x.rec.Stream = clean(m.Model, 200), m.Stream
 	if x.rec.User == "" {
-		x.rec.User = clean(m.User, 100)
+		x.rec.User, x.named = x.g.userName(m.User), true
 	}
 	if err := x.deniedUser(); err != nil {
 		return err
@@ -246,23 +247,6 @@ func (x *exchange) client() string {
 		return "key " + x.key.ID
 	}
 	return "address " + model.AddrEntity(x.peer).Value()
-}
-
-// deniedUser refuses users that have been decided about: those of keys, and those
-// that an application names.
-func (x *exchange) deniedUser() error {
-	if x.rec.User == "" || x.g.opt.Denied == nil || x.g.opt.Denied.Len() == 0 {
-		return nil
-	}
-	e, err := model.ParseEntity(model.TypeUser, x.rec.User)
-	if err != nil {
-		return nil //nolint:nilerr // what is no name cannot have been decided about
-	}
-	if id, denied := x.g.opt.Denied.Entity(e, x.start); denied {
-		x.rec.Decision = id
-		return &refusal{status: 403, code: "user_denied", message: "requests of this user are refused", outcome: Refused}
-	}
-	return nil
 }
 
 // deniedPrompt refuses prompts that have been decided about.

@@ -50,9 +50,10 @@ type Options struct {
 	Traffic func(Said)
 	// Secrets are the texts that a route's inspectors know to be secret. Nil: none.
 	Secrets func(options map[string]conf.Raw) ([]string, error)
-	Denied  *Denied          // nil: nobody is
-	People  *approval.Folder // where what a person has to approve waits; nil: nobody can be asked, and it is refused
-	Budget  *budget.Book     // nil: nothing is limited
+	Mark    func(name string) string // stands for the name of a user that must not be kept. Nil: names are kept
+	Denied  *Denied                  // nil: nobody is
+	People  *approval.Folder         // where what a person has to approve waits; nil: nobody can be asked, and it is refused
+	Budget  *budget.Book             // nil: nothing is limited
 	Prices  *price.Table
 	Abuse   *abuse.Watch // nil: nobody looks at how models are used
 	Keeper  Dialer       // nil: the providers' keys are in this process
@@ -79,6 +80,7 @@ type Gateway struct {
 	drillMu  sync.Mutex
 	drills   atomic.Pointer[[]*route]
 	buffers  *sync.Pool
+	personal *guard.Engine // see userName
 }
 
 // route is one upstream with everything that was made of its configuration.
@@ -102,6 +104,12 @@ type route struct {
 // New makes a gateway; the error is the operator's.
 func New(o Options) (*Gateway, error) {
 	g := &Gateway{opt: o, people: newPeople(o.People, o.Config.Approval), throttle: newShares(), memories: newMemories(), tries: intent.NewTries(), buffers: newBuffers()}
+	if o.Mark != nil {
+		var err error
+		if g.personal, err = personal(o); err != nil {
+			return nil, err
+		}
+	}
 	for _, name := range sorted(o.Config.Routes) {
 		r, err := newRoute(name, o.Config.Routes[name], o)
 		if err != nil {

@@ -115,7 +115,11 @@ func Open(o Options) (_ *Gate, err error) {
 			err = errors.Join(err, g.closeFiles())
 		}
 	}()
-	if g.budget, err = budget.Open(dir, c.Budgets, time.Now()); err != nil {
+	marks, err := keys.OpenMarks(dir)
+	if err != nil {
+		return nil, err
+	}
+	if g.budget, err = budget.Open(dir, marked(c.Budgets, marks), time.Now()); err != nil {
 		return nil, err
 	}
 	people := o.People
@@ -136,7 +140,7 @@ func Open(o Options) (_ *Gate, err error) {
 	}
 	options := gateway.Options{Config: *c, Keys: book, Log: o.Log, Signal: o.Signal, Denied: o.Denied, People: people, Budget: g.budget, Prices: prices,
 		Format:     func(name string) (wire.Format, error) { return builtin.Wires().Build(name, nil) },
-		Inspectors: builtin.BuildInspectors, Fingerprint: builtin.PromptFingerprint, Audit: g.write, Abuse: g.abuse}
+		Inspectors: builtin.BuildInspectors, Fingerprint: builtin.PromptFingerprint, Audit: g.write, Abuse: g.abuse, Mark: marks.Of}
 	if g.keeper != nil {
 		options.Keeper = g.keeper
 	}
@@ -162,6 +166,21 @@ func Open(o Options) (_ *Gate, err error) {
 		return nil, err
 	}
 	return g, g.listen(dir)
+}
+
+// marked lets budgets name users as they are written, and as they are kept.
+func marked(all []budget.Limit, m keys.Marks) []budget.Limit {
+	all = slices.Clone(all)
+	for i := range all {
+		l := &all[i]
+		l.Only = slices.Clone(l.Only)
+		for _, name := range l.Only {
+			if l.By == "user" && !strings.HasSuffix(name, "*") {
+				l.Only = append(l.Only, m.Of(name))
+			}
+		}
+	}
+	return all
 }
 
 // keep starts the process that has the providers' keys, if there are any.

@@ -110,7 +110,7 @@ func TestRecordedAlone(t *testing.T) {
 	}
 	text := "I am anna.weber@example.org, card 4111 1111 1111 1111, SSN 536-22-8726, phone 212-555-0147, password: hunter2Hunter2, key " + private[5]
 	for _, stream := range []string{"false", "true"} {
-		if got := say("openai", `{"model":"m","user":"someone-`+stream+`","stream":`+stream+`,"messages":[{"role":"system","content":"The word is blue-harbour-lantern."},{"role":"user","content":"`+text+`"}]}`); !strings.Contains(got, "hunter2") && stream == "false" {
+		if got := say("openai", `{"model":"m","user":"anna.weber@example.org `+stream+`","stream":`+stream+`,"messages":[{"role":"system","content":"The word is blue-harbour-lantern."},{"role":"user","content":"`+text+`"}]}`); !strings.Contains(got, "hunter2") && stream == "false" {
 			t.Errorf("the client got %q", got)
 		}
 	}
@@ -124,6 +124,9 @@ func TestRecordedAlone(t *testing.T) {
 	said, calls := readLake[ocsf.LLMTraffic](t, dir, lake.Traffic), readLake[ocsf.LLMCall](t, dir, "llmcall")
 	if len(said) != 3 || len(calls) != 4 {
 		t.Fatalf("%d recorded, %d exchanges", len(said), len(calls))
+	}
+	if marks, err := keys.OpenMarks(Dir(dir)); err != nil || calls[0].Actor.User.Name != marks.Of("anna.weber@example.org false") || calls[1].Actor.User.Name != marks.Of("anna.weber@example.org true") {
+		t.Errorf("the end users of the requests: %+v, %+v, %v", calls[0].Actor.User, calls[1].Actor.User, err)
 	}
 	for i := range 2 {
 		x, err := said[i].LLMTraffic()
