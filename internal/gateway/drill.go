@@ -43,9 +43,7 @@ func (g *Gateway) Drill(d Drill) (end func(), err error) {
 		g.drillMu.Lock()
 		defer g.drillMu.Unlock()
 		g.setDrills(slices.DeleteFunc(slices.Clone(g.drillRoutes()), func(x *route) bool { return x == r }))
-		if t, ok := r.client.(*http.Transport); ok {
-			t.CloseIdleConnections()
-		}
+		r.closeIdle()
 	}, nil
 }
 

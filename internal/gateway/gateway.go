@@ -177,6 +177,9 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 		t.Proxy, t.DialContext, t.DialTLSContext = nil, through, through
 	}
 	r.client = t
+	if l := newLane(&c.Service, r.upstream, t, r.value); l != nil {
+		r.client = l
+	}
 	return r, nil
 }
 
@@ -225,11 +228,16 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener, secure *tls.Config)
 		return fmt.Errorf("serve the gateway: %w", err)
 	}
 	for _, r := range g.routes {
-		if t, ok := r.client.(*http.Transport); ok {
-			t.CloseIdleConnections()
-		}
+		r.closeIdle()
 	}
 	return nil
+}
+
+// closeIdle closes the connections to the upstream that nobody uses.
+func (r *route) closeIdle() {
+	if c, ok := r.client.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }
 
 // find is the route of a path, and the path without its prefix.

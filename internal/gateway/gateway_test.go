@@ -133,7 +133,7 @@ func open(t *testing.T, answer http.HandlerFunc, change func(*Config, *Route)) *
 		s.Close()
 		b.client.CloseIdleConnections()
 		for _, r := range b.gateway.routes {
-			r.client.(*http.Transport).CloseIdleConnections()
+			r.closeIdle()
 		}
 		if err := errors.Join(log.Close(), spent.Close()); err != nil {
 			t.Error(err)
