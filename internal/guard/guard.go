@@ -132,7 +132,7 @@ type Verdict struct {
 	Action   Action
 	Score    float64  // the highest of the findings
 	Category Category // of that finding; "" when there is none
-	Reports  []Report // one for each inspector, in order
+	Reports  []Report // one for each inspector, in order; others may have them too: they must not be changed
 	Readings []string // decodings that gave another reading
 	Size     int      // of the text, bytes
 	Sum      [sha256.Size]byte
@@ -193,13 +193,12 @@ func (e *Engine) inspect(text string, role Role, followed bool) (Verdict, error)
 	}
 	t := &Text{Raw: text, Role: role, Followed: followed}
 	t.Views, t.Hidden = decode.Views(text, e.like)
-	v := Verdict{Action: Allow, Size: len(text), Sum: key.sum}
+	v := Verdict{Action: Allow, Size: len(text), Sum: key.sum, Reports: make([]Report, 0, len(e.inspectors))}
 	for _, view := range t.Views[1:] {
 		v.Readings = append(v.Readings, view.How[len(view.How)-1])
 	}
 	for _, in := range e.inspectors {
-		r := run(in, t)
-		v.Reports = append(v.Reports, r)
+		v.Reports = append(v.Reports, run(in, t))
 	}
 	e.decide(&v)
 	e.recent.put(key, &v)

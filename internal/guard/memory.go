@@ -47,9 +47,9 @@ func (m *Memory) Size() (n int) {
 // Turn is one exchange of a conversation: what it showed is remembered, unless
 // it was stopped. End it once, with Keep or Undo.
 type Turn struct {
-	m       *Memory
-	at      int
-	restore []func()
+	m    *Memory
+	at   int
+	ends []func(back bool)
 }
 
 // Begin starts a turn, before its first text is inspected.
@@ -60,13 +60,13 @@ func (m *Memory) Begin() *Turn {
 	m.begun++
 	t := &Turn{m: m, at: m.begun}
 	if m.active == 1 {
-		t.restore = m.snapshot(nil)
-		t.restore = m.joined.snapshot(t.restore)
+		t.ends = m.snapshot(make([]func(bool), 0, 2))
+		t.ends = m.joined.snapshot(t.ends)
 	}
 	return t
 }
 
-func (m *Memory) snapshot(list []func()) []func() {
+func (m *Memory) snapshot(list []func(bool)) []func(bool) {
 	if m == nil {
 		return list
 	}
@@ -83,6 +83,15 @@ func (t *Turn) Keep() {
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
 	t.m.active--
+	t.end(false)
+}
+
+// end uses the snapshots, or gives them up.
+func (t *Turn) end(back bool) {
+	for _, end := range t.ends {
+		end(back)
+	}
+	t.ends = nil
 }
 
 // Undo ends a turn that was stopped: only left was told, which is remembered.
@@ -92,12 +101,11 @@ func (t *Turn) Undo(left []string) {
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
 	t.m.active--
-	if t.m.active > 0 || t.m.begun != t.at || t.restore == nil {
+	if t.m.active > 0 || t.m.begun != t.at || t.ends == nil {
+		t.end(false)
 		return
 	}
-	for _, back := range t.restore {
-		back()
-	}
+	t.end(true)
 	for _, text := range left {
 		l := t.m.engine.NewLive(t.m, Unknown, func(Category, float64) bool { return false })
 		for _, w := range l.follows {

@@ -18,7 +18,7 @@ func (c *counter) Inspect(t *Text) ([]Finding, error) {
 func (c *counter) Remember() Recall     { return c }
 func (c *counter) Follow(Recall) Follow { return c }
 func (c *counter) Size() int            { return 0 }
-func (c *counter) Snapshot() func()     { return func() {} }
+func (c *counter) Snapshot() func(bool) { return func(bool) {} }
 func (c *counter) End() []Finding       { return nil }
 
 func (c *counter) Write(string) ([]Finding, int) {

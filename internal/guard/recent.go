@@ -39,26 +39,23 @@ func (r *recent) get(k recentKey) (v Verdict, ok bool) {
 	if x == nil {
 		return v, false
 	}
-	v = *x
-	v.Reports = slices.Clone(x.Reports) // the caller may add to it
-	return v, true
+	return *x, true
 }
 
-// put keeps a verdict. One that is there because something failed is not kept: it
-// may be different the next time.
+// put keeps a verdict, whose reports nobody changes from here on. One that is there
+// because something failed is not kept: it may be different the next time.
 func (r *recent) put(k recentKey, v *Verdict) {
 	x := *v
 	x.Again = true
-	x.Reports = slices.Clone(v.Reports)
 	for i := range x.Reports {
-		if x.Reports[i].State == Failed || x.Reports[i].passing {
+		p := &x.Reports[i]
+		if p.State == Failed || p.passing {
 			return
 		}
-		found := slices.Clone(x.Reports[i].Findings)
-		for j := range found { // nobody can append into what is shared
-			found[j].Spans = slices.Clip(slices.Clone(found[j].Spans))
+		for j := range p.Findings { // nobody can append into what is shared
+			p.Findings[j].Spans = slices.Clip(p.Findings[j].Spans)
 		}
-		x.Reports[i].Findings = slices.Clip(found)
+		p.Findings = slices.Clip(p.Findings)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -40,8 +40,9 @@ type Follower interface {
 type Recall interface {
 	// Size in bytes, for the accounts of who keeps it.
 	Size() int
-	// Snapshot returns what brings it back to how it is now.
-	Snapshot() (restore func())
+	// Snapshot remembers how it is now. end, which is called once, brings it back to
+	// that, or forgets it.
+	Snapshot() (end func(back bool))
 }
 
 // Follow reads one text. It is not safe for concurrent use.
@@ -51,6 +52,12 @@ type Follow interface {
 	Write(piece string) (found []Finding, hold int)
 	// End says that nothing follows, and what is found by that.
 	End() []Finding
+}
+
+// freed is a Follow that can read another text when nobody uses it any more.
+type freed interface {
+	// Free comes after End, and nothing comes after it.
+	Free()
 }
 
 // Limits of a window.
@@ -75,6 +82,9 @@ func (e *Engine) InspectIn(m *Memory, text string, role Role) (Verdict, error) {
 			if w := f.Follow(m.recalls[i]); w != nil {
 				found, _ = w.Write(text)
 				found = append(found, w.End()...)
+				if w, ok := w.(freed); ok {
+					w.Free()
+				}
 			}
 			return nil
 		})
@@ -84,8 +94,13 @@ func (e *Engine) InspectIn(m *Memory, text string, role Role) (Verdict, error) {
 	return v, nil
 }
 
-// add joins findings to the report of an inspector.
+// add joins findings to the report of an inspector: in a copy, because the verdict may
+// be kept for the next text that is the same.
 func (e *Engine) add(v *Verdict, i int, found []Finding, err error) {
+	if err == nil && len(found) == 0 {
+		return
+	}
+	v.Reports = slices.Clone(v.Reports)
 	r := &v.Reports[i]
 	if err != nil {
 		r.State, r.Why = Failed, safe.Clean(err.Error(), 300)

@@ -32,11 +32,17 @@ type count struct {
 
 func (c *count) Size() int { return 8 }
 
-func (c *count) Snapshot() func() {
+func (c *count) Snapshot() func(bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.n
-	return func() { c.mu.Lock(); defer c.mu.Unlock(); c.n = n }
+	return func(back bool) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if back {
+			c.n = n
+		}
+	}
 }
 
 type following struct{ c *count }

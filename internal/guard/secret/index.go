@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -20,6 +21,9 @@ type index struct {
 	parts   map[string]bool // words of secrets
 	prompt  prompt
 	most    float32 // bits that nothing explains; 0: any
+
+	scans  sync.Pool // that have read their text
+	spares sync.Pool // see recall
 }
 
 const maxTransposed = 64 // symbols of a secret that is also looked for in other orders
@@ -191,18 +195,6 @@ func transpositions(in []int16) (out [][]int16) {
 	return append(out, ends)
 }
 
-// untransposed undoes the simple transpositions of a word that may be a code.
-func untransposed(raw []byte) (out [][]byte) {
-	for _, from := range transpositions(order(len(raw))) {
-		text := make([]byte, len(raw))
-		for i, p := range from {
-			text[p] = raw[i]
-		}
-		out = append(out, text)
-	}
-	return out
-}
-
 // seal finishes the index.
 func (ix *index) seal() {
 	ix.begins1, ix.begins2 = make([]bool, len(ix.abs.size)), make([]bool, len(ix.abs.size))
@@ -257,6 +249,7 @@ type prompt struct {
 	words    []uint64
 	pairs    map[[2]uint64]bool
 	passages map[uint64]bool
+	seconds  [64]uint64 // a bit for the hash of every second word of a pair
 }
 
 func (p *prompt) add(s string, n int) {
@@ -269,11 +262,17 @@ func (p *prompt) add(s string, n int) {
 	for i := range p.words {
 		if i > 0 {
 			p.pairs[[2]uint64{p.words[i-1], p.words[i]}] = true
+			p.seconds[p.words[i]>>6&63] |= 1 << (p.words[i] & 63)
 		}
 		if i+n <= len(p.words) {
 			p.passages[mix(p.words[i:i+n])] = true
 		}
 	}
+}
+
+// follows says whether two words stand behind each other in the prompt.
+func (p *prompt) follows(first, second uint64) bool {
+	return p.seconds[second>>6&63]>>(second&63)&1 != 0 && p.pairs[[2]uint64{first, second}]
 }
 
 func mix(words []uint64) (h uint64) {

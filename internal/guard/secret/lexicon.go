@@ -32,8 +32,29 @@ raven cuervo corbeau rabe corvo|meadow prado prairie wiese prato|velvet terciope
 	return m
 }()
 
+// starts has a bit for each length of the words of names and lexicon that begin with two
+// letters: nearly every word of a text begins otherwise, and is looked up nowhere.
+var starts = func() (s [26 * 26]uint32) {
+	add := func(w string) {
+		s[int(w[0]-'a')*26+int(w[1]-'a')] |= 1 << len(w)
+	}
+	for w := range names {
+		add(w)
+	}
+	for w := range lexicon {
+		add(w)
+	}
+	return s
+}()
+
+// listed says whether a word of two letters or more may be in names or lexicon.
+func listed(low []byte) bool {
+	a, b := low[0]-'a', low[1]-'a'
+	return a < 26 && b < 26 && starts[int(a)*26+int(b)]>>(len(low)&31)&1 != 0
+}
+
 func translated(low []byte) (string, bool) {
-	if len(low) < 2 || len(low) > 16 {
+	if len(low) < 2 || len(low) > 16 || !listed(low) {
 		return "", false
 	}
 	if d, ok := names[string(low)]; ok && d >= 26 {

@@ -238,8 +238,11 @@ func (n *node) piece(s *scan, tok, raw []byte, at int) {
 	}
 	n.decoded(s, back[:len(raw)], at)
 	if len(raw) >= 8 && len(raw) < maxToken && mixed(raw) {
-		for _, text := range untransposed(raw) {
-			n.decoded(s, text, at)
+		for _, from := range transposedOrders(len(raw)) { // back holds one after the other
+			for i, p := range from {
+				back[p] = raw[i]
+			}
+			n.decoded(s, back[:len(raw)], at)
 		}
 	}
 	if twice := halved(tok); twice != nil {
@@ -320,7 +323,7 @@ func (n *node) passage(s *scan, tok []byte, at int) {
 	last := n.words[(n.wordN+63)&63]
 	n.words[n.wordN&63], n.wordAt[n.wordN&63] = h, int32(at)
 	n.wordN++
-	if n.wordN > 1 && p.pairs[[2]uint64{last, h}] {
+	if n.wordN > 1 && p.follows(last, h) {
 		n.run++
 	} else {
 		n.run = 1

@@ -22,6 +22,7 @@ const (
 // while it takes a piece of a text.
 type recall struct {
 	mu      sync.Mutex
+	spares  *sync.Pool // of those that keep how another one was
 	secrets []shown
 	words   int32             // counted in words that are no ordinary words
 	singles [rareKinds][]byte // by the code they came in
@@ -48,7 +49,7 @@ type shown struct {
 func newShown(n int) *shown { return &shown{until: make([]int32, n), sure: make([]bool, n)} }
 
 func newRecall(ix *index) *recall {
-	r := &recall{secrets: make([]shown, len(ix.needles))}
+	r := &recall{secrets: make([]shown, len(ix.needles)), spares: &ix.spares}
 	for i, n := range ix.needles {
 		r.secrets[i] = *newShown(len(n.text))
 	}
@@ -81,35 +82,52 @@ func (r *recall) Size() int {
 }
 
 // Snapshot implements guard.Recall.
-func (r *recall) Snapshot() (restore func()) {
+func (r *recall) Snapshot() (end func(back bool)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.touched { // the most of memories: of several channels together
-		return func() {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.reset()
-		}
+		return r.forget
 	}
-	was := &recall{}
+	was, ok := r.spares.Get().(*recall)
+	if !ok {
+		was = &recall{}
+	}
 	r.copyTo(was)
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		was.copyTo(r)
+	return func(back bool) {
+		if back {
+			r.mu.Lock()
+			was.copyTo(r)
+			r.mu.Unlock()
+		}
+		r.spares.Put(was)
 	}
 }
 
-// copyTo makes another one equal, but for its lock.
+// forget ends a snapshot of a memory in which nothing was.
+func (r *recall) forget(back bool) {
+	if back {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.reset()
+	}
+}
+
+// copyTo makes another one of the same index equal, but for its lock. What it had is used again.
 func (r *recall) copyTo(to *recall) {
-	to.secrets = make([]shown, len(r.secrets))
+	if to.secrets == nil {
+		to.secrets = make([]shown, len(r.secrets))
+	}
 	for i := range r.secrets {
-		to.secrets[i] = *r.secrets[i].clone()
+		from, w := &r.secrets[i], &to.secrets[i]
+		*w = shown{until: append(w.until[:0], from.until...), pieces: from.pieces, sure: append(w.sure[:0], from.sure...)}
+		if len(from.shifted) > 0 {
+			w.shifted = from.clone().shifted
+		}
 	}
 	to.ledger = r.ledger
 	to.words, to.pushed, to.short, to.runs = r.words, r.pushed, r.short, r.runs
 	for k := range r.singles {
-		to.singles[k], to.before[k] = slices.Clone(r.singles[k]), slices.Clone(r.before[k])
+		to.singles[k], to.before[k] = append(to.singles[k][:0], r.singles[k]...), append(to.before[k][:0], r.before[k]...)
 	}
 }
 
@@ -345,7 +363,7 @@ func (r *recall) single(s *scan, code int, sym byte, at int) {
 func (r *recall) filled(n *needle, w *shown) (most int) {
 	for kind, list := range r.singles {
 		last := list[max(0, len(list)-len(n.text)*5/4):]
-		if len(last)*2 < len(n.text) && kind > 0 {
+		if len(last) <= most || len(last)*2 < len(n.text) && kind > 0 { // no more can be filled than there are
 			continue
 		}
 		shifts := 27

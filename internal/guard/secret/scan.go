@@ -50,7 +50,7 @@ func newScan(ix *index, r *recall) *scan {
 	if r == nil {
 		r = newRecall(ix)
 	}
-	s := &scan{ix: ix, recall: r, said: map[string]bool{}}
+	s := &scan{ix: ix, recall: r}
 	s.root, s.nodes = &node{sentence: true}, 1
 	return s
 }
@@ -58,10 +58,20 @@ func newScan(ix *index, r *recall) *scan {
 // reset makes a scan of a text by itself as it was before. What it read codes with is
 // given up: few texts need it.
 func (s *scan) reset() {
-	r, root := s.recall, s.root
-	r.reset()
-	*root = node{sentence: true}
-	*s = scan{ix: s.ix, recall: r, said: map[string]bool{}, root: root, nodes: 1}
+	s.recall.reset()
+	s.again(s.recall)
+}
+
+// again makes a scan ready for another text.
+func (s *scan) again(r *recall) {
+	*s.root = node{sentence: true}
+	*s = scan{ix: s.ix, recall: r, root: s.root, nodes: 1}
+}
+
+// Free lets another text be read with what this one was read with.
+func (s *scan) Free() {
+	s.again(nil)
+	s.ix.scans.Put(s)
 }
 
 // Write implements guard.Follow.
@@ -181,6 +191,9 @@ func (s *scan) take() []guard.Finding {
 
 func (s *scan) say(score float64, note string) {
 	if !s.said[note] {
+		if s.said == nil {
+			s.said = map[string]bool{}
+		}
 		s.said[note] = true
 		s.found = append(s.found, guard.Finding{Category: guard.Secret, Score: score, Note: note})
 	}

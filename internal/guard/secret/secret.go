@@ -148,5 +148,12 @@ func (i *inspector) Follow(r guard.Recall) guard.Follow {
 		return nil
 	}
 	mine, _ := r.(*recall)
-	return newScan(i.index, mine)
+	s, ok := i.index.scans.Get().(*scan)
+	if !ok {
+		return newScan(i.index, mine)
+	}
+	if s.recall = mine; mine == nil {
+		s.recall = newRecall(i.index)
+	}
+	return s
 }

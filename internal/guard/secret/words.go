@@ -52,7 +52,7 @@ func lower(buf *[maxToken]byte, raw []byte) []byte {
 }
 
 func named(low []byte) (byte, bool) {
-	if len(low) < 2 || len(low) > 9 {
+	if len(low) < 2 || len(low) > 9 || !listed(low) {
 		return 0, false
 	}
 	c, ok := names[string(low)]
