@@ -238,9 +238,14 @@ func joinSpaced(s string) (string, bool) {
 	if !spacedOut(s) {
 		return s, false
 	}
+	return joined(s)
+}
+
+// joined is joinSpaced without the test before it.
+func joined(s string) (string, bool) {
 	var b strings.Builder
 	r := []rune(s)
-	single, joined := 0, 0
+	all := 0
 	for i := 0; i < len(r); {
 		j := i // a run of single letters with one separator in between
 		for j+2 < len(r) && unicode.IsLetter(r[j]) && spacer(r[j+1]) && unicode.IsLetter(r[j+2]) &&
@@ -251,26 +256,25 @@ func joinSpaced(s string) (string, bool) {
 			for k := i; k <= j; k += 2 {
 				b.WriteRune(r[k])
 			}
-			joined += n + 1
+			all += n + 1
 			i = j + 1
 			continue
-		}
-		if unicode.IsLetter(r[i]) {
-			single++
 		}
 		b.WriteRune(r[i])
 		i++
 	}
-	return b.String(), joined >= 6
+	return b.String(), all >= 6
 }
 
-// spacedOut is a cheap necessary test: a letter between two separators that are the same.
+// spacedOut is a cheap necessary test: three letters that stand alone, with the same
+// separator in between.
 func spacedOut(s string) bool {
-	for i := 2; i < len(s); i++ {
-		if s[i] >= utf8.RuneSelf {
-			return true // looked at with care
-		}
-		if s[i] == s[i-2] && spacer(rune(s[i])) && unicode.IsLetter(rune(s[i-1])) {
+	if !ascii(s) {
+		return true // looked at with care
+	}
+	letter := func(i int) bool { return i >= 0 && i < len(s) && (s[i]|0x20) >= 'a' && (s[i]|0x20) <= 'z' }
+	for i := 3; i+1 < len(s); i++ {
+		if s[i] == s[i-2] && spacer(rune(s[i])) && letter(i-1) && letter(i-3) && letter(i+1) && !letter(i-4) && !letter(i+2) {
 			return true
 		}
 	}

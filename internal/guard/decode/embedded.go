@@ -159,15 +159,21 @@ func hexByte(c byte) bool {
 }
 
 func decodeHex(s string) (string, bool) {
-	s = strings.NewReplacer(" ", "", ":", "").Replace(s)
-	if len(s) < minBlob || len(s)%2 != 0 {
+	n := len(s) - strings.Count(s, " ") - strings.Count(s, ":")
+	if n < minBlob || n%2 != 0 {
 		return "", false
 	}
-	b, err := hex.DecodeString(s)
-	if err != nil || !printable(string(b)) {
+	b := make([]byte, 0, n)
+	for i := range len(s) {
+		if c := s[i]; c != ' ' && c != ':' {
+			b = append(b, c)
+		}
+	}
+	k, err := hex.Decode(b, b)
+	if err != nil || !printable(string(b[:k])) {
 		return "", false
 	}
-	return string(b), true
+	return string(b[:k]), true
 }
 
 func base32Byte(c byte) bool { return c >= 'A' && c <= 'Z' || c >= '2' && c <= '7' || c == '=' }

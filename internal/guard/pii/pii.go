@@ -64,15 +64,23 @@ type kind struct {
 	tail func(text string) int // bytes at the end of a text that may be the beginning of one
 }
 
+// Forms that are looked for in their places only.
+const (
+	formCard  = `\b\d(?:[ -]?\d){12,18}\b`
+	formSSN   = `\b\d{3}[- ]\d{2}[- ]\d{4}\b`
+	formPhone = `(?:\+|\b00)[1-9]\d{0,2}[ .\-]?(?:\(\d{1,4}\)[ .\-]?)?\d(?:[ .\-]?\d){6,12}\b|\(?\b\d{2,5}\)?[ .\-/]{1,2}\d{2,4}[ .\-]\d{2,5}(?:[ .\-]\d{2,4}){0,3}\b`
+	formIP    = `\b(?:\d{1,3}\.){3}\d{1,3}\b|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}`
+)
+
 var all = []kind{
-	byForm("card", `\b\d(?:[ -]?\d){12,18}\b`, func(t string, a, b int) int { return when(Card(t[a:b]), b) }),
+	byForm("card", formCard, func(t string, a, b int) int { return when(Card(t[a:b]), b) }),
 	byForm("iban", `\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b|\b[a-z]{2}\d{2}(?: ?[a-z0-9]){11,30}\b`, func(t string, a, b int) int { return iban(t, a) }),
 	{"id", findIDs, tailID},
 	{"passport", findMRZ, tailMRZ},
-	byForm("ssn", `\b\d{3}[- ]\d{2}[- ]\d{4}\b`, func(t string, a, b int) int { return when(SSN(t[a:b]), b) }),
-	byForm("phone", `(?:\+|\b00)[1-9]\d{0,2}[ .\-]?(?:\(\d{1,4}\)[ .\-]?)?\d(?:[ .\-]?\d){6,12}\b|\(?\b\d{2,5}\)?[ .\-/]{1,2}\d{2,4}[ .\-]\d{2,5}(?:[ .\-]\d{2,4}){0,3}\b`, func(t string, a, b int) int { return when(phone(t, a, b), b) }),
+	byForm("ssn", formSSN, func(t string, a, b int) int { return when(SSN(t[a:b]), b) }),
+	byForm("phone", formPhone, func(t string, a, b int) int { return when(phone(t, a, b), b) }),
 	byForm("email", `\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}\b`, func(t string, a, b int) int { return b }),
-	byForm("ip", `\b(?:\d{1,3}\.){3}\d{1,3}\b|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}`, func(t string, a, b int) int { return when(person(t, a, b), b) }),
+	byForm("ip", formIP, func(t string, a, b int) int { return when(person(t, a, b), b) }),
 }
 
 func when(ok bool, end int) int {
@@ -90,21 +98,29 @@ func byForm(name, expr string, end func(text string, from, to int) int) kind {
 		if !possible(name, text) {
 			return nil
 		}
-		for from := 0; len(out) < maxFound; {
-			m := re.FindStringIndex(text[from:])
-			if m == nil {
-				break
-			}
-			a, b := from+m[0], from+m[1]
-			if e := end(text, a, b); e > 0 {
-				out = append(out, guard.Span{From: a, To: e})
-				b = e
-			}
-			from = max(b, a+1)
+		if p, ok := places[name]; ok {
+			return p.find(re, text, end)
 		}
-		return out
+		return everywhere(re, text, end)
 	}
 	return kind{name, find, begun.Tail}
+}
+
+// everywhere is what an expression finds in a text.
+func everywhere(re *regexp.Regexp, text string, end func(text string, from, to int) int) (out []guard.Span) {
+	for from := 0; len(out) < maxFound; {
+		m := re.FindStringIndex(text[from:])
+		if m == nil {
+			break
+		}
+		a, b := from+m[0], from+m[1]
+		if e := end(text, a, b); e > 0 {
+			out = append(out, guard.Span{From: a, To: e})
+			b = e
+		}
+		from = max(b, a+1)
+	}
+	return out
 }
 
 // Inspect implements guard.Inspector.
