@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
+	"bartizan/internal/app/gate"
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
 	"bartizan/internal/guard"
@@ -20,7 +22,8 @@ import (
 type ScoreRequest struct {
 	Inputs []string // files of JSON lines, "-" for Stdin
 	Stdin  io.Reader
-	Policy string // file with options of inspectors by name; empty: the defaults
+	Policy string   // file with options of inspectors by name; empty: the defaults
+	Lists  []string // of hostile hosts, addresses and URLs, as a gateway has them
 }
 
 // Scored is the verdict on one line.
@@ -62,6 +65,13 @@ func Score(ctx context.Context, q ScoreRequest, found func(Scored) error) (Score
 	engine, err := builtin.BuildGuard(options)
 	if err != nil {
 		return rep, err
+	}
+	if len(q.Lists) > 0 {
+		known, err := gate.NewIntel(nil, q.Lists, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return rep, err
+		}
+		engine.Inform(known)
 	}
 	var failed []error
 	for _, name := range q.Inputs {

@@ -35,6 +35,13 @@ func guardScoreCmd(g *global) *cobra.Command {
 		Example: "  bartizan guard score --format jsonl prompts.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q.Inputs, q.Stdin = args, g.env.Stdin
+			if g.config != "" { // of a gateway: the same lists
+				c, err := g.settings()
+				if err != nil {
+					return err
+				}
+				q.Lists = c.Gateway.Lists
+			}
 			return runScore(cmd, g, q)
 		},
 	}

@@ -11,10 +11,12 @@ import (
 	"sort"
 	"strings"
 
+	"bartizan/internal/app/gate"
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
 	"bartizan/internal/gateway/approval"
 	"bartizan/internal/gateway/mcp"
+	"bartizan/internal/guard"
 )
 
 // Load reads a configuration over the defaults.
@@ -115,6 +117,18 @@ func open(c mcp.Config, servers []string, log *slog.Logger) (g *mcp.Gate, end fu
 	if err != nil {
 		return nil, nil, err
 	}
+	quiet, err := inform(engine, c.Lists, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			quiet()
+			return
+		}
+		last := end
+		end = func() error { quiet(); return last() }
+	}()
 	o := mcp.Options{Engine: engine, Log: log}
 	if !c.Node.IsSet() {
 		g, err = mcp.New(c, o)
@@ -135,6 +149,22 @@ func open(c mcp.Config, servers []string, log *slog.Logger) (g *mcp.Gate, end fu
 		return nil, nil, errors.Join(err, l.close())
 	}
 	return g, func() error { return errors.Join(g.Close(), l.close()) }, nil
+}
+
+// inform tells the engine what lists know, and reads them again when they change until quiet is called.
+func inform(e *guard.Engine, lists []string, log *slog.Logger) (quiet func(), err error) {
+	if len(lists) == 0 {
+		return func() {}, nil
+	}
+	known, err := gate.NewIntel(nil, lists, log)
+	if err != nil {
+		return nil, err
+	}
+	e.Inform(known)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- known.Run(ctx) }()
+	return func() { stop(); <-ended }, nil
 }
 
 // pick finds the server to stand before.

@@ -48,6 +48,8 @@ type Config struct {
 	Node        Node     `yaml:"node"`
 	// Guard are options of the guard's inspectors, by name.
 	Guard map[string]conf.Raw `yaml:"guard"`
+	// Lists are files of hostile hosts, addresses and URLs, as gateway.lists; read again when they change.
+	Lists []string `yaml:"lists"`
 }
 
 // Node is the node beside the gateway, which gets its alarms as signals, lets people

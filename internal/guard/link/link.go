@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"bartizan/internal/guard"
@@ -83,8 +84,8 @@ func (i *inspector) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
 	if !i.lists() && !informed {
 		return nil, &guard.NothingToDo{Why: "no lists are configured, and nothing is known"}
 	}
-	for _, v := range t.Views {
-		if w, ok := i.look(v.Text, informed); ok {
+	for _, text := range readings(t) {
+		if w, ok := i.look(text, informed); ok {
 			score := 0.6
 			if w.Confidence >= i.sure {
 				score = 0.9
@@ -94,17 +95,51 @@ func (i *inspector) Inspect(t *guard.Text) (out []guard.Finding, _ error) {
 		if !i.lists() {
 			continue
 		}
-		for _, m := range host.FindAllStringSubmatch(v.Text, 500) {
-			h := strings.ToLower(strings.Trim(m[1], "."))
-			switch {
-			case i.denies(h):
-				return []guard.Finding{{Category: guard.Link, Score: 0.9, Note: "an address on the denied list"}}, nil
-			case len(i.only) > 0 && !within(i.only, h):
-				return []guard.Finding{{Category: guard.Link, Score: 0.6, Note: "an address that is not on the list of allowed ones"}}, nil
-			}
+		if f := i.listed(text); f != nil {
+			return []guard.Finding{*f}, nil
 		}
 	}
 	return nil, nil
+}
+
+// readings of a text: as it is written, for the letters of other scripts in it, as it is decoded,
+// and each with the marks that take a name apart read as what they stand for.
+func readings(t *guard.Text) (out []string) {
+	add := func(s string) {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+		if s = refanged(s); s != "" && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	for _, v := range t.Views {
+		add(v.Text)
+	}
+	if len(t.Views) == 0 || t.Views[0].Text != t.Raw {
+		add(t.Raw)
+	}
+	return out
+}
+
+// listed looks for what the operator's lists say.
+func (i *inspector) listed(text string) (f *guard.Finding) {
+	is := func(h string) bool {
+		switch {
+		case i.denies(h):
+			f = &guard.Finding{Category: guard.Link, Score: 0.9, Note: "an address on the denied list"}
+		case len(i.only) > 0 && !within(i.only, h) && f == nil:
+			f = &guard.Finding{Category: guard.Link, Score: 0.6, Note: "an address that is not on the list of allowed ones"}
+		}
+		return f != nil && f.Score >= guard.BlockScore
+	}
+	for _, m := range host.FindAllStringSubmatch(text, 500) {
+		if is(strings.ToLower(strings.Trim(m[1], "."))) {
+			return f
+		}
+	}
+	disguised(text, func(h string) bool { return (len(i.only) == 0 || i.denies(h)) && is(h) })
+	return f
 }
 
 // Hold implements guard.Holder.
@@ -115,6 +150,9 @@ func (i *inspector) Hold(text string) int {
 	}
 	if i.informed() {
 		n = max(n, tail(text))
+	}
+	if n < len(text) && (i.lists() || i.informed()) {
+		n = max(n, masked(text))
 	}
 	return n
 }
@@ -131,7 +169,7 @@ func (i *inspector) look(text string, informed bool) (w guard.Word, found bool) 
 		return w.Confidence >= i.sure
 	}
 	host := func(name string) bool { return sure(i.known.Host(name)) }
-	if !names(text, host) {
+	if !names(text, host) && !disguised(text, host) {
 		urls(text, func(u string) bool { return sure(i.known.URL(u)) }, host)
 	}
 	return w, found
