@@ -364,6 +364,13 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s: %d %s", name, status, got)
 		}
 	}
+	_, aws := b.makeKey(keys.Key{Name: "profile", Canary: true, Like: "aws"})
+	aws, _, _ = strings.Cut(strings.TrimPrefix(aws, "aws_access_key_id = "), "\n")
+	for name, with := range map[string]string{"signed": "AWS4-HMAC-SHA256 Credential=" + aws + "/20261127/us-east-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, Signature=00", "in another order": "AWS4-HMAC-SHA256 SignedHeaders=host, Credential=" + aws + "/20261127/us-east-1/bedrock/aws4_request"} {
+		if status, got := b.say(`{"model":"big","say":"x"}`, "Authorization", with); status != 401 {
+			t.Errorf("an AWS key that is bait, %s: %d %s", name, status, got)
+		}
+	}
 	if b.upstream() != 1 {
 		t.Errorf("%d requests went on", b.upstream())
 	}
@@ -372,13 +379,13 @@ func TestKeys(t *testing.T) {
 		kinds[s.Kind] = true
 		if s.Kind == "guard.key-canary" {
 			baits++
-			if text := fmt.Sprint(s); strings.Contains(text, theirs) || strings.Contains(text, lure) {
+			if text := fmt.Sprint(s); strings.Contains(text, theirs) || strings.Contains(text, aws) || strings.Contains(text, lure) {
 				t.Error("a signal has the key")
 			}
 		}
 	}
-	if baits != 3 {
-		t.Errorf("%d signals about three kinds of bait", baits)
+	if baits != 5 { // the AWS key twice
+		t.Errorf("%d signals about bait", baits)
 	}
 	if !kinds["guard.key-canary"] || !kinds["guard.key-guess"] || len(kinds) != 2 {
 		t.Errorf("%v", kinds)

@@ -50,13 +50,21 @@ func clientKey(r *http.Request) string {
 		if v == "" {
 			continue
 		}
-		if scheme, rest, ok := strings.Cut(v, " "); ok && strings.EqualFold(scheme, "bearer") {
+		switch scheme, rest, ok := strings.Cut(v, " "); {
+		case ok && strings.EqualFold(scheme, "bearer"):
 			v = strings.TrimSpace(rest)
+		case ok && strings.HasPrefix(scheme, "AWS4-"): // signed: only the id of the key is in it
+			_, rest, _ = strings.Cut(rest, "Credential=")
+			v, _, _ = strings.Cut(rest, "/")
 		}
 		return v
 	}
 	if strings.Contains(r.URL.RawQuery, "key=") {
 		return r.URL.Query().Get("key")
+	}
+	if strings.Contains(r.URL.RawQuery, "X-Amz-Credential=") {
+		id, _, _ := strings.Cut(r.URL.Query().Get("X-Amz-Credential"), "/")
+		return id
 	}
 	return ""
 }

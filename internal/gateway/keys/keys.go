@@ -302,7 +302,7 @@ func Create(dir string, k Key, life time.Duration, now time.Time) (Key, string, 
 		}
 		return append(all, k), nil
 	})
-	return k, text, err
+	return k, dressed(k.Like, text), err
 }
 
 // Revoke ends a key, by id or by the name of a valid one. Gateways refuse it

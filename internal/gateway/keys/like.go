@@ -14,11 +14,27 @@ func likes() map[string]func() string {
 		url     = letters + "-_"
 	)
 	return map[string]func() string{
+		"aws":       func() string { return awsID + random("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16) },
 		"openai":    func() string { return "sk-proj-" + random(url, 74) + "T3BlbkFJ" + random(url, 74) },
 		"anthropic": func() string { return "sk-ant-api03-" + random(url, 93) + "AA" },
 		"gemini":    func() string { return "AIzaSy" + random(url, 33) },
 		"groq":      func() string { return "gsk_" + random(letters, 52) },
 	}
+}
+
+// awsID begins the id of an AWS access key. Of these a request shows the id only: it is what
+// is recognised, and a secret goes with it because a thief looks for both.
+const (
+	awsID     = "AKIA"
+	awsSecret = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"
+)
+
+// dressed is bait as it is laid out.
+func dressed(like, text string) string {
+	if like != "aws" {
+		return text
+	}
+	return "aws_access_key_id = " + text + "\naws_secret_access_key = " + random(awsSecret, 40)
 }
 
 // Likes are the providers whose keys bait can look like.
