@@ -52,11 +52,11 @@ type Client struct {
 }
 
 // ErrNoServers says that a file is valid and has no place for servers.
-var ErrNoServers = errors.New("it has none of mcpServers, servers, mcp.servers or context_servers: is it the configuration of an MCP client?")
+var ErrNoServers = errors.New("it has none of mcpServers, servers, mcp.servers, context_servers or mcp_servers: is it the configuration of an MCP client?")
 
 // ParseClient reads the configuration of an MCP client: Claude Desktop and Code
 // (.mcp.json, ~/.claude.json with projects, settings.json), Cursor, Windsurf, Cline,
-// Gemini CLI, Zed, VS Code (mcp.json, settings.json, devcontainer.json). Comments and
+// Gemini CLI, Zed, VS Code (mcp.json, settings.json, devcontainer.json), Codex (config.toml). Comments and
 // trailing commas are taken, as VS Code takes them. A server that cannot be read has
 // Bad set; an error is about the whole file.
 func ParseClient(text []byte) (*Client, error) {
@@ -69,7 +69,11 @@ func ParseClient(text []byte) (*Client, error) {
 	}
 	plain, err := hujson.Standardize(slices.Clone(text))
 	if err != nil {
-		return nil, errors.New("neither JSON nor JSON with comments")
+		c, err := parseTOML(text)
+		if errors.Is(err, errNoTOML) {
+			err = errors.New("neither JSON, JSON with comments nor TOML")
+		}
+		return c, err
 	}
 	r := &clientReader{text: plain, client: &Client{}}
 	if err := r.top(plain, 0, ""); err != nil {

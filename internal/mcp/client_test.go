@@ -25,6 +25,9 @@ func TestParseClient(t *testing.T) {
 		"zed": {`{"context_servers":{"a":{"command":{"path":"b","args":["c"],"env":{"D":"e"}}}}}`, []Server{{Name: "a", Line: 1, Command: "b", Args: []string{"c"}, Env: []Pair{{"D", "e"}}}}},
 		"entries that cannot be read": {`{"mcpServers":{"a":{"command":["b"]},"b":7,"c":{},"d":{"command":"ok"}}}`,
 			[]Server{{Name: "a", Line: 1, Bad: "command: not a text"}, {Name: "b", Line: 1, Bad: "the entry is no object"}, {Name: "c", Line: 1, Bad: "neither command nor url"}, {Name: "d", Line: 1, Command: "ok"}}},
+		"codex": {"model = \"o3\"\n\n[mcp_servers.docs]\ncommand = \"npx\"\nargs = [\"-y\", \"x\"]\nstartup_timeout_sec = 20\n[mcp_servers.docs.env]\nA = \"1\"\n\n[mcp_servers.\"far off\"]\nurl = \"https://x.example/mcp\"\nbearer_token_env_var = \"TOKEN\"\nenabled = false\nhttp_headers = { \"X-A\" = \"b\" }\n[mcp_servers.odd]\ncommand = [1]\n",
+			[]Server{{Name: "docs", Line: 3, Command: "npx", Args: []string{"-y", "x"}, Env: []Pair{{"A", "1"}}},
+				{Name: "far off", Line: 10, URL: "https://x.example/mcp", Headers: []Pair{{"Authorization", "Bearer ${env:TOKEN}"}, {"X-A", "b"}}, Disabled: true}, {Name: "odd", Line: 15, Bad: "command: not a text"}}},
 		"byte order mark": {"\xef\xbb\xbf{\"mcpServers\":{}}", nil},
 	} {
 		got, err := ParseClient([]byte(c.text))
@@ -37,11 +40,15 @@ func TestParseClient(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":                                  "neither JSON",
-		"[]":                                "not a JSON object",
-		`{"a":1}`:                           "none of mcpServers",
-		`{"mcpServers":[]}`:                 "no object",
-		`{"mcpServers":{},"mcpServers":{}}`: "twice",
+		"":                                   "neither JSON",
+		"[]":                                 "not a JSON object",
+		"a = 1\n":                            "none of mcpServers",
+		"mcp_servers = 1\n":                  "neither JSON",
+		"a = 1\na = 2\n[mcp_servers.x]\n":    "nor TOML",
+		strings.Repeat("a.", 1000) + "b = 1": "nor TOML",
+		`{"a":1}`:                            "none of mcpServers",
+		`{"mcpServers":[]}`:                  "no object",
+		`{"mcpServers":{},"mcpServers":{}}`:  "twice",
 		`{"mcpServers":{"a":{"command":"x","command":"y"}}}`: "",
 		strings.Repeat("[", 5000):                            "nested",
 		`{"x":"` + "\xff" + `","mcpServers":{}}`:             "malformed",
@@ -99,7 +106,7 @@ func TestStrings(t *testing.T) {
 
 func FuzzClient(f *testing.F) {
 	for _, s := range []string{`{"mcpServers":{"fs":{"command":"npx","args":["-y","x"],"env":{"A":"1"}}}}`, "{// c\n\"servers\":{\"a\":{\"url\":\"http://b\"},},}",
-		`{"projects":{"/p":{"mcpServers":{"c":{"command":{"path":"d"}}}}}}`, `{"mcpServers":{"a":7}}`, "[[[[", "/*", "{\"mcp\":{\"mcp\":{\"mcp\":{}}}}"} {
+		`{"projects":{"/p":{"mcpServers":{"c":{"command":{"path":"d"}}}}}}`, `{"mcpServers":{"a":7}}`, "[[[[", "[mcp_servers.a]\ncommand = \"b\"\nenabled = false\n[mcp_servers.a.env]\nC = 1\n", "mcp_servers.a.b.c = 1\n", "mcp_servers = {a = {url = \"http://x\"}}", "/*", "{\"mcp\":{\"mcp\":{\"mcp\":{}}}}"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -44,13 +44,13 @@ type scanner struct{ conf Config }
 func Files() []string {
 	return []string{".mcp.json", "mcp.json", ".cursor/mcp.json", ".vscode/mcp.json", ".vscode/settings.json", ".devcontainer/devcontainer.json",
 		".claude.json", ".claude/settings.json", ".claude/settings.local.json", "claude_desktop_config.json", ".gemini/settings.json", ".roo/mcp.json",
-		"cline_mcp_settings.json", "mcp_config.json", ".config/zed/settings.json", ".zed/settings.json"}
+		"cline_mcp_settings.json", "mcp_config.json", ".config/zed/settings.json", ".zed/settings.json", ".codex/config.toml"}
 }
 
 // optional are files that may well say nothing about servers.
 func optional(name string) bool {
 	base := filepath.Base(name)
-	return base == "settings.json" || base == "settings.local.json" || base == "devcontainer.json" || base == ".claude.json"
+	return base == "settings.json" || base == "settings.local.json" || base == "devcontainer.json" || base == ".claude.json" || base == "config.toml"
 }
 
 // run is one look at a target.
@@ -214,6 +214,7 @@ func (r *run) server(ctx context.Context, s *mcp.Server, file string) power {
 	}
 	p := r.static(s, at)
 	if s.Disabled {
+		r.unknown(turnedOff, at, s.Name, "")
 		return power{name: s.Name}
 	}
 	if !r.job.Target.Start {

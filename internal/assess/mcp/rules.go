@@ -40,6 +40,7 @@ const (
 	broadSchema
 	unreadable
 	notStarted
+	turnedOff
 	notReached
 	badTool
 )
@@ -74,6 +75,7 @@ func (r ruleID) get() rule {
 		broadSchema:  {"mcp.broad-schema", low, "a tool takes anything", "describe the arguments, with patterns or a list of values where they reach a shell, a path, an address or a database", []string{"LLM06:2025", "ASI02:2026"}},
 		unreadable:   {"mcp.unreadable", medium, "could not be read", "correct the file; nothing is known about what is in it", nil},
 		notStarted:   {"mcp.not-started", info, "tools were not looked at", "--start starts the servers of a configuration and looks at what they offer", nil},
+		turnedOff:    {"mcp.disabled", info, "a server is turned off, its tools were not looked at", "remove the entry when nobody needs it: one word turns it on again", nil},
 		notReached:   {"mcp.not-reached", high, "a server could not be started or reached, its tools were not looked at", "see the detail; try it by itself", nil},
 		badTool:      {"mcp.bad-definition", medium, "a definition could not be read", "report it to the server's authors; the tool was not looked at", nil},
 	}[r]
