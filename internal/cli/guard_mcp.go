@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"strings"
 	"time"
 
@@ -42,8 +41,11 @@ func guardMCPCmd(g *global) *cobra.Command {
 				if len(args) > 0 || q.Server != "" || q.Agent != "" {
 					return usage(errors.New("--listen serves every server of the configuration; agents are told apart by their keys"))
 				}
-				return mcpResult(mcpgate.Listen(cmd.Context(), g.config, listen, log, func(a net.Addr) {
-					fmt.Fprintf(g.env.Stderr, "bartizan: MCP servers are at http://%s/NAME\n", a)
+				return mcpResult(mcpgate.Listen(cmd.Context(), g.config, listen, log, func(url, pin string) {
+					fmt.Fprintf(g.env.Stderr, "bartizan: MCP servers are at %s/NAME\n", url)
+					if pin != "" {
+						fmt.Fprintln(g.env.Stderr, "bartizan: certificate", pin)
+					}
 				}))
 			}
 			in, ok := g.env.Stdin.(io.ReadCloser)

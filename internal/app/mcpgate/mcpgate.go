@@ -4,13 +4,18 @@ package mcpgate
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"slices"
 	"sort"
 	"strings"
+	"time"
 
+	"bartizan/internal/api/cert"
 	"bartizan/internal/app/gate"
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
@@ -59,8 +64,8 @@ func Listens(file string) (string, error) {
 }
 
 // Listen serves every server of the configuration that has a URL, until ctx ends. ready is
-// told the address.
-func Listen(ctx context.Context, file, addr string, log *slog.Logger, ready func(net.Addr)) error {
+// told the URL, and the fingerprint of the certificate, "" without TLS.
+func Listen(ctx context.Context, file, addr string, log *slog.Logger, ready func(url, certificate string)) error {
 	c, err := Load(file)
 	if err != nil {
 		return err
@@ -82,15 +87,51 @@ func Listen(ctx context.Context, file, addr string, log *slog.Logger, ready func
 	if err != nil {
 		return err
 	}
+	own, err := secured(c, addr, log)
+	if err != nil {
+		return errors.Join(err, end())
+	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return errors.Join(&RunError{fmt.Errorf("listen: %w", err)}, end())
 	}
-	ready(l.Addr())
+	url, pin := "http://"+l.Addr().String(), ""
+	if own != nil {
+		l = tls.NewListener(l, own.TLS())
+		url, pin = "https://"+l.Addr().String(), own.Fingerprint()
+	}
+	ready(url, pin)
 	if err := g.NewHTTP().Serve(ctx, l); err != nil {
 		return errors.Join(&RunError{err}, end())
 	}
 	return end()
+}
+
+// secured is the certificate for the address; nil: it has none.
+func secured(c mcp.Config, addr string, log *slog.Logger) (*cert.Cert, error) {
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen address: %w", err)
+	}
+	switch c.HTTP.TLS {
+	case "off":
+		return nil, nil
+	case "", "auto":
+		if at.Addr().Unmap().IsLoopback() && c.HTTP.Cert == "" {
+			return nil, nil
+		}
+	case "on":
+	default:
+		return nil, fmt.Errorf("http.tls: %.40q is none of auto, on, off", c.HTTP.TLS)
+	}
+	if c.HTTP.Cert != "" {
+		return cert.Load(c.HTTP.Cert, c.HTTP.Key, log)
+	}
+	names := slices.Clone(c.HTTP.Names)
+	if !at.Addr().IsUnspecified() {
+		names = append(names, at.Addr().String())
+	}
+	return cert.Own(c.State, names, time.Now(), log)
 }
 
 // RunError is a failure while running, in contrast to what the operator wrote.

@@ -149,6 +149,10 @@ type Trace struct {
 type HTTP struct {
 	Listen  string   `yaml:"listen"`  // IP address and port; --listen wins
 	Origins []string `yaml:"origins"` // web pages that may use it; none: only loopback
+	TLS     string   `yaml:"tls"`     // auto (on beyond the loopback), on, off (behind a proxy that has it)
+	Cert    string   `yaml:"cert"`    // PEM file with the certificate and its chain; empty: made in the folder of the state
+	Key     string   `yaml:"key"`     // PEM file with its key
+	Names   []string `yaml:"names"`   // host names clients use, for the certificate that is made
 }
 
 // Size is in bytes.
