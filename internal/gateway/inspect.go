@@ -145,6 +145,7 @@ const (
 
 // took writes down what package hold did. blocked is its error.
 func (x *exchange) took(r *hold.Result, parts func(where string) string, answer bool, blocked error) {
+	x.rec.Inspections = slices.Grow(x.rec.Inspections, min(len(r.Verdicts), maxInspections))
 	for i := range r.Verdicts {
 		v := &r.Verdicts[i]
 		if len(x.rec.Inspections) >= maxInspections && v.Verdict.Action == guard.Allow {

@@ -187,7 +187,7 @@ func (e *Engine) inspect(text string, role Role, followed bool) (Verdict, error)
 	if len(text) > MaxText {
 		return Verdict{}, &TooLong{len(text)}
 	}
-	key := recentKey{role, followed, e.version(), sha256.Sum256([]byte(text))}
+	key := recentKey{role, followed, e.version(), sumOf(text)}
 	if v, ok := e.recent.get(key); ok {
 		return v, nil
 	}
@@ -203,6 +203,18 @@ func (e *Engine) inspect(text string, role Role, followed bool) (Verdict, error)
 	e.decide(&v)
 	e.recent.put(key, &v)
 	return v, nil
+}
+
+// sumOf is the SHA-256 of a text. A short one is not copied to the heap for it.
+func sumOf(text string) [sha256.Size]byte {
+	h := sha256.New()
+	var buf [1 << 10]byte
+	for len(text) > 0 {
+		n := copy(buf[:], text)
+		h.Write(buf[:n])
+		text = text[n:]
+	}
+	return [sha256.Size]byte(h.Sum(buf[:0]))
 }
 
 // decide draws the verdict from the reports.

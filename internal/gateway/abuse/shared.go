@@ -35,18 +35,22 @@ const (
 )
 
 // simhash is a hash that is near that of a near text.
-func simhash(words []uint64) uint64 {
-	var sum [64]int32
+func simhash(words []uint64) (h uint64) {
+	// The 64 counters stand across: bit b of count[k] is bit k of counter b.
+	var count [24]uint64
 	for i := range words[1:] {
-		v := (bits.RotateLeft64(words[i], 21) ^ words[i+1]) * 0x9e3779b97f4a7c15
-		for b := range sum {
-			sum[b] += int32(v>>b&1)*2 - 1
+		carry := (bits.RotateLeft64(words[i], 21) ^ words[i+1]) * 0x9e3779b97f4a7c15
+		for k := 0; carry != 0 && k < len(count); k++ {
+			count[k], carry = count[k]^carry, count[k]&carry
 		}
 	}
-	var h uint64
-	for b, s := range sum {
-		if s > 0 {
-			h |= 1 << b
+	half, equal := (len(words)-1)/2, ^uint64(0)
+	for k := len(count) - 1; k >= 0; k-- { // which counters are above half
+		if half>>k&1 == 0 {
+			h |= equal & count[k]
+			equal &^= count[k]
+		} else {
+			equal &= count[k]
 		}
 	}
 	return h

@@ -18,7 +18,7 @@ func Answer(c Config, body []byte, m *wire.Message) (*Result, error) {
 }
 
 func message(c Config, body []byte, m *wire.Message, request bool) (*Result, error) {
-	r := &Result{Action: Allow, Usage: m.Usage}
+	r := &Result{Action: Allow, Usage: m.Usage, Verdicts: make([]Looked, 0, min(len(m.Parts), maxVerdicts))}
 	err := r.unknown(&c.Policy, m.Unknown)
 	var all []wire.Edit
 	for _, p := range m.Parts {
@@ -107,8 +107,11 @@ func (r *Result) together(c *Config, parts []wire.Part) error {
 			n++
 		}
 	}
+	if n < 2 { // most answers have one text
+		return nil
+	}
 	joined := c.Engine.NewJoined(c.Memory)
-	if n < 2 || joined == nil {
+	if joined == nil {
 		return nil
 	}
 	s := &Session{c: *c}
