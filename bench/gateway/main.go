@@ -194,10 +194,14 @@ end
 
 func luaQuote(s string) string { return "[==[" + s + "]==]" }
 
-type figure struct{ p50, p99, rate float64 }
+type figure struct{ p50, p99, rate, cpu float64 }
 
 func run(dir string, t target, connections int, fresh bool, span time.Duration) (f figure, err error) {
 	file, err := script(dir, t, fresh)
+	if err != nil {
+		return f, err
+	}
+	before, err := used(t.pid)
 	if err != nil {
 		return f, err
 	}
@@ -216,25 +220,27 @@ func run(dir string, t target, connections int, fresh bool, span time.Duration) 
 	if bad > 0 || n == 0 {
 		return f, fmt.Errorf("%s: %.0f of %.0f requests failed", t.name, bad, n)
 	}
-	return figure{p50, p99, n / micros * 1e6}, nil
+	after, err := used(t.pid)
+	return figure{p50, p99, n / micros * 1e6, (after - before) / n}, err
 }
 
 // compare measures all in turns and prints the medians of the ratios to the first.
 func compare(dir string, targets []target, connections int, fresh bool, rounds int, span time.Duration) error {
-	var base []float64
-	p50, p99, rate := make([][]float64, len(targets)), make([][]float64, len(targets)), make([][]float64, len(targets))
+	var base, own []float64
+	p50, p99, rate, cpu := make([][]float64, len(targets)), make([][]float64, len(targets)), make([][]float64, len(targets)), make([][]float64, len(targets))
 	for range rounds {
 		a, err := run(dir, targets[0], connections, fresh, span)
 		if err != nil {
 			return err
 		}
-		base = append(base, a.p50)
+		base, own = append(base, a.p50), append(own, a.cpu)
 		for i, t := range targets[1:] {
 			b, err := run(dir, t, connections, fresh, span)
 			if err != nil {
 				return err
 			}
 			p50[i], p99[i], rate[i] = append(p50[i], b.p50/a.p50), append(p99[i], b.p99/a.p99), append(rate[i], b.rate/a.rate)
+			cpu[i] = append(cpu[i], b.cpu/a.cpu)
 		}
 	}
 	kind := "again"
@@ -242,8 +248,8 @@ func compare(dir string, targets []target, connections int, fresh bool, rounds i
 		kind = "new"
 	}
 	for i, t := range targets[1:] {
-		fmt.Printf("%s, %2d connections, %-5s: p50 %.2f× (goal 1.25), p99 %.2f× (goal 1.5), requests/s %.2f× (goal 0.8); bare p50 %.0f µs (n=%d)\n",
-			t.name, connections, kind, median(p50[i]), median(p99[i]), median(rate[i]), median(base), rounds)
+		fmt.Printf("%s, %2d connections, %-5s: p50 %.2f× (goal 1.25), p99 %.2f× (goal 1.5), requests/s %.2f× (goal 0.8); bare p50 %.0f µs; processor time %.2f×, bare %.0f µs a request (n=%d)\n",
+			t.name, connections, kind, median(p50[i]), median(p99[i]), median(rate[i]), median(base), median(cpu[i]), median(own), rounds)
 	}
 	return nil
 }

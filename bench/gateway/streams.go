@@ -228,6 +228,27 @@ func resident(pid int) (float64, error) {
 	return 0, errors.New("no VmRSS")
 }
 
+// used is the processor time of a process so far, in µs: less than a time by the clock
+// it depends on what else runs on the machine.
+func used(pid int) (micros float64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:])) // from the third field on
+	if len(f) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(f))
+	}
+	for _, s := range f[11:13] { // of the program and of the kernel for it, in ticks of 10 ms
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return 0, err
+		}
+		micros += n * 10_000
+	}
+	return micros, nil
+}
+
 func median(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
