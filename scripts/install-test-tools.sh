@@ -116,4 +116,24 @@ if [ -f e2e/npm/package.json ]; then
     npm ci --prefix e2e/npm --ignore-scripts --no-audit --no-fund --loglevel=error
   fi
 fi
+
+# The ONNX Runtime, for models of the operator's own: one library of the npm package, which has those of every system.
+ort=$cache/onnxruntime/libonnxruntime.so.1
+case "$(uname -m)" in
+  x86_64) ort_arch=x64 ort_sum=ffb75a925ba05e47b235bb66e3e3911714a80b328a9c9425539feb204aa32a23 ;;
+  aarch64) ort_arch=arm64 ort_sum=1f549d46250b005580b597f4164984aaf75b3bcb9f3aeb07c7f8a8fe60b23c76 ;;
+  *) ort_arch= ;;
+esac
+if [ -n "$ort_arch" ] && ! echo "$ort_sum  $ort" | sha256sum -c --status 2>/dev/null; then
+  command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer" >&2; exit 1; }
+  echo "unpacking the ONNX Runtime"
+  pack=$(mktemp -d)
+  npm pack onnxruntime-node@1.30.0 --silent --pack-destination "$pack" >/dev/null
+  mkdir -p "$cache/onnxruntime"
+  tar -xzf "$pack"/onnxruntime-node-1.30.0.tgz -C "$cache/onnxruntime" --strip-components=5 --no-same-owner "package/bin/napi-v6/linux/$ort_arch/libonnxruntime.so.1"
+  rm -rf "$pack"
+  chmod 0755 "$cache/onnxruntime" "$ort"
+  echo "$ort_sum  $ort" | sha256sum -c --status || { echo "the ONNX Runtime is not the file that was expected" >&2; exit 1; }
+fi
+
 echo "test tools: all there"

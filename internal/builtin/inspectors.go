@@ -1,7 +1,9 @@
 package builtin
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"slices"
 
 	"bartizan/internal/conf"
@@ -15,6 +17,7 @@ import (
 	"bartizan/internal/guard/judge"
 	"bartizan/internal/guard/language"
 	"bartizan/internal/guard/link"
+	"bartizan/internal/guard/onnx"
 	"bartizan/internal/guard/pattern"
 	"bartizan/internal/guard/pii"
 	"bartizan/internal/guard/schema"
@@ -37,6 +40,7 @@ func Inspectors() plug.Table[guard.Inspector] {
 		plug.Of("pattern", pattern.Default, pattern.New),
 		plug.Of("condition", condition.Default, condition.New),
 		plug.Of("judge", judge.Default, judge.New),
+		plug.Of("onnx", onnx.Default, onnx.New),
 		plug.Of("injection", injection.Default, injection.New),
 	)
 }
@@ -89,4 +93,13 @@ func KnownSecrets(options map[string]conf.Raw) ([]string, error) {
 		return nil, fmt.Errorf("options of the inspector secret are a %T", v)
 	}
 	return slices.Concat(c.Canaries, c.Known), nil
+}
+
+// GuardModelVerb is the hidden command line word under which the binary runs as the process of a model of the
+// operator's own.
+const GuardModelVerb = onnx.ChildVerb
+
+// RunGuardModel is the main of the process of GuardModelVerb.
+func RunGuardModel(ctx context.Context, in io.Reader, out io.Writer) error {
+	return onnx.RunChild(ctx, in, out)
 }

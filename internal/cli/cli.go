@@ -14,6 +14,7 @@ import (
 
 	"bartizan/internal/api"
 	"bartizan/internal/app"
+	"bartizan/internal/builtin"
 	"bartizan/internal/drill"
 	"bartizan/internal/gateway/keeper"
 	"bartizan/internal/lake/query"
@@ -94,6 +95,14 @@ func Main(ctx context.Context, env Env, args []string) int {
 		// What has the keys of model providers, likewise.
 		if err := keeper.RunChild(ctx); err != nil {
 			fmt.Fprintln(env.Stderr, "bartizan: keeper:", err)
+			return ExitBlind
+		}
+		return ExitOK
+	}
+	if len(args) == 1 && args[0] == builtin.GuardModelVerb {
+		// What has a model of the operator's own, likewise.
+		if err := builtin.RunGuardModel(ctx, env.Stdin, env.Stdout); err != nil {
+			fmt.Fprintln(env.Stderr, "bartizan: guard model:", err)
 			return ExitBlind
 		}
 		return ExitOK

@@ -128,11 +128,11 @@ type Catalogue struct {
 
 // without lists the inspectors of a direction nobody chose: what makes no sense there.
 var without = map[string][]string{
-	"system":      {"secret", "pii", "link", "exfil", "injection", "language", "schema", "judge"},
+	"system":      {"secret", "pii", "link", "exfil", "injection", "language", "schema", "judge", "onnx"},
 	"request":     {"schema"},
 	"tool_result": {"schema"},
-	"response":    {"injection", "judge"},
-	"tool_call":   {"injection", "language", "schema", "judge"},
+	"response":    {"injection", "judge", "onnx"},
+	"tool_call":   {"injection", "language", "schema", "judge", "onnx"},
 }
 
 func (r *Policy) directions() map[string]*Direction {

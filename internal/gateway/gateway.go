@@ -99,6 +99,7 @@ type route struct {
 	masker   *traffic.Masker  // nil: what is said is not recorded
 	drill    *Drill           // nil: a route of the configuration
 	asks     bool             // something of an answer may be handed to a person
+	runners  []guard.Runner   // inspectors with something that runs beside them
 }
 
 // New makes a gateway; the error is the operator's.
@@ -144,6 +145,7 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("options: %w", err)
 	}
+	r.runners = runners(r.directions(), all)
 	for key, d := range r.directions() {
 		r.sides[key] = newSide(key, *d, all, like)
 		if o.Known != nil {
@@ -212,6 +214,15 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener, secure *tls.Config)
 	}
 	s := &http.Server{Handler: g, ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(g.opt.Log.Handler(), slog.LevelDebug)}
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx)) // exchanges under way still need them
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	for _, r := range g.routes {
+		for _, in := range r.runners {
+			running.Go(func() { in.Run(beside, g.opt.Log) })
+		}
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
 	select {

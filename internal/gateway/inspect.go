@@ -235,3 +235,20 @@ func (x *exchange) raw(text string, answer bool) error {
 	}
 	return nil
 }
+
+// runners are the inspectors of a route's directions that have something to run beside them.
+func runners(directions map[string]*Direction, all []guard.Named) (out []guard.Runner) {
+	for _, in := range all {
+		r, ok := in.Inspector.(guard.Runner)
+		if !ok {
+			continue
+		}
+		for _, d := range directions {
+			if slices.Contains(d.Inspectors, in.Name) {
+				out = append(out, r)
+				break
+			}
+		}
+	}
+	return out
+}

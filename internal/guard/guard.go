@@ -9,9 +9,11 @@ package guard
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -88,6 +90,12 @@ type Finding struct {
 // the text, and returns an error when it could not look.
 type Inspector interface {
 	Inspect(t *Text) ([]Finding, error)
+}
+
+// Runner is an inspector with something that has to run beside it, such as a process. Run returns when ctx ends; a
+// gateway calls it once for as long as it serves. Without it such an inspector starts what it needs when a text comes.
+type Runner interface {
+	Run(ctx context.Context, log *slog.Logger)
 }
 
 // State of an inspector after a text.

@@ -86,14 +86,14 @@ func normalizers(n *node, out []normalizer, depth int, steps *int) ([]normalizer
 
 func replace(n *node) (normalizer, error) {
 	if n.Pattern == nil || len(n.Content) > maxText {
-		return nil, fmt.Errorf("Replace: a pattern, and at most %d bytes that replace it", maxText)
+		return nil, fmt.Errorf("the pattern of Replace is missing, or it puts more than %d bytes in its place", maxText)
 	}
 	if s := n.Pattern.String; s != nil && *s != "" {
 		return func(text string) string { return strings.ReplaceAll(text, *s, n.Content) }, nil
 	}
 	re, err := expression(n.Pattern.Regex)
 	if err != nil {
-		return nil, fmt.Errorf("Replace: %w", err)
+		return nil, fmt.Errorf("step Replace: %w", err)
 	}
 	return func(text string) string { return re.ReplaceAllLiteralString(text, n.Content) }, nil
 }
@@ -186,7 +186,7 @@ func splitters(n *node, out []splitter, depth int, steps *int) ([]splitter, erro
 			}
 		}
 		if len(n.Replacement) > maxText || scheme != "always" && scheme != "first" && scheme != "never" {
-			return nil, fmt.Errorf("Metaspace with replacement %.20q and prepend_scheme %.20q", n.Replacement, scheme)
+			return nil, fmt.Errorf("step Metaspace with replacement %.20q and prepend_scheme %.20q", n.Replacement, scheme)
 		}
 		mark := n.Replacement
 		if mark == "" {
@@ -223,7 +223,7 @@ func splitBy(n *node) (splitter, error) {
 	}
 	re, err := expression(n.Pattern.Regex)
 	if err != nil {
-		return nil, fmt.Errorf("Split: %w", err)
+		return nil, fmt.Errorf("step Split: %w", err)
 	}
 	return byExpression(re, what, n.Invert), nil
 }
