@@ -215,7 +215,20 @@ func newLaneConn(l *lane, conn net.Conn) *laneConn {
 // quiet tells whether the connection is open and nothing has come on it.
 func (c *laneConn) quiet() bool {
 	c.still = false
-	return c.raw.Read(c.peek) == nil && c.still
+	if c.raw.Read(c.peek) != nil || !c.still {
+		return false
+	}
+	secure, ok := c.conn.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	// TLS may have read more from the socket than it has handed on. A read whose time is
+	// over sees that and nothing else, and does no harm to the connection.
+	var one [1]byte
+	var timeout net.Error
+	_ = secure.SetReadDeadline(time.Unix(1, 0))
+	n, err := secure.Read(one[:])
+	return n == 0 && errors.As(err, &timeout) && timeout.Timeout() && secure.SetReadDeadline(time.Time{}) == nil
 }
 
 // Read implements io.Reader within the bounds of what is being read.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -190,6 +191,68 @@ func TestLaneLeavesWhatIsNotQuiet(t *testing.T) {
 		}
 		if got := say(t, l, to, "2"); got != "second" {
 			t.Errorf("%s: the second exchange was told %q", name, got)
+		}
+	}
+}
+
+// heap hands on what is written to it when it is told to: several records of TLS in one write.
+type heap struct {
+	net.Conn
+	mu   sync.Mutex
+	open bool
+	b    []byte
+}
+
+func (h *heap) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.open {
+		return h.Conn.Write(p)
+	}
+	h.b = append(h.b, p...)
+	return len(p), nil
+}
+
+// together writes everything that f writes at once.
+func (h *heap) together(f func()) {
+	h.mu.Lock()
+	h.open = true
+	h.mu.Unlock()
+	f()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.open = false
+	_, _ = h.Conn.Write(h.b)
+	h.b = nil
+}
+
+// TLS may take two records from the socket at once: an answer that nobody asked for, in the
+// second one, is nobody's answer either.
+func TestLaneLeavesWhatTLSHolds(t *testing.T) {
+	s := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
+	defer s.Close()
+	config := s.TLS.Clone()
+	config.NextProtos = nil
+	to := rawServer(t, func(n int, c net.Conn, _ *bufio.Reader) {
+		h := &heap{Conn: c}
+		secure := tls.Server(h, config)
+		r := bufio.NewReader(secure)
+		answered(t, secure, r, "") // reads the request
+		h.together(func() {
+			_, _ = fmt.Fprintf(secure, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nconn %d", n)
+			if n == 0 {
+				_, _ = io.WriteString(secure, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+			}
+		})
+		_, _ = r.ReadByte() // until the lane closes it
+	})
+	to = strings.Replace(to, "http://", "https://", 1)
+	l := laneTo(t, to, func(tr *http.Transport) {
+		tr.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	})
+	for n := range 2 {
+		if got, want := say(t, l, to, "hello"), fmt.Sprintf("conn %d", n); got != want {
+			t.Fatalf("%q, want %q", got, want)
 		}
 	}
 }
