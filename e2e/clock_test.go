@@ -195,7 +195,7 @@ func (n *node) restart(t *testing.T) {
 // force for the ledger; one that ended long ago is no longer listed.
 func inKernel(t *testing.T, n *node, d model.Decision, want bool) {
 	t.Helper()
-	eventually(t, 8*time.Second, fmt.Sprintf("block of %s in force: %v", d.Target.Value(), want), func() error {
+	eventually(t, 20*time.Second, fmt.Sprintf("block of %s in force: %v", d.Target.Value(), want), func() error {
 		list, err := all(t.Context(), n)
 		if err != nil {
 			return err
@@ -226,7 +226,7 @@ func fightsBack(t *testing.T, n *node, a *attacker, when string) {
 	}); err != nil {
 		t.Errorf("%s: %v", when, err)
 	}
-	if err := until(9*time.Second, func() error { return a.knock("", "80") }); err != nil {
+	if err := until(20*time.Second, func() error { return a.knock("", "80") }); err != nil {
 		t.Errorf("%s: never released: %v", when, err)
 	}
 }

@@ -152,7 +152,7 @@ func TestDrillKilled(t *testing.T) {
 	if err := syscall.Kill(p.cmd.Process.Pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "nothing of the drill is left", func() error {
+	eventually(t, 20*time.Second, "nothing of the drill is left", func() error {
 		var errs []error
 		for _, pid := range family {
 			if running(pid) {
@@ -201,7 +201,7 @@ func TestDrillSelfKilled(t *testing.T) {
 	if err := syscall.Kill(p.cmd.Process.Pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "its processes are gone", func() error {
+	eventually(t, 20*time.Second, "its processes are gone", func() error {
 		for _, pid := range family {
 			if running(pid) {
 				return fmt.Errorf("process %d still runs", pid)

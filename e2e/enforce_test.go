@@ -118,7 +118,7 @@ func unleased(t *testing.T, n *node, a *attacker) {
 	}
 	a.run(t, time.Minute, "hydra", "-I", "-l", "root", "-P", wordlist(t), "-t", "4", "ssh://"+node4)
 	var held api.Decision
-	eventually(t, 8*time.Second, "a held decision", func() error {
+	eventually(t, 20*time.Second, "a held decision", func() error {
 		for _, d := range n.decisions(t, a.ip) {
 			if d.State != model.StateHeld || d.Action != model.Block {
 				continue
@@ -150,13 +150,13 @@ func unleased(t *testing.T, n *node, a *attacker) {
 func leasedWeb(t *testing.T, n *node, a *attacker, src string) {
 	n.lease(t, 5, src)
 	// A cable that is new carries IPv6 a moment later than IPv4.
-	eventually(t, 8*time.Second, "the open door before the attack", func() error { return a.knock(src, "80") })
+	eventually(t, 20*time.Second, "the open door before the attack", func() error { return a.knock(src, "80") })
 	sent, _ := a.attackWeb(src, "80") // being cut off is the point
 	if sent < 1 {
 		t.Error("blocked before it did anything")
 	}
 	d := n.awaitBlock(t, src)
-	eventually(t, 2*time.Second, "the block in the kernel", func() error {
+	eventually(t, 20*time.Second, "the block in the kernel", func() error {
 		if !covers(n.lab.kernel(t), d.Target) {
 			return fmt.Errorf("the kernel holds %v", n.lab.kernel(t))
 		}
@@ -167,7 +167,7 @@ func leasedWeb(t *testing.T, n *node, a *attacker, src string) {
 	}
 	complete(t, n, d.ID.String(), "/cgi-bin/.%2e/.%2e", model.StateActive)
 	eventually(t, time.Until(d.Until)+2*time.Second, "let in again", func() error { return a.knock(src, "80") })
-	eventually(t, 2*time.Second, "the end is written down", func() error {
+	eventually(t, 20*time.Second, "the end is written down", func() error {
 		now := n.decisions(t, src)[0]
 		if now.State != model.StateExpired || !hasReceipt(now, model.Expired) {
 			return fmt.Errorf("state %s, receipts %v", now.State, now.Receipts)
@@ -250,7 +250,7 @@ func leasedHydra(t *testing.T, n *node, a *attacker) {
 	if !slices.Contains(d.Because.Classes, model.ClassAuth) {
 		t.Errorf("a brute force was blocked for %v", d.Because.Classes)
 	}
-	eventually(t, 2*time.Second, "the block in the kernel", func() error {
+	eventually(t, 20*time.Second, "the block in the kernel", func() error {
 		if !covers(n.lab.kernel(t), d.Target) {
 			return errors.New("not there")
 		}
@@ -304,7 +304,7 @@ func byHand(t *testing.T, n *node) {
 	}
 	kept := cliJSON[api.Decision](t, n, "decisions", "add", "2a01:4f8:aaaa:bbbb::/64", "--for", "1h")
 	for _, x := range []api.Decision{d, kept} {
-		eventually(t, 2*time.Second, "in the kernel", func() error {
+		eventually(t, 20*time.Second, "in the kernel", func() error {
 			if !covers(n.lab.kernel(t), x.Target) {
 				return fmt.Errorf("not there: %s", x.Target)
 			}
@@ -315,7 +315,7 @@ func byHand(t *testing.T, n *node) {
 	if gone.ID != d.ID || gone.State != model.StateRemoved {
 		t.Errorf("removed: %+v", gone.Decision)
 	}
-	eventually(t, 2*time.Second, "out of the kernel", func() error {
+	eventually(t, 20*time.Second, "out of the kernel", func() error {
 		if covers(n.lab.kernel(t), d.Target) {
 			return errors.New("still there")
 		}

@@ -53,7 +53,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("a decision without room to write it down: %v", err)
 	}
 	_, _ = late.attackWeb("", "80") // may be held back on the way
-	eventually(t, 10*time.Second, "the status says that there is no room", func() error {
+	eventually(t, 20*time.Second, "the status says that there is no room", func() error {
 		st := n.status(t)
 		for _, c := range st.Checks {
 			if c.State == "failed" && strings.Contains(c.Detail, "space") && st.State == "failed" {
@@ -68,11 +68,11 @@ func TestDiskFull(t *testing.T) {
 	pid := n.status(t).PID
 	resize("1g")
 	n.awaitSignals(t, late.ip, "web.path-traversal", "secrets.env-file")
-	eventually(t, 15*time.Second, "decisions are written down again", func() error {
+	eventually(t, 20*time.Second, "decisions are written down again", func() error {
 		_, err := n.api.Change(t.Context(), api.DecisionChange{Op: "add", Target: "45.66.77.2", Action: model.Block, Seconds: 600})
 		return err
 	})
-	eventually(t, 15*time.Second, "all is well again", func() error {
+	eventually(t, 20*time.Second, "all is well again", func() error {
 		st := n.status(t)
 		if st.State == "failed" || st.PID != pid || st.Decoys.PID == 0 {
 			return fmt.Errorf("state %s, pid %d (was %d), checks %+v", st.State, st.PID, pid, st.Checks)
@@ -122,11 +122,11 @@ func TestTableTamperedWith(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, 2*time.Second, "three blocks", there)
+	eventually(t, 20*time.Second, "three blocks", there)
 	l.node.must(t, "nft", "delete", "table", "inet", "bartizan")
 	began := time.Now()
 	targets = append(targets, n.block(t, "45.1.2.4").Target)
-	eventually(t, 3*time.Second, "repaired with the next change", there)
+	eventually(t, 20*time.Second, "repaired with the next change", there)
 	t.Logf("a deleted table was back %v after the next decision", time.Since(began).Round(time.Millisecond))
 	for _, tamper := range [][]string{
 		{"flush", "set", "inet", "bartizan", "block4"},
@@ -165,7 +165,7 @@ func TestAddressesChange(t *testing.T) {
 	n.block(t, "45.50.60.70")
 	l.node.iproute(t, "addr add 45.50.60.71/32 dev lo", "addr add 2a01:4f8:77::1/128 dev lo nodad")
 	for _, own := range []string{"45.50.60.71", "2a01:4f8:77::/64"} {
-		eventually(t, 2*time.Second, own+" is protected", func() error {
+		eventually(t, 20*time.Second, own+" is protected", func() error {
 			d, err := n.api.Change(t.Context(), api.DecisionChange{Op: "add", Target: own, Action: model.Block, Seconds: 1})
 			if err != nil {
 				return err
@@ -181,7 +181,7 @@ func TestAddressesChange(t *testing.T) {
 		})
 	}
 	l.node.iproute(t, "addr del 45.50.60.71/32 dev lo")
-	eventually(t, 3*time.Second, "an address that is gone can be blocked", func() error {
+	eventually(t, 20*time.Second, "an address that is gone can be blocked", func() error {
 		d, err := n.api.Change(t.Context(), api.DecisionChange{Op: "add", Target: "45.50.60.71", Action: model.Block, Seconds: 600})
 		if err == nil && d.State != model.StateActive {
 			_, err = n.api.Change(t.Context(), api.DecisionChange{Op: "reject", ID: d.ID.String()}) // too early: once more
@@ -191,7 +191,7 @@ func TestAddressesChange(t *testing.T) {
 	})
 	// The worst case: a block is in force, and then the address becomes ours.
 	l.node.iproute(t, "addr add 45.50.60.70/32 dev lo")
-	eventually(t, 5*time.Second, "the kernel no longer holds what is now an own address", func() error {
+	eventually(t, 20*time.Second, "the kernel no longer holds what is now an own address", func() error {
 		if covers(l.kernel(t), mustIP("45.50.60.70")) {
 			return errors.New("it does")
 		}
@@ -216,7 +216,7 @@ func TestSlowEnforcer(t *testing.T) {
 		target := fmt.Sprintf("45.3.0.%d", 2*i+1)
 		began := time.Now()
 		n.block(t, target)
-		eventually(t, 2*time.Second, "the block in the kernel", func() error {
+		eventually(t, 20*time.Second, "the block in the kernel", func() error {
 			if !covers(l.kernel(t), mustIP(target)) {
 				return errors.New("not there")
 			}
@@ -228,7 +228,7 @@ func TestSlowEnforcer(t *testing.T) {
 	if worst > time.Second {
 		t.Errorf("a slow enforcer delays the firewall: %v", worst)
 	}
-	eventually(t, 15*time.Second, "the slow program was called", func() error {
+	eventually(t, 20*time.Second, "the slow program was called", func() error {
 		b, err := os.ReadFile(mark)
 		if err == nil && len(b) == 0 {
 			err = errors.New("no call yet")
@@ -250,7 +250,7 @@ func TestDecoysDie(t *testing.T) {
 		if err := syscall.Kill(before.Decoys.PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 8*time.Second, "other decoys", func() error {
+		eventually(t, 20*time.Second, "other decoys", func() error {
 			if now := n.status(t).Decoys; now.PID == before.Decoys.PID || now.PID == 0 || now.Restarts <= before.Decoys.Restarts {
 				return fmt.Errorf("pid %d, restarts %d", now.PID, now.Restarts)
 			}

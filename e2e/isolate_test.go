@@ -61,7 +61,7 @@ func TestIsolate(t *testing.T) {
 		}
 	}
 	var d api.Decision
-	eventually(t, 15*time.Second, "a proposal to isolate "+host, func() error {
+	eventually(t, 20*time.Second, "a proposal to isolate "+host, func() error {
 		list := n.decisions(t, host)
 		if len(list) != 1 {
 			return fmt.Errorf("%d decisions; signals %v", len(list), kindsOf(n.signals(t, host)))
@@ -76,7 +76,7 @@ func TestIsolate(t *testing.T) {
 	if r := n.cli(t, "decisions", "approve", d.ID.String(), "--reason", "it is infected"); r.code != 0 {
 		t.Fatalf("approve: %s", r)
 	}
-	eventually(t, 5*time.Second, "a receipt", func() error {
+	eventually(t, 20*time.Second, "a receipt", func() error {
 		if why := n.cli(t, "why", d.ID.String()); !strings.Contains(why.out, "cut off from what this machine forwards") {
 			return fmt.Errorf("no receipt: %s", why)
 		}
@@ -86,7 +86,7 @@ func TestIsolate(t *testing.T) {
 	if r := n.cli(t, "decisions", "remove", d.ID.String(), "--reason", "repaired"); r.code != 0 {
 		t.Fatalf("remove: %s", r)
 	}
-	eventually(t, 5*time.Second, "the host is free", func() error { return inside.open(host, outside.ip, "7777") })
+	eventually(t, 20*time.Second, "the host is free", func() error { return inside.open(host, outside.ip, "7777") })
 	check(true)
 	n.stop(t)
 	l.untouched(t)

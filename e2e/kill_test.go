@@ -189,7 +189,7 @@ func killDecoys(t *testing.T, n *node) {
 	if err := syscall.Kill(before.Decoys.PID, syscall.SIGKILL); err != nil {
 		t.Fatalf("kill the decoys: %v", err)
 	}
-	eventually(t, 5*time.Second, "new decoys after a kill", func() error {
+	eventually(t, 20*time.Second, "new decoys after a kill", func() error {
 		now := n.status(t)
 		if now.PID != before.PID || now.Decoys.PID == before.Decoys.PID || now.Decoys.PID == 0 || now.Decoys.Restarts != before.Decoys.Restarts+1 {
 			return fmt.Errorf("decoys: pid %d, %d restarts", now.Decoys.PID, now.Decoys.Restarts)
@@ -292,7 +292,7 @@ func inside(wide, narrow model.Entity) bool {
 // every one that was applied and ended has been receipted as ended.
 func settled(t *testing.T, n *node) {
 	t.Helper()
-	eventually(t, 10*time.Second, "every decision has its receipts", func() error {
+	eventually(t, 20*time.Second, "every decision has its receipts", func() error {
 		list, err := all(t.Context(), n)
 		if err != nil {
 			return err

@@ -103,7 +103,7 @@ func (l *lab) attacker(t *testing.T) *attacker {
 		fmt.Sprintf("route add 198.18.%d.0/24 via 10.200.%d.2", n, n),
 		fmt.Sprintf("route add 2001:db8:0:%x::/64 via fd42:%x::2", n, n),
 	)
-	eventually(t, 5*time.Second, "both ends of the cable are up", func() error {
+	eventually(t, 20*time.Second, "both ends of the cable are up", func() error {
 		return a.reach(node4, node6)
 	})
 	return a
@@ -127,7 +127,7 @@ func (a *attacker) wire(t *testing.T, n int) {
 // questions for IPv6 neighbours are lost, and asked again only after a second.
 func plugged(t *testing.T, s *space, device string) {
 	t.Helper()
-	eventually(t, 5*time.Second, device+" has a carrier", func() error {
+	eventually(t, 20*time.Second, device+" has a carrier", func() error {
 		return s.do(func() error {
 			dev, err := netlink.LinkByName(device)
 			if err == nil && dev.Attrs().OperState != netlink.OperUp {

@@ -173,7 +173,7 @@ func (n *node) stop(t *testing.T) {
 // gone waits until processes no longer exist and nobody listens any more.
 func (n *node) gone(t *testing.T, pids ...int) {
 	t.Helper()
-	eventually(t, 3*time.Second, "its processes and sockets are gone", func() error {
+	eventually(t, 20*time.Second, "its processes and sockets are gone", func() error {
 		for _, pid := range pids {
 			if b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err == nil && !strings.Contains(string(b), ") Z ") {
 				return fmt.Errorf("process %d still runs: %.60s", pid, b)
@@ -250,7 +250,7 @@ func (n *node) signals(t *testing.T, addr string) []model.Signal {
 func (n *node) awaitSignals(t *testing.T, addr string, kinds ...string) []model.Signal {
 	t.Helper()
 	var list []model.Signal
-	eventually(t, 8*time.Second, "signals about "+addr, func() error {
+	eventually(t, 20*time.Second, "signals about "+addr, func() error {
 		list = n.signals(t, addr)
 		var missing []string
 		for _, want := range kinds {
@@ -331,7 +331,7 @@ func (n *node) decisions(t *testing.T, addr string) []api.Decision {
 // awaitBlock waits for an enforced block of an address.
 func (n *node) awaitBlock(t *testing.T, addr string) (found api.Decision) {
 	t.Helper()
-	eventually(t, 8*time.Second, "a block of "+addr, func() error {
+	eventually(t, 20*time.Second, "a block of "+addr, func() error {
 		list := n.decisions(t, addr)
 		for _, d := range list {
 			if !d.DryRun && d.Action == model.Block && d.State != model.StateHeld {

@@ -125,7 +125,7 @@ func TestOlderData(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.cli(t, "decisions", "add", "45.9.0.1", "--for", "1h")
-	eventually(t, 15*time.Second, "a block that has ended, one by hand, and one that is held", func() error {
+	eventually(t, 20*time.Second, "a block that has ended, one by hand, and one that is held", func() error {
 		seen := map[model.State]bool{}
 		for _, d := range listed(t, n) {
 			seen[d.State] = seen[d.State] || d.State == model.StateHeld || hasReceipt(d, model.Applied) && (d.State == model.StateActive || hasReceipt(d, model.Expired))

@@ -116,7 +116,7 @@ func whole(t *testing.T, n *node, balancer *attacker, at netip.AddrPort) {
 		}
 	}
 	d := n.awaitBlock(t, visitor)
-	eventually(t, 2*time.Second, "the visitor in the kernel", func() error {
+	eventually(t, 20*time.Second, "the visitor in the kernel", func() error {
 		if !covers(n.lab.kernel(t), d.Target) {
 			return fmt.Errorf("the kernel holds %v", n.lab.kernel(t))
 		}

@@ -168,7 +168,7 @@ func TestWithoutRoot(t *testing.T) {
 		t.Errorf("ssh listens on %s", p)
 	}
 	contains(t, "the printed lines", n.out.String(), "2222", "CAP_NET_BIND_SERVICE")
-	eventually(t, 10*time.Second, "the firewall's state", func() error {
+	eventually(t, 20*time.Second, "the firewall's state", func() error {
 		for _, e := range n.status(t).Enforcers {
 			if e.Name == "nft" && e.State == "failed" && (strings.Contains(e.LastError, "root") || strings.Contains(e.LastError, "CAP_NET_ADMIN")) {
 				return nil

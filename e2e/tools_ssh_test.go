@@ -166,7 +166,7 @@ func sshForward(t *testing.T, n *node, a *attacker) {
 	words := append([]string{"-p", password, "ssh"}, append(sshOptions(), "-N", "-L", "127.0.0.1:7777:192.0.2.10:80", "root@"+node4)...)
 	p := a.start(t, command("sshpass", words...))
 	defer p.kill()
-	eventually(t, 10*time.Second, "the local end of the tunnel listens", func() error {
+	eventually(t, 20*time.Second, "the local end of the tunnel listens", func() error {
 		if r := a.run(t, 5*time.Second, "ss", "-Hltn"); !strings.Contains(r.out, ":7777") {
 			return fmt.Errorf("listening: %q, ssh says %s", r.out, p.err)
 		}

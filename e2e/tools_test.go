@@ -263,7 +263,7 @@ func related(list []model.Signal, kind model.EntityType) (out []string) {
 // awaitRelated waits for an entity that came with a visitor's signals.
 func (n *node) awaitRelated(t *testing.T, addr string, kind model.EntityType) (out []string) {
 	t.Helper()
-	eventually(t, 8*time.Second, fmt.Sprintf("a %s of %s", kind, addr), func() error {
+	eventually(t, 20*time.Second, fmt.Sprintf("a %s of %s", kind, addr), func() error {
 		list := n.signals(t, addr)
 		if out = related(list, kind); len(out) == 0 {
 			return fmt.Errorf("none among %d signals %v", len(list), kindsOf(list))

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -90,7 +91,12 @@ func curlHTTP(t *testing.T, n *node, a *attacker) {
 	curl(t, a, "-F", "file=@"+shell, "--form-string", "note=<b>", "http://"+node4+"/upload.php")
 	curl(t, a, "--data", "log=admin&pwd=hunter2", "http://"+node4+"/wp-login.php")
 	n.awaitSignals(t, a.ip, "secrets.env-file", "secrets.cloud-credentials", "secrets.version-control", "web.path-traversal", "web.jndi-injection", "web.sql-injection")
-	contains(t, "evidence of an upload", n.evidence(t, n.signals(t, a.ip)), "system($_GET['c']); // "+a.ip)
+	eventually(t, 20*time.Second, "evidence of an upload", func() error { // whichever signal has it
+		if got, want := n.evidence(t, n.signals(t, a.ip)), "system($_GET['c']); // "+a.ip; !strings.Contains(got, want) {
+			return fmt.Errorf("no %q in\n%s", want, got)
+		}
+		return nil
+	})
 	// As a proxy it says something, and sends nothing anywhere (the node has no route there).
 	a.run(t, 20*time.Second, "curl", "-sS", "-m", "10", "-x", "http://"+node4+":80", "http://198.51.100.9/")
 	n.awaitSignals(t, a.ip, "proxy.")

@@ -18,10 +18,22 @@ func (s *Session) FromServer(raw []byte) Outcome {
 		return s.batch(raw, false)
 	}
 	m, err := mcp.ParseMessage(raw)
+	if err != nil && empty(raw) {
+		s.note(Line{From: "server", Kind: "malformed", Bytes: len(raw), Done: "dropped", Why: []string{"an empty message"}, Hash: hashOf(raw)})
+		return Outcome{}
+	}
 	if err != nil {
 		return s.malformed(raw, err)
 	}
 	return s.fromServer(m)
+}
+
+// empty: an object with nothing in it. Servers made with the protocol's own SDK store one
+// for the place at which a stream begins, and send it again with the rest to a client that
+// comes back. It is no answer to anybody, so nobody's request fails for it.
+func empty(raw []byte) bool {
+	inside, ok := bytes.CutPrefix(bytes.TrimSpace(raw), []byte("{"))
+	return ok && string(bytes.TrimSpace(inside)) == "}"
 }
 
 // TooLong is a message of the server that is longer than the limit; head is how it

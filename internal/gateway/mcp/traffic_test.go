@@ -163,6 +163,9 @@ func TestHostileMessages(t *testing.T) {
 		t.Errorf("%+v: who waits must be told", out)
 	}
 	ping(5)
+	if out := s.FromServer([]byte("{ }\n")); out.Forward != nil || out.Answer != nil {
+		t.Errorf("%+v: an empty message is an answer to nobody", out)
+	}
 	want(t, string(s.TooLong([]byte(`{"jsonrpc":"2.0","id":5,"result":{"x":"`)).Forward), `"id":5`)
 	ping(6)
 	if all := s.Ended("gone"); len(all) != 1 || !strings.Contains(string(all[0]), `"id":6`) {
@@ -170,6 +173,25 @@ func TestHostileMessages(t *testing.T) {
 	}
 	if out := s.FromServer([]byte("Server listening on stdio")); out.Forward != nil || out.Answer != nil {
 		t.Errorf("%+v", out)
+	}
+}
+
+// TestPlacesOfAStream: what a server of the protocol's own SDK sends again to a client that comes back, the empty
+// messages of where its streams began, is no alarm and no answer to what the client asks meanwhile.
+func TestPlacesOfAStream(t *testing.T) {
+	g, h := testGate(t, nil)
+	s := testSession(t, g, "s")
+	if out, _ := s.FromClient([]byte(`{"jsonrpc":"2.0","id":1,"method":"ping"}`)); out.Forward == nil {
+		t.Fatalf("%s", out.Answer)
+	}
+	if out := s.FromServer([]byte(`{}`)); out.Forward != nil || out.Answer != nil || len(out.Extra) > 0 {
+		t.Errorf("%s %s", out.Forward, out.Answer)
+	}
+	if h.has(t, "mcp.malformed") {
+		t.Error("an alarm")
+	}
+	if out := s.FromServer([]byte(`{"jsonrpc":"2.0","id":1,"result":{}}`)); string(out.Forward) != `{"jsonrpc":"2.0","id":1,"result":{}}` {
+		t.Errorf("the answer after it: %s", out.Forward)
 	}
 }
 
