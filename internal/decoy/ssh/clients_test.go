@@ -325,5 +325,12 @@ func nmapVersion(c *client) {
 
 func nmapAlgorithms(c *client) {
 	out, _ := c.do("nmap", "-n", "-Pn", "-p", c.port, "--script", "+ssh2-enum-algos,+ssh-hostkey,+ssh-auth-methods", "--script-args", "ssh_hostkey=full", "127.0.0.1")
-	c.want(out, "curve25519-sha256\n", "chacha20-poly1305@openssh.com", "rsa-sha2-512\n|       rsa-sha2-256\n", "ssh-ed25519 AAAA", "ecdsa-sha2-nistp256 AAAA", "hmac-sha2-256-etm@openssh.com")
+	c.want(out, "curve25519-sha256\n", "chacha20-poly1305@openssh.com", "rsa-sha2-512\n|       rsa-sha2-256\n", "hmac-sha2-256-etm@openssh.com")
+	// Of nmap's Diffie-Hellman numbers one in 512, which is a byte shorter and begins with a set bit, arrives as a negative
+	// one (pack_mpint of its ssh2.lua), which no server takes: then a key is missing, and hardly ever both.
+	if !strings.Contains(out, "ssh-ed25519 AAAA") && !strings.Contains(out, "ecdsa-sha2-nistp256 AAAA") {
+		c.Errorf("%q has no host key", out)
+	}
+	out, _ = c.do("ssh-keyscan", "-T", "20", "-p", c.port, "-t", "rsa,ecdsa,ed25519", "127.0.0.1")
+	c.want(out, " ssh-rsa AAAA", " ecdsa-sha2-nistp256 AAAA", " ssh-ed25519 AAAA")
 }
