@@ -297,6 +297,9 @@ func address(v []byte, old observe.Addr) observe.Addr {
 // what was not seen proves nothing.
 func sampled(now time.Time, data []byte, at uint64, b *observe.LogBatch) error {
 	var p sflow.Packet
+	if !roomForRecords(data) {
+		return errDamaged
+	}
 	if err := sflow.DecodeMessageVersion(bytes.NewBuffer(data), &p); err != nil {
 		return errDamaged
 	}
@@ -313,6 +316,34 @@ func sampled(now time.Time, data []byte, at uint64, b *observe.LogBatch) error {
 		}
 	}
 	return nil
+}
+
+// roomForRecords reports whether the expanded flow samples of an sFlow datagram have room
+// for the records they claim. Of all counts this is the one that the library makes room
+// for without a look: a datagram of 170 bytes asked for gigabytes.
+func roomForRecords(data []byte) bool {
+	const (
+		expanded = 3  // flow_sample_expanded of enterprise 0
+		counted  = 40 // bytes of such a sample before the number of its records
+		record   = 8  // bytes of the smallest record
+	)
+	head := 4 + 4 + 4 + 16 // version, kind of address, IPv4 address, four numbers
+	if len(data) >= 8 && binary.BigEndian.Uint32(data[4:]) == 2 {
+		head += 12
+	}
+	for rest := data[min(head, len(data)):]; len(rest) >= 8; {
+		format, length := binary.BigEndian.Uint32(rest), binary.BigEndian.Uint32(rest[4:])
+		if rest = rest[8:]; int64(length) > int64(len(rest)) {
+			return true // what is cut off is not read
+		}
+		if body := rest[:length]; format == expanded && len(body) >= counted+4 {
+			if n := binary.BigEndian.Uint32(body[counted:]); int64(n) > int64(len(body)-counted-4)/record {
+				return false
+			}
+		}
+		rest = rest[length:]
+	}
+	return true
 }
 
 func sample(data any, now time.Time, at uint64, b *observe.LogBatch) {

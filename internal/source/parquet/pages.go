@@ -78,14 +78,25 @@ func levels(h *format.PageHeader) int64 {
 	return min(max(n, 0), maxPage)
 }
 
-// counter counts what is read.
+// counter counts what is read. A header that goes on behind the end is broken off with a
+// panic, which Open recovers: the library takes the end for numbers where it skips a list of
+// DOUBLE, as many as the list claims, and lists in lists multiply.
 type counter struct {
-	r io.Reader
-	n int64
+	r    io.Reader
+	n    int64
+	ends int // reads behind the end
 }
+
+// maxEnds is far more than a header that is only cut off needs.
+const maxEnds = 100
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
+	if err != nil {
+		if c.ends++; c.ends > maxEnds {
+			panic(errPage)
+		}
+	}
 	return n, err
 }
