@@ -203,8 +203,13 @@ func inform(e *guard.Engine, lists []string, log *slog.Logger) (quiet func(), er
 	}
 	e.Inform(known)
 	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- known.Run(ctx) }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := known.Run(ctx); err != nil {
+			log.Error("the lists are not read again", "error", err)
+		}
+	}()
 	return func() { stop(); <-ended }, nil
 }
 
