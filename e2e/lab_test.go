@@ -42,6 +42,12 @@ func newLab(t *testing.T) *lab {
 	need(t, "ip", "nft")
 	l := &lab{node: newSpace(t)}
 	l.node.iproute(t, "addr add "+node4+"/32 dev lo", "addr add "+node6+"/128 dev lo nodad")
+	eventually(t, 20*time.Second, "the kernel has the route of the lab's address", func() error { // it makes it a moment later
+		if r := l.node.run(t, 10*time.Second, "ip", "-6", "route", "show", "table", "local", "dev", "lo"); !strings.Contains(r.out, "local "+node6) {
+			return errors.New(r.out)
+		}
+		return nil
+	})
 	rules := `table inet others { set s { type ipv4_addr; flags interval; elements = { 203.0.113.0/24 } }
 		chain c { type filter hook input priority 0; policy accept; ip saddr @s tcp dport 9 drop comment "not yours"; }
 	}`
