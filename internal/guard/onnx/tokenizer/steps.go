@@ -213,11 +213,11 @@ func behaviorOf(name string, usual behavior) (behavior, error) {
 func splitBy(n *node) (splitter, error) {
 	what, err := behaviorOf(n.Behavior, "")
 	if err != nil || what == "" || n.Pattern == nil {
-		return nil, errors.Join(errors.New("Split needs a pattern and a behavior"), err)
+		return nil, errors.Join(errors.New("a Split needs a pattern and a behavior"), err)
 	}
 	if s := n.Pattern.String; s != nil && *s != "" {
 		if n.Invert {
-			return nil, errors.New("Split: invert with a plain string cannot be used")
+			return nil, errors.New("a Split: invert with a plain string cannot be used")
 		}
 		return bySeparator(literal(*s), what), nil
 	}
