@@ -53,7 +53,7 @@ func (x *exchange) together() error {
 		if document {
 			role = guard.Document
 		}
-		v, err := e.Inspect(text, role)
+		v, err := e.InspectAsked(text, role)
 		return v.Score, err
 	})
 	if err != nil { // each turn was looked at: only what they are together is not known

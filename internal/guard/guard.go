@@ -59,6 +59,8 @@ type Text struct {
 	// Followed says that whoever is a Follower reads Raw as well, as a part of its
 	// conversation: its Inspect is left with the other readings.
 	Followed bool
+	// Asked says that the text is on its way to a model: it tells nobody a secret.
+	Asked bool
 }
 
 // Category of what was found.
@@ -188,18 +190,27 @@ func (e *TooLong) Error() string {
 // short while ago. The error is a *TooLong; then
 // nothing was looked at.
 func (e *Engine) Inspect(text string, role Role) (Verdict, error) {
-	return e.inspect(text, role, false)
+	return e.inspect(text, role, way{})
 }
 
-func (e *Engine) inspect(text string, role Role, followed bool) (Verdict, error) {
+// InspectAsked inspects a text that is on its way to a model: a part of a request, a
+// result of a tool.
+func (e *Engine) InspectAsked(text string, role Role) (Verdict, error) {
+	return e.inspect(text, role, way{asked: true})
+}
+
+// way is where a text goes and who else reads it, as in Text.
+type way struct{ followed, asked bool }
+
+func (e *Engine) inspect(text string, role Role, w way) (Verdict, error) {
 	if len(text) > MaxText {
 		return Verdict{}, &TooLong{len(text)}
 	}
-	key := recentKey{role, followed, e.version(), sumOf(text)}
+	key := recentKey{role, w, e.version(), sumOf(text)}
 	if v, ok := e.recent.get(key); ok {
 		return v, nil
 	}
-	t := &Text{Raw: text, Role: role, Followed: followed}
+	t := &Text{Raw: text, Role: role, Followed: w.followed, Asked: w.asked}
 	t.Views, t.Hidden = decode.Views(text, e.like)
 	v := Verdict{Action: Allow, Size: len(text), Sum: key.sum, Reports: make([]Report, 0, len(e.inspectors))}
 	for _, view := range t.Views[1:] {

@@ -16,10 +16,10 @@ type recent struct {
 }
 
 type recentKey struct {
-	role     Role
-	followed bool   // see Text
-	known    uint64 // version of what was known
-	sum      [sha256.Size]byte
+	role  Role
+	way   way
+	known uint64 // version of what was known
+	sum   [sha256.Size]byte
 }
 
 // maxRecent is the size of a generation; a verdict is about 1 KiB.

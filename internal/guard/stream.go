@@ -68,7 +68,7 @@ const (
 
 // InspectIn inspects a text as a part of a conversation.
 func (e *Engine) InspectIn(m *Memory, text string, role Role) (Verdict, error) {
-	v, err := e.inspect(text, role, m != nil)
+	v, err := e.inspect(text, role, way{followed: m != nil})
 	if err != nil || m == nil {
 		return v, err
 	}
@@ -287,7 +287,7 @@ func (l *Live) End() (found []Finding, v Verdict, err error) {
 		return nil, Verdict{}, err
 	}
 	followed := slices.ContainsFunc(l.follows, func(w Follow) bool { return w != nil })
-	if v, err = l.e.inspect(string(l.text), l.role, followed); err != nil {
+	if v, err = l.e.inspect(string(l.text), l.role, way{followed: followed}); err != nil {
 		return nil, v, err
 	}
 	for i, w := range l.follows {

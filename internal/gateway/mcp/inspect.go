@@ -37,7 +37,7 @@ func (s *Session) inspect(raw, body jsontext.Value, l *Line) (out []byte, refuse
 		s.raise(hostileResult, "answer", "too long to be looked at")
 		return nil, fmt.Sprintf("its text of %d bytes is longer than what is looked at", len(text))
 	}
-	v, err := s.gate.engine.Inspect(text, guard.Document)
+	v, err := s.gate.engine.InspectAsked(text, guard.Document)
 	if err != nil {
 		return nil, "it could not be looked at: " + err.Error()
 	}

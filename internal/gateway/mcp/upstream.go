@@ -139,7 +139,7 @@ func (x *exchange) words(resp *http.Response, id string) {
 	body, err := safe.ReadAll(resp.Body, maxWords, "answer")
 	if err == nil && len(body) > 0 {
 		var v guard.Verdict
-		if v, err = x.h.gate.engine.Inspect(string(body), guard.Document); err == nil {
+		if v, err = x.h.gate.engine.InspectAsked(string(body), guard.Document); err == nil {
 			if block, _, leak := weigh(v); block != "" || leak != "" {
 				err = errors.New("the guard found " + block + leak)
 			}

@@ -56,10 +56,12 @@ func message(c Config, body []byte, m *wire.Message, request bool) (*Result, err
 // part inspects one text of a message.
 func (r *Result) part(c *Config, p wire.Part, request bool) (edits []edit, err error) {
 	engine, policy, memory := c.of(p.Kind)
-	if request {
-		memory = nil // the caller may say what it knows
+	var v guard.Verdict
+	if request { // outside of the memory: the caller may say what it knows
+		v, err = engine.InspectAsked(p.Text, roleOf(p.Kind))
+	} else {
+		v, err = engine.InspectIn(memory, p.Text, roleOf(p.Kind))
 	}
-	v, err := engine.InspectIn(memory, p.Text, roleOf(p.Kind))
 	if err != nil {
 		return nil, unseen(err)
 	}

@@ -219,12 +219,11 @@ func (j *judge) object(s *jsonschema.Schema, o map[string]any) bool {
 	if s.MinProperties != nil && len(o) < *s.MinProperties || s.MaxProperties != nil && len(o) > *s.MaxProperties || !j.needed(s.Required, o) {
 		return false
 	}
-	for name, needs := range s.DependentRequired {
-		if _, is := o[name]; is && !j.needed(needs, o) {
-			return false
-		}
+	needed := s.DependentRequired
+	if j.c.old { // each draft has a word of its own and ignores the other's
+		needed = s.DependencyStrings
 	}
-	for name, needs := range s.DependencyStrings {
+	for name, needs := range needed {
 		if _, is := o[name]; is && !j.needed(needs, o) {
 			return false
 		}
@@ -305,12 +304,11 @@ func (j *judge) logic(s *jsonschema.Schema, v any) bool {
 	if !is {
 		return j.err == nil
 	}
-	for name, sub := range s.DependentSchemas {
-		if _, is := o[name]; is && !j.value(sub, v) {
-			return false
-		}
+	needed := s.DependentSchemas
+	if j.c.old {
+		needed = s.DependencySchemas
 	}
-	for name, sub := range s.DependencySchemas {
+	for name, sub := range needed {
 		if _, is := o[name]; is && !j.value(sub, v) {
 			return false
 		}

@@ -121,6 +121,12 @@ func (c *checked) check(s *jsonschema.Schema, at string) error {
 	if s.UnevaluatedProperties != nil {
 		c.ignore("unevaluatedProperties")
 	}
+	switch { // words of the other draft
+	case c.old && (s.DependentRequired != nil || s.DependentSchemas != nil):
+		c.ignore("dependentRequired and dependentSchemas, which draft-07 does not have")
+	case !c.old && (s.DependencyStrings != nil || s.DependencySchemas != nil):
+		c.ignore("dependencies, which draft 2020-12 does not have")
+	}
 	if s.Ref != "" {
 		c.refs[s] = nil
 	}

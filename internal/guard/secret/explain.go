@@ -79,6 +79,7 @@ type explain struct {
 	slots   [48]struct{ place, token uint32 } // of the beginning of the text
 	slotN   int
 	own     [256]slot // of the whole
+	copy    copier
 
 	dots    uint32 // Morse: the run of dots and dashes
 	dotN    int
@@ -458,5 +459,6 @@ func (e *explain) finish(l *ledger) {
 		*s = is
 	}
 	e.slotN = 0
+	e.copy.end(l)
 	l.chosen *= fades
 }

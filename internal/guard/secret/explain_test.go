@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"bartizan/internal/guard"
+	"bartizan/internal/guard/decode"
 )
 
 // keeper is an inspector that keeps one secret and refuses what nothing explains.
@@ -21,6 +22,34 @@ func keeper(t testing.TB) *inspector {
 		t.Fatal(err)
 	}
 	return in.(*inspector)
+}
+
+// TestAsked: who asks may say what nobody understands; only an answer is refused for it.
+func TestAsked(t *testing.T) {
+	in := keeper(t)
+	odd := strings.Repeat("9f1c2b7e 77aa02bd x2x4q zz91kq ", 20)
+	for asked, want := range map[bool]int{true: 0, false: 1} {
+		if got, err := in.Inspect(&guard.Text{Raw: odd, Views: []decode.View{{Text: odd}}, Asked: asked}); err != nil || len(got) != want {
+			t.Errorf("asked %v: %+v, %v", asked, got, err)
+		}
+	}
+	if got, err := in.Inspect(&guard.Text{Raw: odd + planted, Views: []decode.View{{Text: odd}}, Asked: true}); err != nil || len(got) == 0 {
+		t.Errorf("a known secret in a request: %+v, %v", got, err)
+	}
+}
+
+// TestSaidAgain: an answer that comes again tells nothing new.
+func TestSaidAgain(t *testing.T) {
+	in := keeper(t)
+	for _, text := range []string{"Hello there, how can I help?", `{"label":"A-17","score":0.93}`, `{"id":"9f1c2b7e","status":"pending","eta":"2026-11-03T10:00:00Z"}`} {
+		r := in.Remember()
+		for i := range 1000 {
+			if got := say(in, r, text); len(got) > 0 {
+				t.Errorf("%q, time %d: %+v", text, i+1, got)
+				break
+			}
+		}
+	}
 }
 
 func say(in *inspector, r guard.Recall, text string) []guard.Finding {

@@ -39,6 +39,7 @@ type ledger struct {
 	chosen      float32      // of what stands where something else stood: little pays it off
 	words       [2048]uint16 // tokens that were there, by their hash; a later one takes the place of another
 	slots       [1024]slot   // what stood behind which tokens
+	tree        tree         // how texts began
 }
 
 // slot is a place in a text: what stands before it, and what was there last.

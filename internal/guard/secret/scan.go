@@ -32,18 +32,18 @@ type scan struct {
 	recall *recall
 	root   *node
 	exp    explain
-	// reading says that the text is what a code says, and no text of the conversation.
-	reading bool
-	awake   bool      // codes are read
-	tail    [256]byte // of what was not read for codes
-	tailN   int
-	free    []*node
-	nodes   int
-	offset  int // of the next byte
-	rest    []byte
-	seen    int // symbols of the text
-	found   []guard.Finding
-	said    map[string]bool
+	// odd says that what nothing explains is no finding: see marked.
+	odd    bool
+	awake  bool      // codes are read
+	tail   [256]byte // of what was not read for codes
+	tailN  int
+	free   []*node
+	nodes  int
+	offset int // of the next byte
+	rest   []byte
+	seen   int // symbols of the text
+	found  []guard.Finding
+	said   map[string]bool
 }
 
 func newScan(ix *index, r *recall) *scan {
@@ -105,6 +105,7 @@ func (s *scan) Write(piece string) ([]guard.Finding, int) {
 func (s *scan) front(bytes string, r rune) {
 	sym, l := symbol(r), &s.recall.ledger
 	s.exp.char(l, r, sym, s.offset)
+	s.exp.copy.char(l, r)
 	if l.moved {
 		s.unexplained()
 	}
@@ -174,7 +175,7 @@ func (s *scan) End() []guard.Finding {
 
 // unexplained judges what the conversation said that nothing explains.
 func (s *scan) unexplained() {
-	if s.ix.most == 0 || s.reading {
+	if s.ix.most == 0 || s.odd {
 		s.recall.ledger.moved = false
 		return
 	}
@@ -281,7 +282,7 @@ func (t *track) start(ix *index) int32 {
 // held returns how many bytes at the end of the text must wait.
 func (s *scan) held() int {
 	first := s.offset
-	if s.ix.most > 0 && !s.reading {
+	if s.ix.most > 0 && !s.odd {
 		s.exp.held(&first, s.offset, s.recall.ledger.near(s.ix.most))
 	}
 	s.root.held(s, &first)

@@ -95,7 +95,7 @@ func (i *inspector) Inspect(t *guard.Text) ([]guard.Finding, error) {
 	if i.index != nil {
 		// The readings are looked at for what is hidden deeper than scan reads.
 		if !t.Followed {
-			out = i.marked(t.Raw, false)
+			out = i.marked(t.Raw, t.Asked)
 		}
 		for _, v := range t.Views {
 			if v.Text != t.Raw && len(out) == 0 {
@@ -109,13 +109,14 @@ func (i *inspector) Inspect(t *guard.Text) ([]guard.Finding, error) {
 	return out, nil
 }
 
-// marked scans a text by itself; reading says that it is what a code in it says.
-func (i *inspector) marked(text string, reading bool) []guard.Finding {
+// marked scans a text by itself; odd says that what nothing explains is no finding in
+// it: nobody is told it, or it is what a code says.
+func (i *inspector) marked(text string, odd bool) []guard.Finding {
 	s, ok := i.scans.Get().(*scan)
 	if !ok {
 		s = newScan(i.index, nil)
 	}
-	s.reading = reading
+	s.odd = odd
 	out, _ := s.Write(text)
 	out = append(out, s.End()...)
 	s.reset()
