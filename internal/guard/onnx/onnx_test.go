@@ -236,6 +236,9 @@ func TestKilled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		if served {
 			wg.Go(func() { i.Run(ctx, slog.New(slog.NewTextHandler(&log, nil))) })
+			for !i.process.isServed() { // else the first text starts the process
+				rest(t.Context(), time.Millisecond)
+			}
 		}
 		first := ready(t, i)
 		if err := unix.Kill(first, unix.SIGKILL); err != nil {
@@ -255,6 +258,12 @@ func TestKilled(t *testing.T) {
 			t.Errorf("log: %s", log.String())
 		}
 	}
+}
+
+func (p *process) isServed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.served
 }
 
 // ready waits until the model's process answers, and gives its number.
