@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"bartizan/internal/safe"
+	"bartizan/internal/safe/thrift"
 	"bartizan/internal/source"
 
 	"github.com/parquet-go/parquet-go"
@@ -26,7 +27,10 @@ const (
 	MaxChunkSize = 1 << 30 // one column of one row group, unpacked
 )
 
-const maxFooter = 64 << 20
+const (
+	maxFooter = 64 << 20
+	maxRoom   = 1 << 30 // of what the footer's lists take
+)
 
 var errFooter = errors.New("open Parquet file: it is cut, or its footer is larger than 64 MiB")
 
@@ -48,8 +52,16 @@ func Open(in *source.Input) (*parquet.File, error) {
 	if _, err := at.ReadAt(tail[:], size-8); err != nil {
 		return nil, fmt.Errorf("open Parquet file: %w", err)
 	}
-	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > maxFooter || n > size-12 {
+	n := int64(binary.LittleEndian.Uint32(tail[:]))
+	if n > maxFooter || n > size-12 {
 		return nil, errFooter
+	}
+	footer := make([]byte, n)
+	if _, err := at.ReadAt(footer, size-8-n); err != nil {
+		return nil, fmt.Errorf("open Parquet file: %w", err)
+	}
+	if err := thrift.Check(footer, maxRoom); err != nil {
+		return nil, fmt.Errorf("open Parquet file: footer: %w", err)
 	}
 	var f *parquet.File
 	err = safe.Recover("open parquet", nil, func() (err error) { // the library trusts some of what it reads
