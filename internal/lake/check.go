@@ -82,6 +82,9 @@ func CheckFile(path string) (rows int64, err error) {
 			rows, err = 0, fmt.Errorf("cannot be decoded: %v", v)
 		}
 	}()
+	if err := openable(f, st.Size()); err != nil {
+		return 0, fmt.Errorf("cannot be opened: %w", err)
+	}
 	p, err := parquet.OpenFile(f, st.Size())
 	if err != nil {
 		return 0, fmt.Errorf("cannot be opened: %w", err)

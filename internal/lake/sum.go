@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"bartizan/internal/safe/thrift"
 )
 
 // sumKey is the key of a file's own SHA-256 in its metadata.
@@ -79,6 +81,18 @@ func readFooter(f io.ReaderAt, size int64) ([]byte, error) {
 	footer := make([]byte, n)
 	_, err := f.ReadAt(footer, size-8-n)
 	return footer, err
+}
+
+// footerRoom is how much memory the lists of a footer may take: ours need some 10 MB.
+const footerRoom = 1 << 30
+
+// openable says why a file must not be opened: the decoder makes room for what lists claim to have.
+func openable(f io.ReaderAt, size int64) error {
+	footer, err := readFooter(f, size)
+	if err != nil {
+		return err
+	}
+	return thrift.Check(footer, footerRoom)
 }
 
 // verifySum compares a file with the sum in it.

@@ -15,11 +15,16 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
+
+	footers "bartizan/internal/safe/thrift"
 )
 
 // maxFooter is how long a footer may be that is read here: ours have some 10 KB and 5 KB per row group. The engine still
 // reads the file when it is longer.
 const maxFooter = 8 << 20
+
+// footerRoom is how much memory the lists of one may take.
+const footerRoom = 512 << 20
 
 // sight is what a look at a file's footer tells.
 type sight struct {
@@ -64,6 +69,10 @@ func lookAt(root, file string, rowless func(*parquet.File) bool) (s sight) {
 			s.form, s.miss = "", false
 		}
 	}()
+	text := make([]byte, footer)
+	if _, err := f.ReadAt(text, size-8-footer); err != nil || footers.Check(text, footerRoom) != nil {
+		return s // the decoder would make room for what lists claim to have
+	}
 	p, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return s
