@@ -10,21 +10,22 @@ import "math/bits"
 // costs elsewhere: that is how somebody spells who has one sentence for every letter.
 const (
 	stride     = 4    // characters from a node to the next
-	copyMost   = 2048 // characters of a text that are remembered
+	copyMost   = 1024 // characters of a text that are remembered
 	copyLeast  = 16   // of which a text must have so many: short ones are letters of an alphabet
 	newEndBits = letterBits
 )
 
-// tree is the nodes, by their hash; a later one takes the place of another.
+// tree is the nodes, by their hash; a later one takes the place of another. It is small:
+// every conversation has one, and every exchange copies it.
 type tree struct {
-	marks [4096]uint16
-	ways  [4096]uint8 // on from there
+	marks [1024]uint16
+	ways  [1024]uint8 // on from there
 }
 
 // at is the place of a node and whether it is there.
 func (t *tree) at(h uint32) (i uint32, there bool) {
 	h *= 0x9e3779b1
-	i = h >> 20
+	i = h >> 22
 	return i, t.marks[i] == uint16(h)|1
 }
 
@@ -74,8 +75,8 @@ func (c *copier) begin(l *ledger) {
 
 // step goes on to a node and takes back what nobody learnt since the last one.
 func (c *copier) step(l *ledger, h uint32) (there bool) {
-	parent, _ := l.tree.at(c.node)
-	if c.node != treeRoot && l.tree.ways[parent] > 1 {
+	parent, kept := l.tree.at(c.node)
+	if !kept || c.node != treeRoot && l.tree.ways[parent] > 1 { // or nobody knows any more how many went on from there
 		c.split = true
 	}
 	if _, there = l.tree.at(h); there {
