@@ -24,7 +24,12 @@ step_build() {
 }
 
 # go_test runs go test with these arguments; lint has vetted already.
-go_test() { go test -json -vet=off "$@" | "$report" -total "$total"; }
+# What fails is run once more, alone (scripts/testreport/again.go).
+go_test() {
+  local flags=() # without the number of packages at a time and the packages
+  for f in "$@"; do case $f in -race | -short) flags+=("$f") ;; esac; done
+  go test -json -vet=off "$@" | "$report" -total "$total" -again "go test -vet=off -timeout 20m ${flags[*]}"
+}
 
 step_unit() {
   local packages

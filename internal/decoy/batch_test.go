@@ -116,7 +116,9 @@ func TestBatcherHoldsBack(t *testing.T) {
 			}
 			done <- nil
 		}()
-		// It comes to a halt.
+		// It comes to a halt, once the first batch has gathered and is under way: all
+		// may be blocked before that, too.
+		time.Sleep(time.Second)
 		synctest.Wait()
 		if n := in.Load(); n == 0 || n > 6000 {
 			t.Errorf("%d observations were taken while nobody read", n)

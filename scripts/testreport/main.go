@@ -3,7 +3,7 @@
 // that did not run: a test that is skipped because a program is missing looks
 // exactly like one that passes. It is for scripts/test.sh only.
 //
-//	go test -json ./... | go run ./scripts/testreport [-strict] [-total FILE]
+//	go test -json ./... | go run ./scripts/testreport [-strict] [-total FILE] [-again 'go test FLAGS']
 package main
 
 import (
@@ -38,21 +38,26 @@ const maxLines = 3000
 
 type line struct{ test, text string }
 
-type counts struct{ Passed, Failed, Skipped int }
+type counts struct {
+	Passed, Failed, Skipped int
+	Flaky                   []string `json:",omitempty"` // failed once, then passed alone (see again)
+}
 
 type report struct {
 	out    io.Writer
 	strict bool
 	total  counts
-	lines  map[string][]line // package → what was said by tests that have not passed
-	kept   map[string]int    // package/test → lines kept
-	done   map[string]bool   // package/test
-	failed map[string]int    // package → failed tests
-	skips  []string          // not excused
+	lines  map[string][]line   // package → what was said by tests that have not passed
+	kept   map[string]int      // package/test → lines kept
+	done   map[string]bool     // package/test
+	failed map[string]int      // package → failed tests
+	top    map[string][]string // package → failed tests that are no part of another
+	grave  []string            // failures that a second run must not undo
+	skips  []string            // not excused
 }
 
 func newReport(out io.Writer, strict bool) *report {
-	return &report{out: out, strict: strict, lines: map[string][]line{}, kept: map[string]int{}, done: map[string]bool{}, failed: map[string]int{}}
+	return &report{out: out, strict: strict, lines: map[string][]line{}, kept: map[string]int{}, done: map[string]bool{}, failed: map[string]int{}, top: map[string][]string{}}
 }
 
 // read consumes the stream to its end. What is not JSON is passed on.
@@ -79,6 +84,9 @@ func (r *report) take(e event) {
 	case e.Action == "build-output":
 		fmt.Fprint(r.out, e.Output)
 	case e.Action == "output":
+		if gravity.MatchString(e.Output) {
+			r.grave = append(r.grave, e.Package+": "+strings.TrimSpace(e.Output))
+		}
 		if r.kept[id]++; r.kept[id] <= maxLines {
 			r.lines[e.Package] = append(r.lines[e.Package], line{e.Test, e.Output})
 		}
@@ -89,6 +97,9 @@ func (r *report) take(e event) {
 		r.drop(e)
 	case e.Action == "fail":
 		r.failed[e.Package]++
+		if !strings.Contains(e.Test, "/") {
+			r.top[e.Package] = append(r.top[e.Package], e.Test)
+		}
 		r.done[id] = true
 	case e.Action == "skip":
 		r.total.Skipped++
@@ -141,6 +152,7 @@ func (r *report) endPackage(e event) {
 		if !ended && strings.HasPrefix(id, e.Package+".") {
 			if e.Action == "fail" {
 				r.failed[e.Package]++
+				r.grave = append(r.grave, id+" has no end")
 			} else {
 				r.total.Passed++ // its end was swallowed by something printed without a line break
 			}
@@ -148,7 +160,10 @@ func (r *report) endPackage(e event) {
 		}
 	}
 	if e.Action == "fail" {
-		r.failed[e.Package] = max(1, r.failed[e.Package]) // it did not build, or TestMain failed
+		if r.failed[e.Package] == 0 { // it did not build, or TestMain failed
+			r.failed[e.Package] = 1
+			r.grave = append(r.grave, e.Package+" failed outside its tests")
+		}
 	}
 	r.total.Failed += r.failed[e.Package]
 	delete(r.lines, e.Package)
@@ -189,6 +204,7 @@ func (c counts) addTo(file string) error {
 		return err
 	}
 	sum.Passed, sum.Failed, sum.Skipped = sum.Passed+c.Passed, sum.Failed+c.Failed, sum.Skipped+c.Skipped
+	sum.Flaky = append(sum.Flaky, c.Flaky...)
 	b, err := json.Marshal(sum)
 	if err != nil {
 		return err
@@ -200,6 +216,7 @@ func main() {
 	strict := flag.Bool("strict", os.Getenv("BARTIZAN_REQUIRE_TOOLS") == "1", "a test that is skipped for want of something is a failure")
 	total := flag.String("total", "", "file in which the sums of several runs are added up")
 	sum := flag.String("sum", "", "print the sums in this file and end")
+	second := flag.String("again", "", "command that runs tests, to which flags and packages are added: see again.go")
 	steps := flag.Int("steps", 0, "with -sum: how many steps of the run failed")
 	flag.Parse()
 	if *sum != "" {
@@ -208,12 +225,18 @@ func main() {
 			fmt.Fprintln(os.Stderr, "testreport:", err)
 			os.Exit(1)
 		}
+		for _, name := range c.Flaky {
+			fmt.Println("FLAKY, failed once and passed", times, "times alone:", name)
+		}
 		// A step can fail without a test: a linter, a fuzz target.
 		fmt.Printf("%d passed, %d failed\n", c.Passed, max(c.Failed, *steps))
 		return
 	}
 	r := newReport(os.Stdout, *strict)
 	err := r.read(os.Stdin)
+	if err == nil && *second != "" {
+		r.again(strings.Fields(*second), command)
+	}
 	if err == nil && *total != "" {
 		err = r.total.addTo(*total)
 	}
