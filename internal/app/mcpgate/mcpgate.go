@@ -3,6 +3,7 @@
 package mcpgate
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -170,7 +172,7 @@ func open(c mcp.Config, servers []string, log *slog.Logger) (g *mcp.Gate, end fu
 		last := end
 		end = func() error { quiet(); return last() }
 	}()
-	o := mcp.Options{Engine: engine, Log: log}
+	o := mcp.Options{Engine: engine, Log: log, Client: client()}
 	if !c.Node.IsSet() {
 		g, err = mcp.New(c, o)
 		if err != nil {
@@ -191,6 +193,22 @@ func open(c mcp.Config, servers []string, log *slog.Logger) (g *mcp.Gate, end fu
 	}
 	return g, func() error { return errors.Join(g.Close(), l.close()) }, nil
 }
+
+// client is who started this process: what a client calls through its gateways is one conversation.
+func client() string {
+	pid := os.Getppid()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return fmt.Sprintf("process %d", pid)
+	}
+	began := ""                                                                                      // of the process, because numbers come again
+	if f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])); len(f) > startedField { // the name may have spaces and brackets
+		began = f[startedField]
+	}
+	return fmt.Sprintf("process %d of %s", pid, began)
+}
+
+const startedField = 19 // of /proc/PID/stat after the name: starttime
 
 // inform tells the engine what lists know, and reads them again when they change until quiet is called.
 func inform(e *guard.Engine, lists []string, log *slog.Logger) (quiet func(), err error) {

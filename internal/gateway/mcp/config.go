@@ -120,6 +120,7 @@ type Baseline struct {
 	Learn     int     `yaml:"learn"`     // calls that are only watched; 0 turns it off
 	Window    int     `yaml:"window"`    // calls that are judged together
 	Threshold float64 `yaml:"threshold"` // bits per call above what is usual
+	Arguments bool    `yaml:"arguments"` // the shape of arguments too
 	Do        Do      `yaml:"do"`        // flag, hold, refuse
 }
 
@@ -164,7 +165,7 @@ func Default() Config {
 		Pins: "first-use", Definitions: Refuse, Shadowing: Refuse,
 		Results:  Results{Block: Refuse, Flag: Flag, Secrets: Mask, Media: Pass, MaxBytes: 1 << 20},
 		Methods:  Methods{Unknown: Refuse, Sampling: Refuse, Elicitation: Refuse, Roots: Refuse, Batches: Pass},
-		Baseline: Baseline{Learn: 200, Window: 8, Threshold: 3, Do: Flag},
+		Baseline: Baseline{Learn: 200, Window: 8, Threshold: 3, Arguments: true, Do: Flag},
 		Limits:   Limits{Message: 16 << 20, Pending: 1000, Sessions: 1000, Idle: conf.Duration(time.Hour), Answer: conf.Duration(30 * time.Second), Recheck: conf.Duration(time.Minute)},
 		Approval: Approval{Timeout: conf.Duration(2 * time.Minute), Held: 100},
 		Trace:    Trace{Arguments: true, Rotate: 64 << 20},

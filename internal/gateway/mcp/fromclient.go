@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"bartizan/internal/gateway/approval"
+	"bartizan/internal/gateway/mcp/habit"
 	"bartizan/internal/guard"
 	"bartizan/internal/mcp"
 	"bartizan/internal/model"
@@ -259,19 +261,17 @@ func (s *Session) offered(m mcp.Message, c mcp.Call, o offer, l Line) (Outcome, 
 	if refused := s.arguments(c, &l); refused != "" {
 		return s.refuse(l, mcp.CodeRefused, refused), nil
 	}
-	s.mu.Lock()
-	rogue, err := s.agent.chain.step(&s.walk, s.server+"/"+c.Name)
-	s.mu.Unlock()
+	rogue, err := s.agent.habit.Step(habit.Call{Talk: s.talk(), Server: s.server, Tool: c.Name, Power: o.power, Args: c.Args, Time: time.Now()})
 	if err != nil {
 		s.gate.log.Error("baseline", "agent", s.agent.name, "error", err)
 	}
-	if rogue.alarm {
-		text := fmt.Sprintf("the last %d calls are %.1f bits per call more surprising than usual", s.gate.conf.Baseline.Window, rogue.bits)
-		s.raise(rogueAgent, "calls", text)
-		l.Why = append(l.Why, text)
+	if len(rogue.Unusual) > 0 {
+		text := strings.Join(rogue.Unusual, "; ")
+		s.raise(rogueAgent, "call of "+c.Name, text)
+		l.Why = append(l.Why, safe.Clean(text, 300))
 		switch s.gate.conf.Baseline.Do {
 		case Refuse:
-			return s.refuse(l, mcp.CodeRefused, "unusual calls"), nil
+			return s.refuse(l, mcp.CodeRefused, "an unusual call"), nil
 		case Hold:
 			do, why = Hold, text
 		default:
@@ -279,7 +279,7 @@ func (s *Session) offered(m mcp.Message, c mcp.Call, o offer, l Line) (Outcome, 
 		}
 	}
 	if do == Hold {
-		return s.hold(m, c, l, why)
+		return s.hold(m, c, l, why, rogue.Marks)
 	}
 	if why := s.register(m.ID, call{method: m.Method, tool: c.Name}); why != "" {
 		return s.refuse(l, mcp.CodeRequest, why), nil
@@ -316,8 +316,17 @@ func (s *Session) arguments(c mcp.Call, l *Line) string {
 	return ""
 }
 
-// hold lets a person decide about a call.
-func (s *Session) hold(m mcp.Message, c mcp.Call, l Line, why string) (Outcome, Later) {
+// talk is the conversation that a call belongs to: what one client does with all servers.
+func (s *Session) talk() string {
+	if s.address != "" {
+		return "address " + s.address
+	}
+	return s.gate.client
+}
+
+// hold lets a person decide about a call; marks are what is new in it, and is not when it
+// was let pass.
+func (s *Session) hold(m mcp.Message, c mcp.Call, l Line, why string, marks []string) (Outcome, Later) {
 	work := func(ctx context.Context, _ Asker) Outcome {
 		began := time.Now()
 		held := l
@@ -334,6 +343,9 @@ func (s *Session) hold(m mcp.Message, c mcp.Call, l Line, why string) (Outcome, 
 		}
 		if why := s.register(m.ID, call{method: m.Method, tool: c.Name}); why != "" {
 			return s.refuse(l, mcp.CodeRequest, why)
+		}
+		if err := s.agent.habit.Accept(s.talk(), time.Now(), marks); err != nil {
+			s.gate.log.Error("baseline", "agent", s.agent.name, "error", err)
 		}
 		l.Done = "released"
 		return s.pass(l, m.Raw)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bartizan/internal/gateway/approval"
+	"bartizan/internal/gateway/mcp/habit"
 	"bartizan/internal/guard"
 	"bartizan/internal/mcp"
 	"bartizan/internal/model"
@@ -27,6 +28,7 @@ type Gate struct {
 	orders *Orders
 	trace  *Log
 	alarms Alarms
+	client string
 	log    *slog.Logger
 	agents map[string]*agent
 	decoys []decoy
@@ -35,7 +37,7 @@ type Gate struct {
 type agent struct {
 	name   string
 	policy *policy
-	chain  *chain
+	habit  *habit.Habit
 }
 
 type decoy struct {
@@ -49,6 +51,7 @@ type Options struct {
 	Alarms Alarms  // nil: a file in the state folder
 	Orders *Orders // who is refused by decisions; nil: nobody
 	People People  // who decides about calls that wait; nil: whoever answers in the state folder
+	Client string  // whose conversation pipes are: all gateways that one client starts have the same
 	Log    *slog.Logger
 }
 
@@ -57,7 +60,7 @@ func New(c Config, o Options) (*Gate, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	g := &Gate{conf: c, engine: o.Engine, log: o.Log, alarms: o.Alarms, orders: o.Orders, agents: map[string]*agent{}}
+	g := &Gate{conf: c, engine: o.Engine, log: o.Log, alarms: o.Alarms, orders: o.Orders, client: o.Client, agents: map[string]*agent{}}
 	if err := os.MkdirAll(c.State, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
@@ -69,11 +72,12 @@ func New(c Config, o Options) (*Gate, error) {
 		if err != nil {
 			return nil, err
 		}
-		ch, err := openChain(c.Baseline, c.State, name)
+		b := c.Baseline
+		usual, err := habit.Open(habit.Config{Learn: b.Learn, Window: b.Window, Threshold: b.Threshold, Arguments: b.Arguments, Idle: c.Limits.Idle.D(), Once: b.Do == Flag}, c.State, name)
 		if err != nil {
 			return nil, err
 		}
-		g.agents[name] = &agent{name, p, ch}
+		g.agents[name] = &agent{name, p, usual}
 	}
 	for i, d := range c.Decoys {
 		made, err := makeDecoy(d)
@@ -119,7 +123,7 @@ func OpenHeld(c Config) (*approval.Folder, error) {
 func (g *Gate) Close() error {
 	err := g.trace.Close()
 	for _, a := range g.agents {
-		err = errors.Join(err, a.chain.close())
+		err = errors.Join(err, a.habit.Close())
 	}
 	if f, ok := g.alarms.(*AlarmFile); ok {
 		err = errors.Join(err, f.Close())
@@ -184,8 +188,7 @@ type Session struct {
 	verified   bool              // tools is complete and not known to be old
 	verifiedAt time.Time
 	waiting    map[string]func() // calls that wait, by id → cancel
-	walk       walk
-	verify     sync.Mutex // one question for the tools at a time
+	verify     sync.Mutex        // one question for the tools at a time
 }
 
 // call is a request under way.
@@ -195,7 +198,10 @@ type call struct {
 }
 
 // offer is one tool of the server.
-type offer struct{ refused string } // why it may not be called; "" when it may
+type offer struct {
+	refused string    // why it may not be called; "" when it may
+	power   mcp.Power // what it seems to do
+}
 
 // Agent says whether an agent of that name is configured. With a single one, "" is it.
 func (g *Gate) agentOf(name string) (*agent, error) {

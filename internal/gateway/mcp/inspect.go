@@ -198,12 +198,18 @@ func (s *Session) listed(result jsontext.Value) (*keptTools, jsontext.Value, err
 	if err != nil {
 		return nil, nil, err
 	}
+	power := map[string]mcp.Power{}
+	for _, t := range tools {
+		if power[t.Name], err = mcp.ToolPower(t); err != nil {
+			return nil, nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range tools {
 		why := wrong[t.Name]
 		if len(s.tools) < maxPinned {
-			s.tools[t.Name] = offer{why}
+			s.tools[t.Name] = offer{why, power[t.Name]}
 		}
 		if why != "" {
 			k.out(safe.Clean(t.Name, 100) + ": " + why)

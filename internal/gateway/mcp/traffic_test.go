@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -284,110 +283,40 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// TestBaseline plays 40 agents that do their work in a seeded random way, then 40 that
-// use the same tools in an order nobody knows, and tools nobody used.
-func TestBaseline(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	work := func(n int) (out []string) {
-		for len(out) < n {
-			out = append(out, "search")
-			for range 1 + r.IntN(3) {
-				out = append(out, "read")
-			}
-			if r.IntN(3) == 0 {
-				out = append(out, "edit", "test")
-			}
-		}
-		return out[:n]
-	}
-	alarms := func(c *chain, calls []string) bool {
-		w, alarm := &walk{}, false
-		for _, x := range calls {
-			s, err := c.step(w, x)
-			if err != nil {
-				t.Fatal(err)
-			}
-			alarm = alarm || s.alarm
-		}
-		return alarm
-	}
+// TestBaselineOverServers: two gates with one folder, as two processes of one client have,
+// see that what one server gave leaves by the other, and that an argument has a new shape.
+func TestBaselineOverServers(t *testing.T) {
 	dir := t.TempDir()
-	c, err := openChain(Default().Baseline, dir, "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 10 {
-		if alarms(c, work(20)) {
-			t.Fatal("an alarm while learning")
+	change := func(c *Config) { c.State, c.Baseline.Learn = dir, 80 }
+	one, h := testGate(t, change)
+	two, h2 := testGate(t, change)
+	files, mail := testSession(t, one, "files"), testSession(t, two, "mail")
+	list(t, files, tool("read_file", "Reads."))
+	list(t, mail, tool("send_mail", "Sends."))
+	n := 0
+	call := func(s *Session, tool, args string) {
+		t.Helper()
+		n++
+		if f, a := ask(t, s, n, tool, args); f == "" {
+			t.Fatalf("the call is stopped: %s", a)
 		}
 	}
-	if c, err = openChain(Default().Baseline, dir, "a"); err != nil || c.state.Calls != 200 {
-		t.Fatalf("%+v %v", c, err)
+	for i := range 40 { // first the mail of the day, then the files
+		call(mail, "send_mail", fmt.Sprintf(`{"to":"team@example.com","text":"number %d"}`, i))
 	}
-	false1, strange, shuffled := 0, 0, 0
-	for range 40 {
-		if alarms(c, work(40)) {
-			false1++
-		}
-		if alarms(c, append(work(10), "list_keys", "read_key", "list_keys", "read_key", "send", "send", "send", "send")) {
-			strange++
-		}
-		var mixed []string
-		for range 40 {
-			mixed = append(mixed, []string{"search", "read", "edit", "test"}[r.IntN(4)])
-		}
-		if alarms(c, mixed) {
-			shuffled++
-		}
+	for i := range 60 {
+		call(files, "read_file", fmt.Sprintf(`{"path":"/srv/project/%d.go"}`, i))
 	}
-	t.Logf("of 40 each: %d usual, %d with unknown tools, %d with known tools in a random order", false1, strange, shuffled)
-	if false1 > 0 || strange < 40 {
-		t.Errorf("%d false alarms, %d of 40 found", false1, strange)
+	if h.has(t, "mcp.rogue-agent") || h2.has(t, "mcp.rogue-agent") {
+		t.Fatalf("an alarm at usual work: %+v %+v", h.all, h2.all)
 	}
-	// Three gateways of one agent, each for a few calls at a time, learn together.
-	for range 20 {
-		var three []*chain
-		for range 3 {
-			one, err := openChain(Default().Baseline, dir, "many")
-			if err != nil {
-				t.Fatal(err)
-			}
-			three = append(three, one)
-		}
-		for i, one := range three {
-			alarms(one, work(4)[:3+i%2])
-		}
-		for _, one := range three {
-			if err := one.close(); err != nil {
-				t.Fatal(err)
-			}
-		}
+	call(mail, "send_mail", `{"to":"team@example.com","text":"number 41"}`)
+	if !h2.has(t, "mcp.rogue-agent") {
+		t.Error("what was read can leave, and nothing is said")
 	}
-	c, err = openChain(Default().Baseline, dir, "many")
-	if err != nil || c.state.Calls != 200 || c.state.Counts["search"]["read"] == 0 {
-		t.Fatalf("%+v %v", c.state, err)
-	}
-	if alarms(c, work(40)) || !alarms(c, append(work(10), "list_keys", "read_key", "list_keys", "read_key", "send", "send", "send", "send")) {
-		t.Error("what was learned together does not tell the usual from the strange")
-	}
-	var strangers []string // names cannot make it grow
-	for i := range 3 * maxTools {
-		strangers = append(strangers, fmt.Sprint("tool", i))
-	}
-	wide := Default().Baseline
-	wide.Learn = 3 * maxTools
-	if c, err = openChain(wide, dir, "wide"); err != nil {
-		t.Fatal(err)
-	}
-	alarms(c, strangers)
-	if len(c.state.Tools) > maxTools || len(c.state.Counts) > maxTools+2 {
-		t.Errorf("%d tools, %d rows", len(c.state.Tools), len(c.state.Counts))
-	}
-	if err := os.WriteFile(filepath.Join(dir, "baseline-a.json"), []byte("{}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := openChain(Default().Baseline, dir, "a"); err == nil {
-		t.Error("a damaged baseline is taken")
+	call(files, "read_file", `{"path":"/root/.ssh/id_rsa"}`)
+	if !h.has(t, "mcp.rogue-agent") {
+		t.Error("an argument of another shape, and nothing is said")
 	}
 }
 
