@@ -20,6 +20,7 @@ import (
 	"bartizan/internal/gateway/abuse"
 	"bartizan/internal/gateway/approval"
 	"bartizan/internal/gateway/budget"
+	"bartizan/internal/gateway/front"
 	"bartizan/internal/gateway/intent"
 	"bartizan/internal/gateway/keys"
 	"bartizan/internal/gateway/price"
@@ -224,16 +225,18 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener, secure *tls.Config)
 		}
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(l) }()
+	f := front.New(s)
+	go func() { ended <- f.Serve(l) }()
 	select {
 	case err := <-ended:
+		_ = f.Close()
 		return fmt.Errorf("serve the gateway on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
-	if err := s.Shutdown(wait); err != nil {
-		_ = s.Close() // those that are left see their connection end
+	if err := f.Shutdown(wait); err != nil {
+		_ = f.Close() // those that are left see their connection end
 	}
 	if err := <-ended; err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the gateway: %w", err)

@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -127,15 +129,18 @@ func open(t *testing.T, answer http.HandlerFunc, change func(*Config, *Route)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(b.gateway)
-	b.url = s.URL
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.url = "http://" + l.Addr().String()
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- b.gateway.Serve(ctx, l, nil) }()
 	t.Cleanup(func() {
-		s.Close()
 		b.client.CloseIdleConnections()
-		for _, r := range b.gateway.routes {
-			r.closeIdle()
-		}
-		if err := errors.Join(log.Close(), spent.Close()); err != nil {
+		stop()
+		if err := errors.Join(<-served, log.Close(), spent.Close()); err != nil {
 			t.Error(err)
 		}
 	})
