@@ -46,6 +46,9 @@ type MCPTool struct {
 // MCPInventory is what an MCP gateway serves.
 type MCPInventory struct {
 	Gateway string     `json:"gateway" minLength:"1" maxLength:"100" doc:"the same name each time"`
+	Process string     `json:"process,omitempty" maxLength:"60" doc:"one of the processes of that name: they have one folder, and serve the same agents; it tells again within 15 seconds"`
+	Same    bool       `json:"same,omitempty" doc:"as this process told last: the lists are empty; a conflict when that is not known"`
+	Gone    bool       `json:"gone,omitempty" doc:"this process ends: the lists are empty; without another one its agents and tools are listed no more"`
 	Agents  []MCPAgent `json:"agents" maxItems:"100" nullable:"false"`
 	Tools   []MCPTool  `json:"tools" maxItems:"2000" nullable:"false"`
 }
@@ -62,7 +65,7 @@ func (s *Server) mcpOperations(api huma.API) {
 	register(s, api, "/v1/guard/agents", "listAgents", "Agents of MCP gateways beside the node, with their policies", token.Read, func(ctx context.Context) ([]MCPAgent, error) { return s.node.Guard.Agents(ctx) })
 	register(s, api, "/v1/guard/tools", "listTools", "Tools of MCP servers, with their pinned definitions", token.Read, func(ctx context.Context) ([]MCPTool, error) { return s.node.Guard.Tools(ctx) })
 	tell := operation("PUT", "/v1/mcp/inventory", "putInventory", "guard", "For MCP gateways: tell which agents and tools there are", token.Report, false)
-	tell.Errors = append(tell.Errors, http.StatusBadRequest)
+	tell.Errors = append(tell.Errors, http.StatusBadRequest, http.StatusConflict)
 	tell.DefaultStatus = http.StatusNoContent
 	huma.Register(api, tell, func(ctx context.Context, q *in[MCPInventory]) (*struct{}, error) {
 		if err := s.node.Guard.Inventory(ctx, q.Body); err != nil {

@@ -232,6 +232,7 @@ func (n *Node) Run(ctx context.Context) error {
 		n.sources.Start(g)
 	}
 	n.people.Start(g)
+	g.Go("mcp gateways", n.inventory.Run)
 	if n.gateway != nil {
 		n.gateway.Start(g)
 	}

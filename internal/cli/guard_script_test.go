@@ -12,7 +12,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,6 +106,64 @@ func live(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[len(args)-1]), []byte(got.String()), 0o600))
+}
+
+// during runs a program with a file as the beginning of its input, and while it waits for more another
+// one again and again, until that says what is looked for. Then the input ends, and both must be fine.
+func during(ts *testscript.TestScript, neg bool, args []string) {
+	one := slices.Index(args, "--")
+	two := len(args) - 1 - slices.Index(reversed(args), "--")
+	if neg || one < 2 || two <= one+1 || two == len(args)-1 {
+		ts.Fatalf("usage: during FILE PROGRAM ARG… -- PROGRAM ARG… -- PATTERN…")
+	}
+	program := func(args []string) *exec.Cmd {
+		for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+			if name := filepath.Join(dir, args[0]); isFile(name) {
+				cmd := exec.Command(name, args[1:]...)
+				cmd.Dir = ts.MkAbs(".")
+				for _, name := range []string{"PATH", "HOME", "TMPDIR", "DESCRIPTION"} {
+					cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+				}
+				return cmd
+			}
+		}
+		ts.Fatalf("no program %s", args[0])
+		return nil
+	}
+	cmd := program(args[1:one])
+	in, err := cmd.StdinPipe()
+	ts.Check(err)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	ts.Check(cmd.Start())
+	defer func() {
+		ts.Check(in.Close())
+		if err := cmd.Wait(); err != nil {
+			ts.Fatalf("%v: %v\n%s", args[1:one], err, errs.String())
+		}
+	}()
+	_, err = io.WriteString(in, ts.ReadFile(args[0]))
+	ts.Check(err)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		out, err := program(args[one+1 : two]).Output()
+		if err == nil && !slices.ContainsFunc(args[two+1:], func(p string) bool { return !regexp.MustCompile(p).Match(out) }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%v: %v\n%s", args[one+1:two], err, out)
+		}
+	}
+}
+
+func reversed(list []string) []string {
+	out := slices.Clone(list)
+	slices.Reverse(out)
+	return out
+}
+
+func isFile(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.Mode().IsRegular()
 }
 
 // listed is say, again and again until it is refused; the log says after how long.

@@ -102,7 +102,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"makelake": makeLake, "treesum": treeSum,
-			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "checked": checked, "damage": damage, "events": events, "written": written, "say": say, "live": live, "listed": listed, "nowhere": nowhere,
+			"ready": ready, "expand": expand, "get": get, "keys": keys, "pick": pick, "codes": codes, "signalled": signalled, "checked": checked, "damage": damage, "events": events, "written": written, "say": say, "live": live, "listed": listed, "during": during, "nowhere": nowhere,
 		},
 	})
 }

@@ -85,8 +85,71 @@ func TestBounds(t *testing.T) {
 	if err := v.Put(t.Context(), api.MCPInventory{Gateway: "7"}); err != nil {
 		t.Errorf("one that is known: %v", err)
 	}
-	v.by["7"] = told{v.by["7"].MCPInventory, time.Now().Add(-2 * present)} // not heard for long
+	v.by["7"].processes[""] = time.Now().Add(-2 * presentOld) // not heard for long
 	if err := v.Put(t.Context(), api.MCPInventory{Gateway: "one more"}); err != nil {
 		t.Errorf("room for one: %v", err)
+	}
+}
+
+// TestEnds: a gateway is listed as long as one of its processes is here: until the last says
+// that it ends, or was not heard for a minute.
+func TestEnds(t *testing.T) {
+	v, b := opened(t)
+	full := func(process string) api.MCPInventory {
+		return api.MCPInventory{Gateway: "g", Process: process, Agents: []api.MCPAgent{{Name: "a"}}, Tools: []api.MCPTool{{Server: "s", Name: "t"}}}
+	}
+	short := func(process string, gone bool) api.MCPInventory {
+		return api.MCPInventory{Gateway: "g", Process: process, Same: !gone, Gone: gone}
+	}
+	listed := func(want int, when string) {
+		t.Helper()
+		agents, err := v.Agents(t.Context())
+		tools, err2 := v.Tools(t.Context())
+		if err != nil || err2 != nil || len(agents) != want || len(tools) != want {
+			t.Errorf("%s: %v %v %v %v", when, agents, tools, err, err2)
+		}
+	}
+	put := func(q api.MCPInventory) {
+		t.Helper()
+		if err := v.Put(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.Put(t.Context(), short("one", false)); !errors.Is(err, api.ErrRefused) {
+		t.Errorf("nothing is known, and it is the same: %v", err)
+	}
+	put(short("one", true))
+	put(full("one"))
+	put(full("two"))
+	put(short("one", false))
+	listed(1, "two processes")
+	if err := v.Put(t.Context(), short("three", false)); !errors.Is(err, api.ErrRefused) {
+		t.Errorf("another process has told nothing: %v", err)
+	}
+	put(short("one", true))
+	put(short("one", true))
+	listed(1, "one process")
+	put(short("two", true))
+	listed(0, "the last one has ended")
+	put(full("three"))
+	now := time.Now()
+	v.sweep(t.Context(), now.Add(30*time.Second))
+	listed(1, "after half a minute")
+	v.sweep(t.Context(), now.Add(time.Minute))
+	listed(0, "after a minute")
+	gone := 0
+	if _, err := bus.Read(t.Context(), b, Topic(), bus.From{}, func(m bus.Message[api.MCPChange]) error {
+		if m.Value.Gone {
+			gone++
+		}
+		return nil
+	}); err != nil || gone != 4 {
+		t.Errorf("%d events that something is gone, %v", gone, err)
+	}
+	for i := range maxProcesses {
+		put(full(fmt.Sprint(i)))
+	}
+	if err := v.Put(t.Context(), full("one more")); !errors.Is(err, api.ErrRefused) {
+		t.Errorf("too many processes: %v", err)
 	}
 }

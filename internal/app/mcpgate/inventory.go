@@ -13,14 +13,15 @@ import (
 	"bartizan/internal/api"
 	"bartizan/internal/credential"
 	"bartizan/internal/gateway/mcp"
+	"bartizan/internal/model"
 	"bartizan/internal/safe"
 )
 
 // Bounds of what the node is told, which takes 2 MiB.
 const (
-	tellEvery       = 2 * time.Second // at the pins
-	tellAgain       = time.Minute     // also when nothing has changed
-	maxTold         = 1000            // tools
+	tellEvery       = 2 * time.Second  // at the pins
+	tellAgain       = 15 * time.Second // that nothing has changed
+	maxTold         = 1000             // tools
 	maxDefinition   = 4 << 10
 	maxDefinitions  = 1 << 20 // of all definitions together; then only hashes are told
 	maxRules        = 500
@@ -31,9 +32,10 @@ const (
 type teller struct {
 	config mcp.Config
 	name   string
+	id     string // of this process
 	looked time.Time
 	told   time.Time
-	last   string // as it was told
+	last   string // as it was told; "": the node does not know it
 }
 
 func newTeller(c mcp.Config) *teller {
@@ -45,7 +47,7 @@ func newTeller(c mcp.Config) *teller {
 	if err != nil {
 		state = c.State
 	}
-	return &teller{config: c, name: safe.Clean(host+":"+state, 100)}
+	return &teller{config: c, name: safe.Clean(host+":"+state, 100), id: model.NewULID(time.Now()).String()}
 }
 
 // tell tells the node what has changed since it was told last.
@@ -62,18 +64,27 @@ func (t *teller) tell(ctx context.Context, client *api.Client, now time.Time) er
 	if err != nil {
 		return err
 	}
-	if string(b) == t.last && now.Sub(t.told) < tellAgain {
-		return nil
+	if string(b) == t.last {
+		if now.Sub(t.told) < tellAgain {
+			return nil
+		}
+		q.Same, q.Agents, q.Tools = true, []api.MCPAgent{}, []api.MCPTool{}
 	}
 	if err := client.PutInventory(ctx, q); err != nil {
+		t.last = "" // all of it the next time
 		return err
 	}
 	t.last, t.told = string(b), now
 	return nil
 }
 
+// end tells the node that this process is no more.
+func (t *teller) end(ctx context.Context, client *api.Client) error {
+	return client.PutInventory(ctx, api.MCPInventory{Gateway: t.name, Process: t.id, Gone: true, Agents: []api.MCPAgent{}, Tools: []api.MCPTool{}})
+}
+
 func (t *teller) inventory() (api.MCPInventory, error) {
-	q := api.MCPInventory{Gateway: t.name, Agents: []api.MCPAgent{}, Tools: []api.MCPTool{}}
+	q := api.MCPInventory{Gateway: t.name, Process: t.id, Agents: []api.MCPAgent{}, Tools: []api.MCPTool{}}
 	for _, name := range slices.Sorted(maps.Keys(t.config.Agents))[:min(len(t.config.Agents), 100)] {
 		a := t.config.Agents[name]
 		x := api.MCPAgent{Name: safe.Clean(name, 100), Else: string(cmp.Or(a.Else, mcp.Refuse)), Key: a.Key.IsSet(), Rules: []api.MCPRule{}}

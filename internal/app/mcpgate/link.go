@@ -274,7 +274,8 @@ func (l *link) close() error {
 	return errors.Join(l.keepUnsent(), l.file.Close())
 }
 
-// part tells the node which tools there were at the end: a short run has no other time for it.
+// part tells the node which tools there were at the end, for its events: a short run has no other time for it.
+// Then that this process is no more.
 func (l *link) part() {
 	if l.down {
 		return
@@ -282,8 +283,8 @@ func (l *link) part() {
 	ctx, cancel := context.WithTimeout(context.Background(), partTime)
 	defer cancel()
 	l.teller.looked = time.Time{}
-	if err := l.teller.tell(ctx, l.client, time.Now()); err != nil {
-		l.log.Debug("the node cannot be told which agents and tools there were", "error", err)
+	if err := errors.Join(l.teller.tell(ctx, l.client, time.Now()), l.teller.end(ctx, l.client)); err != nil {
+		l.log.Debug("the node cannot be told which agents and tools there were, or that there are none", "error", err)
 	}
 }
 
