@@ -203,4 +203,16 @@ func (l *Log) Close() error {
 	return f.Close()
 }
 
-func clean(s string, n int) string { return safe.Clean(s, n) }
+// clean is safe.Clean, which has nothing to do for most texts. The text is a copy: it does
+// not keep the request alive that it stood in.
+func clean(s string, n int) string {
+	if len(s) > n {
+		return safe.Clean(s, n)
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return safe.Clean(s, n)
+		}
+	}
+	return strings.Clone(s)
+}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
 	"time"
 
@@ -54,6 +55,10 @@ func (b *line) count(name string, n int) {
 }
 
 func (b *line) float(f float64) {
+	if f == 0 || math.Abs(f) >= 1e-6 && math.Abs(f) < 1e21 {
+		*b = strconv.AppendFloat(*b, f, 'f', -1, 64)
+		return
+	}
 	text, err := json.Marshal(f)
 	if err != nil {
 		text = []byte("0")

@@ -43,6 +43,7 @@ type exchange struct {
 	hold    *budget.Hold    // nil: nothing is reserved
 	watched watching
 	named   bool   // the user is the one that the request names
+	id      string // of rec
 	bait    string // identifier of a key that is bait and not of ours
 	begun   bool   // the status went out
 	logged  bool
@@ -65,7 +66,8 @@ func (e *refusal) Error() string { return e.message }
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{g: g, w: w, r: r, rc: http.NewResponseController(w), start: time.Now()}
 	x.rec = Record{ID: model.NewULID(x.start), Time: x.start.UTC(), Method: clean(r.Method, 20), Path: clean(r.URL.Path, 300), Action: Allow}
-	w.Header().Set("Bartizan-Exchange", x.rec.ID.String())
+	x.id = x.rec.ID.String()
+	w.Header().Set("Bartizan-Exchange", x.id)
 	g.busy.Add(1)
 	defer g.busy.Add(-1)
 	err := x.run()
@@ -161,10 +163,12 @@ func (x *exchange) identify(now time.Time) error {
 	if len(k.Routes) > 0 && !matches(k.Routes, x.route.name) {
 		return &refusal{status: 403, code: "route_not_allowed", message: "this key may not use this route", outcome: Refused}
 	}
-	if e, err := model.ParseEntity(model.TypeAccessKey, keys.Prefix+k.ID); err == nil {
-		if id, denied := x.g.opt.Denied.Entity(e, now); denied {
-			x.rec.Decision = id
-			return &refusal{status: 403, code: "key_denied", message: "requests with this key are refused", outcome: Refused}
+	if d := x.g.opt.Denied; d != nil && d.Len() > 0 {
+		if e, err := model.ParseEntity(model.TypeAccessKey, keys.Prefix+k.ID); err == nil {
+			if id, denied := d.Entity(e, now); denied {
+				x.rec.Decision = id
+				return &refusal{status: 403, code: "key_denied", message: "requests with this key are refused", outcome: Refused}
+			}
 		}
 	}
 	x.key = k
@@ -373,7 +377,7 @@ func (x *exchange) finish() {
 
 // recall begins to remember what the client is told.
 func (x *exchange) recall() {
-	x.memory = x.g.memories.of(x.route.sides["response"].engine, x.route.name+" "+x.client()+" "+x.rec.User)
+	x.memory = x.g.memories.of(memoryKey{x.route.sides["response"].engine, x.route.name, x.client(), x.rec.User})
 	x.turn = x.memory.Begin()
 }
 

@@ -24,11 +24,26 @@ func plainPath(r *http.Request) bool {
 	if c := path.Clean(p); c != p && c+"/" != p {
 		return false
 	}
+	if r.URL.RawPath == "" && unescaped(p) {
+		return true
+	}
 	raw := strings.ToLower(r.URL.EscapedPath())
 	if arnPath.MatchString(raw) {
 		return true // its route must be of Bedrock: see admit
 	}
 	return !strings.Contains(raw, "%2f") && !strings.Contains(raw, "%5c") && !strings.Contains(raw, "%2e") && !strings.Contains(raw, "%25") && !strings.Contains(raw, "%00") && !strings.Contains(p, "\\")
+}
+
+// unescaped tells whether a path that came in its usual form has nothing that is escaped.
+func unescaped(p string) bool {
+	for i := range len(p) {
+		switch c := p[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '/', c == '-', c == '_', c == '.', c == ':':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // arnPath is a path of Bedrock whose model is an ARN (arn:aws:bedrock:REGION:ACCOUNT:inference-profile/NAME): SDKs escape
@@ -128,13 +143,22 @@ func (x *exchange) readBody() ([]byte, error) {
 		return nil, &refusal{status: 400, code: "incomplete", message: "the request did not come whole or in time", reason: clean(err.Error(), 200), outcome: Refused}
 	}
 	// Another character set would be other text to the upstream than to the gateway (RFC 8259 §8.1 has one).
-	if kind, with, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" || with["charset"] != "" && !strings.EqualFold(with["charset"], "utf-8") {
+	if !jsonType(r.Header.Get("Content-Type")) {
 		return nil, &refusal{status: 415, code: "not_json", message: "the gateway looks into JSON in UTF-8 only: send Content-Type: application/json", outcome: Refused}
 	}
 	if !utf8.Valid(body) {
 		return nil, &refusal{status: 400, code: "not_utf8", message: "the request is not valid UTF-8", outcome: Refused}
 	}
 	return body, nil
+}
+
+// jsonType tells whether a Content-Type is JSON, in UTF-8 where it says one.
+func jsonType(s string) bool {
+	if s == "application/json" {
+		return true
+	}
+	kind, with, err := mime.ParseMediaType(s)
+	return err == nil && kind == "application/json" && (with["charset"] == "" || strings.EqualFold(with["charset"], "utf-8"))
 }
 
 // readInto appends at most n bytes of r.

@@ -106,7 +106,7 @@ func (x *exchange) config(answer bool) hold.Config {
 		c.Policy.Wait = hold.Whole // what a person may refuse has not left
 	}
 	c.Policy.MaxStream, c.Policy.MaxEvent = min(int(r.Answer), guard.MaxText), maxEvent
-	c.Refusal = wire.Refusal{Code: "blocked_by_guard", ID: x.rec.ID.String(), Message: "stopped by the policy of this gateway"}
+	c.Refusal = wire.Refusal{Code: "blocked_by_guard", ID: x.id, Message: "stopped by the policy of this gateway"}
 	if answer {
 		c.Memory, c.Judge, c.Judges = x.memory, x.judge, schemas
 	}

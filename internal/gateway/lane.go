@@ -277,7 +277,7 @@ func (c *laneConn) exchange(req *http.Request) (*http.Response, error) {
 		c.release(again)
 		return resp, nil
 	}
-	resp.Body = &laneBody{from: resp.Body, c: c, again: again}
+	resp.Body = &laneBody{from: resp.Body, c: c, again: again, counted: resp.ContentLength > 0}
 	return resp, nil
 }
 
@@ -329,7 +329,12 @@ type laneBody struct {
 	c     *laneConn // nil: it was read whole, or closed
 	again bool      // another exchange can follow on the connection
 	err   error     // what every following Read says
+
+	counted bool // its length was said: it is read as it comes, without a sign between that may be late
 }
+
+// ready tells whether the next Read does not wait for the upstream.
+func (b *laneBody) ready() bool { return b.c == nil || b.counted && b.c.in.Buffered() > 0 }
 
 func (b *laneBody) Read(p []byte) (int, error) {
 	if b.err != nil {

@@ -60,24 +60,23 @@ type memories struct {
 }
 
 type memoryKey struct {
-	engine *guard.Engine
-	client string
+	engine              *guard.Engine
+	route, client, user string
 }
 
 const maxMemories = 1024 // in a generation
 
 func newMemories() *memories { return &memories{now: map[memoryKey]*guard.Memory{}} }
 
-func (m *memories) of(e *guard.Engine, client string) *guard.Memory {
+func (m *memories) of(k memoryKey) *guard.Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	k := memoryKey{e, client}
 	x := m.now[k]
 	if x != nil {
 		return x
 	}
 	if x = m.old[k]; x == nil {
-		x = e.NewMemory()
+		x = k.engine.NewMemory()
 	}
 	if len(m.now) >= maxMemories {
 		m.old, m.now = m.now, map[memoryKey]*guard.Memory{}

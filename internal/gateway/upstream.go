@@ -29,9 +29,10 @@ func (x *exchange) ask(ctx context.Context, cancel context.CancelFunc, body []by
 	if err != nil {
 		return x.unanswered(ctx, err)
 	}
-	idle := newWatchdog(x.route.Timeouts.Idle.D(), cancel)
+	idle := &watchdog{after: x.route.Timeouts.Idle.D(), bark: cancel}
 	defer idle.stop()
-	resp.Body = &watched{resp.Body, idle}
+	lane, _ := resp.Body.(*laneBody)
+	resp.Body = &watched{resp.Body, lane, idle}
 	defer resp.Body.Close()
 	x.rec.Upstream = resp.StatusCode
 	if c := resp.Header.Get("Content-Encoding"); c != "" && !strings.EqualFold(c, "identity") {
@@ -215,6 +216,9 @@ func (x *exchange) give(resp *http.Response, body []byte) error {
 
 // streamed tells by its type whether an answer comes in events.
 func streamed(contentType string) bool {
+	if contentType == "application/json" {
+		return false
+	}
 	kind, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		return false
@@ -228,24 +232,37 @@ func streamed(contentType string) bool {
 
 // watchdog ends an exchange whose upstream says nothing for too long.
 type watchdog struct {
-	timer *time.Timer
+	timer *time.Timer // nil: nobody has waited yet
 	after time.Duration
+	bark  func()
 }
 
-func newWatchdog(after time.Duration, bark func()) *watchdog {
-	return &watchdog{time.AfterFunc(after, bark), after}
+func (w *watchdog) start() {
+	if w.timer == nil {
+		w.timer = time.AfterFunc(w.after, w.bark)
+		return
+	}
+	w.timer.Reset(w.after)
 }
 
-func (w *watchdog) stop() { w.timer.Stop() }
+func (w *watchdog) stop() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
 
 type watched struct {
 	io.ReadCloser
-	dog *watchdog
+	lane *laneBody // nil: it is another's
+	dog  *watchdog
 }
 
 func (w *watched) Read(p []byte) (int, error) {
-	w.dog.timer.Reset(w.dog.after)
+	if w.lane != nil && w.lane.ready() {
+		return w.ReadCloser.Read(p)
+	}
+	w.dog.start()
 	n, err := w.ReadCloser.Read(p)
-	w.dog.timer.Stop() // what we take for looking is not the upstream's silence
+	w.dog.stop() // what we take for looking is not the upstream's silence
 	return n, err
 }

@@ -37,31 +37,46 @@ func (x *exchange) asks(body []byte) {
 	if !x.watched.begun {
 		return
 	}
-	switch first := following(body, `logprobs":`); first { // logprobs, top_logprobs
-	case 0, 'f', 'n', '0':
-	default:
-		x.watched.logprobs = true
-	}
-	if c := following(body, `responseLogprobs":`); c == 't' {
-		x.watched.logprobs = true
-	}
-	if following(body, `max_tokens_to_sample":`) == '-' { // of Anthropic's first API, which no client needs any more
-		x.watched.limit = -1
+	var seen [len(wanted)]bool
+	for rest, at := body, 0; len(rest) > 0; {
+		i := bytes.Index(rest, []byte(`":`))
+		if i < 0 {
+			return
+		}
+		at += i + 2
+		rest = body[at:]
+		for k := range wanted { // the first of each counts
+			if !seen[k] && bytes.HasSuffix(body[:at-2], []byte(wanted[k])) {
+				seen[k] = true
+				x.wants(k, firstByte(rest))
+			}
+		}
 	}
 }
 
-// following is the first byte of the value of a key that ends so; 0 without it. Inside
-// of a text its quote would be escaped.
-func following(body []byte, key string) byte {
-	i := bytes.Index(body, []byte(key))
-	if i < 0 {
-		return 0
+// wanted are ends of keys. Inside of a text the quote that follows would be escaped.
+var wanted = [...]string{"logprobs", "responseLogprobs", "max_tokens_to_sample"} // the last is of Anthropic's first API, which no client needs any more
+
+// wants takes the first byte of the value of a key of wanted.
+func (x *exchange) wants(key int, value byte) {
+	switch key {
+	case 0: // logprobs, top_logprobs
+		x.watched.logprobs = x.watched.logprobs || value != 0 && value != 'f' && value != 'n' && value != '0'
+	case 1:
+		x.watched.logprobs = x.watched.logprobs || value == 't'
+	case 2:
+		if value == '-' {
+			x.watched.limit = -1
+		}
 	}
-	rest := bytes.TrimLeft(body[i+len(key):], " \t\r\n")
-	if len(rest) == 0 {
-		return 0
+}
+
+// firstByte is the first that is no space; 0 without one.
+func firstByte(b []byte) byte {
+	if b = bytes.TrimLeft(b, " \t\r\n"); len(b) > 0 {
+		return b[0]
 	}
-	return rest[0]
+	return 0
 }
 
 // abused tells what an exchange and those before it say about its client.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"bartizan/internal/detect/normal"
 )
@@ -39,6 +40,14 @@ const (
 	tellLists = 30
 )
 
+// between tells whether a character stands between words.
+func between(r rune) bool {
+	if r < utf8.RuneSelf {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+	}
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r)
+}
+
 // words reads a prompt for comparing.
 func (w *Watch) words(prompt string) text {
 	if prompt == "" {
@@ -47,7 +56,7 @@ func (w *Watch) words(prompt string) text {
 	if len(prompt) > maxPrompt {
 		prompt = prompt[:maxPrompt]
 	}
-	t := text{slots: strings.FieldsFunc(normal.Prompt(prompt), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })}
+	t := text{slots: strings.FieldsFunc(normal.Prompt(prompt), between)}
 	if len(t.slots) > maxWords {
 		t.slots = t.slots[:maxWords]
 	}
