@@ -128,11 +128,20 @@ func startAndRead(t *testing.T, cmd *exec.Cmd, pipe func() (io.ReadCloser, error
 
 // everythingHTTP starts the reference server and waits until it listens.
 func everythingHTTP(t *testing.T, npm string) string {
+	return everythingAt(t, npm, "streamableHttp", "/mcp")
+}
+
+func everythingAt(t *testing.T, npm, transport, path string) string {
 	t.Helper()
 	port := porttest.Free(t, "tcp", 1)[0]
-	cmd := exec.Command("node", filepath.Join(npm, "node_modules/@modelcontextprotocol/server-everything/dist/index.js"), "streamableHttp")
+	cmd := exec.Command("node", filepath.Join(npm, "node_modules/@modelcontextprotocol/server-everything/dist/index.js"), transport)
 	cmd.Env = append(os.Environ(), "PORT="+port)
-	startAndRead(t, cmd, func() (io.ReadCloser, error) { return cmd.StdoutPipe() })
+	startAndRead(t, cmd, func() (io.ReadCloser, error) {
+		if transport == "sse" {
+			return cmd.StderrPipe()
+		}
+		return cmd.StdoutPipe()
+	})
 	if err := until(30*time.Second, func() error {
 		c, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
@@ -142,7 +151,7 @@ func everythingHTTP(t *testing.T, npm string) string {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return "http://127.0.0.1:" + port + "/mcp"
+	return "http://127.0.0.1:" + port + path
 }
 
 var (
@@ -214,6 +223,31 @@ func TestMCPConformance(t *testing.T) {
 		same(t, runMCP(t, npm, "everything", "http", url), runMCP(t, npm, "everything", "http", front+"/all"))
 		g.traced(t, 50)
 	})
+}
+
+// TestMCPTransports: the same over every way from a client to a server whose transports differ, and
+// the older one of two addresses.
+func TestMCPTransports(t *testing.T) {
+	npm := mcpFolder(t)
+	command := []string{"node", filepath.Join(npm, "node_modules/@modelcontextprotocol/server-everything/dist/index.js"), "stdio"}
+	web, old := everythingHTTP(t, npm), everythingAt(t, npm, "sse", "/sse")
+	direct := map[string][]mcpSaid{
+		"cmd": runMCP(t, npm, "everything", append([]string{"stdio"}, command...)...),
+		"web": runMCP(t, npm, "everything", "http", web),
+		"old": runMCP(t, npm, "everything", "sse", old),
+	}
+	g := newMCPGate(t, fmt.Sprintf("servers: {cmd: {command: [%q, %q, %q]}, web: {url: %q}, old: {url: %q, transport: sse}}\nshadowing: flag # they have the same tools", command[0], command[1], command[2], web, old))
+	front := g.listen(t)
+	for server, want := range direct {
+		for client, args := range map[string][]string{
+			"stdio": {"stdio", program(), "guard", "mcp", "--config", g.config, "--server", server},
+			"http":  {"http", front + "/" + server},
+			"sse":   {"sse", front + "/" + server + "/sse"},
+		} {
+			t.Run(client+" to "+server, func(t *testing.T) { same(t, want, runMCP(t, npm, "everything", args...)) })
+		}
+	}
+	g.traced(t, 450)
 }
 
 // traced: every message has its line, and no line has a secret.
@@ -294,13 +328,47 @@ func TestMCPHostile(t *testing.T) {
 		check(t, g, runMCP(t, npm, "hostile", "stdio", "node", server, "stdio"),
 			runMCP(t, npm, "hostile", "stdio", program(), "guard", "mcp", "--config", g.config, "--", "node", server, "stdio"))
 	})
+	serve := func(t *testing.T, transport, path string) string {
+		t.Helper()
+		cmd := exec.Command("node", server, transport)
+		return "http://127.0.0.1:" + startAndRead(t, cmd, func() (io.ReadCloser, error) { return cmd.StdoutPipe() }) + path
+	}
 	t.Run("http", func(t *testing.T) {
-		cmd := exec.Command("node", server, "http")
-		url := "http://127.0.0.1:" + startAndRead(t, cmd, func() (io.ReadCloser, error) { return cmd.StdoutPipe() }) + "/mcp"
+		url := serve(t, "http", "/mcp")
 		g := newMCPGate(t, "servers: {bad: {url: "+url+"}}")
 		front := g.listen(t)
 		check(t, g, runMCP(t, npm, "hostile", "http", url), runMCP(t, npm, "hostile", "http", front+"/bad"))
 	})
+	t.Run("sse", func(t *testing.T) {
+		url := serve(t, "sse", "/sse")
+		g := newMCPGate(t, "servers: {bad: {url: "+url+", transport: sse}}")
+		front := g.listen(t)
+		check(t, g, runMCP(t, npm, "hostile", "sse", url), runMCP(t, npm, "hostile", "sse", front+"/bad/sse"))
+	})
+	for name, args := range map[string][]string{"stdio to http": {"stdio"}, "stdio to sse": {"stdio"}, "http to sse": {"http"}, "sse to http": {"sse"}, "http to stdio": {"http"}, "sse to stdio": {"sse"}} {
+		t.Run(name, func(t *testing.T) {
+			text := fmt.Sprintf("servers: {bad: {command: [node, %q, stdio]}}", server)
+			direct := []string{"stdio", "node", server, "stdio"}
+			if !strings.HasSuffix(name, "stdio") {
+				url := serve(t, strings.Fields(name)[2], "/"+strings.Fields(name)[2])
+				direct = []string{strings.Fields(name)[2], url}
+				text = "servers: {bad: {url: " + url + "}}"
+				if strings.HasSuffix(name, "sse") {
+					text = "servers: {bad: {url: " + url + ", transport: sse}}"
+				}
+			}
+			g := newMCPGate(t, text)
+			switch args[0] {
+			case "stdio":
+				args = append(args, program(), "guard", "mcp", "--config", g.config, "--server", "bad")
+			case "http":
+				args = append(args, g.listen(t)+"/bad")
+			case "sse":
+				args = append(args, g.listen(t)+"/bad/sse")
+			}
+			check(t, g, runMCP(t, npm, "hostile", direct...), runMCP(t, npm, "hostile", args...))
+		})
+	}
 }
 
 // TestMCPKilled: a gateway that is killed leaves no server behind, and its client gets an

@@ -1,7 +1,8 @@
 // A client of the Model Context Protocol's own SDK that does everything the reference server offers and prints, one
-// line each, what it got. Usage: node mcp.mjs stdio COMMAND ARG… | node mcp.mjs http URL. MCP_PLAN chooses what is done.
+// line each, what it got. Usage: node mcp.mjs stdio COMMAND ARG… | node mcp.mjs http URL | node mcp.mjs sse URL. MCP_PLAN chooses what is done.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import {
   CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, LoggingMessageNotificationSchema, ToolListChangedNotificationSchema,
@@ -26,7 +27,7 @@ client.setNotificationHandler(LoggingMessageNotificationSchema, async () => {});
 
 const transport = kind === "stdio"
   ? new StdioClientTransport({ command: target, args, env: process.env, stderr: "inherit" })
-  : new StreamableHTTPClientTransport(new URL(target), { requestInit: { headers: JSON.parse(process.env.MCP_HEADERS ?? "{}") } });
+  : new (kind === "sse" ? SSEClientTransport : StreamableHTTPClientTransport)(new URL(target), { requestInit: { headers: JSON.parse(process.env.MCP_HEADERS ?? "{}") } });
 await client.connect(transport);
 say("server", [client.getServerVersion(), client.getServerCapabilities(), client.getInstructions()]);
 

@@ -1,8 +1,9 @@
 // A server of the Model Context Protocol's own SDK that misbehaves: "pull" changes what another tool says of itself, "leak" and
-// "order" give back what must not arrive. Usage: node mcp_server.mjs stdio | node mcp_server.mjs http (prints its port).
+// "order" give back what must not arrive. Usage: node mcp_server.mjs stdio | node mcp_server.mjs http|sse (prints its port).
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { SSEServerTransport } from "@modelcontextprotocol/sdk/server/sse.js";
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import { z } from "zod";
@@ -25,6 +26,16 @@ if (process.argv[2] === "stdio") {
 } else {
   const sessions = new Map();
   const web = createServer(async (req, res) => {
+    if (process.argv[2] === "sse") {
+      if (req.method === "GET") {
+        const transport = new SSEServerTransport("/message", res);
+        sessions.set(transport.sessionId, transport);
+        await make().connect(transport);
+      } else {
+        await sessions.get(new URL(req.url, "http://x").searchParams.get("sessionId")).handlePostMessage(req, res);
+      }
+      return;
+    }
     let transport = sessions.get(req.headers["mcp-session-id"]);
     if (!transport) {
       transport = new StreamableHTTPServerTransport({ sessionIdGenerator: () => randomUUID(), onsessioninitialized: (id) => { sessions.set(id, transport); } });

@@ -19,8 +19,8 @@ func guardMCPCmd(g *global) *cobra.Command {
 	listen := ""
 	cmd := &cobra.Command{
 		Use: "mcp [-- SERVER…]", Short: "Stand between an agent and its MCP servers", Args: cobra.ArbitraryArgs,
-		Long: "Starts an MCP server and stands between it and the client on standard input and output (or, with --listen, before\n" +
-			"servers that are reached over HTTP): put it in the place of the\n" +
+		Long: "Starts an MCP server, or connects with one that is reached over HTTP, and stands between it and the client on standard\n" +
+			"input and output, or with --listen clients over HTTP: put it in the place of the\n" +
 			"server's command in the client's configuration. Only calls that the policy of the agent allows pass; definitions of\n" +
 			"tools are pinned, results inspected, everything is traced. docs/mcp.md explains the configuration.\n\n" +
 			"Exit codes: 0 the client hung up · 2 wrong usage or configuration · 3 the server did not start, or ended by itself.",
@@ -57,7 +57,7 @@ func guardMCPCmd(g *global) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.Agent, "agent", "", "whose policy counts (default: the only one of the configuration)")
-	f.StringVar(&listen, "listen", "", "IP address and port: serve the servers of the configuration that have a URL over HTTP, each at /NAME")
+	f.StringVar(&listen, "listen", "", "IP address and port: serve the servers of the configuration over HTTP, each at /NAME, and for old clients at /NAME/sse")
 	f.StringVar(&q.Server, "server", "", "which server of the configuration; with -- COMMAND the name it is pinned and traced under (server)")
 	cmd.AddCommand(mcpPinsCmd(g), mcpPinCmd(g), mcpHeldCmd(g), mcpAnswerCmd(g, true), mcpAnswerCmd(g, false))
 	return cmd

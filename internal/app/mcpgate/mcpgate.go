@@ -65,7 +65,7 @@ func Listens(file string) (string, error) {
 	return c.HTTP.Listen, err
 }
 
-// Listen serves every server of the configuration that has a URL, until ctx ends. ready is
+// Listen serves every server of the configuration until ctx ends. ready is
 // told the URL, and the fingerprint of the certificate, "" without TLS.
 func Listen(ctx context.Context, file, addr string, log *slog.Logger, ready func(url, certificate string)) error {
 	c, err := Load(file)
@@ -79,10 +79,8 @@ func Listen(ctx context.Context, file, addr string, log *slog.Logger, ready func
 		return err
 	}
 	var names []string
-	for name, x := range c.Servers {
-		if x.URL != "" {
-			names = append(names, name)
-		}
+	for name := range c.Servers {
+		names = append(names, name)
 	}
 	sort.Strings(names)
 	g, end, err := open(c, names, log)
@@ -245,21 +243,16 @@ func pick(c mcp.Config, q Request) (string, mcp.Server, error) {
 		return name, mcp.Server{Command: q.Command}, nil
 	}
 	var names []string
-	for n, s := range c.Servers {
-		if len(s.Command) > 0 {
-			names = append(names, n)
-		}
+	for n := range c.Servers {
+		names = append(names, n)
 	}
 	sort.Strings(names)
 	if q.Server == "" && len(names) == 1 {
 		q.Server = names[0]
 	}
 	s, ok := c.Servers[q.Server]
-	switch {
-	case !ok:
+	if !ok {
 		return "", s, fmt.Errorf("--server %q: name one of the configuration (%s), or give -- COMMAND", q.Server, strings.Join(names, ", "))
-	case s.URL != "":
-		return "", s, fmt.Errorf("server %s is reached over HTTP: use --listen ADDRESS", q.Server)
 	}
 	return q.Server, s, nil
 }

@@ -70,7 +70,9 @@ type Server struct {
 	Env     map[string]string `yaml:"env"`
 	Dir     string            `yaml:"dir"`
 	URL     string            `yaml:"url"`
-	Headers map[string]string `yaml:"headers"` // added to requests: the server's own credentials stay with the gateway
+	// Transport of a URL: http (streamable, the default), or sse (that of 2024-11-05).
+	Transport string            `yaml:"transport"`
+	Headers   map[string]string `yaml:"headers"` // added to requests: the server's own credentials stay with the gateway
 }
 
 // Agent is what one agent may do.
@@ -130,8 +132,12 @@ type Limits struct {
 	Pending  int           `yaml:"pending"`  // requests without an answer
 	Sessions int           `yaml:"sessions"` // HTTP
 	Idle     conf.Duration `yaml:"idle"`     // after which an HTTP session is forgotten
-	Answer   conf.Duration `yaml:"answer"`   // for the gateway's own questions to a server
-	Recheck  conf.Duration `yaml:"recheck"`  // after which a call makes the gateway read the server's tools again
+	// Processes are the servers that the gateway starts, or stays connected with, for one agent's clients over
+	// HTTP; ProcessIdle is after which one that nobody uses is ended.
+	Processes   int           `yaml:"processes"`
+	ProcessIdle conf.Duration `yaml:"process_idle"`
+	Answer      conf.Duration `yaml:"answer"`  // for the gateway's own questions to a server
+	Recheck     conf.Duration `yaml:"recheck"` // after which a call makes the gateway read the server's tools again
 }
 
 // Approval is how long a person has.
@@ -166,7 +172,7 @@ func Default() Config {
 		Results:  Results{Block: Refuse, Flag: Flag, Secrets: Mask, Media: Pass, MaxBytes: 1 << 20},
 		Methods:  Methods{Unknown: Refuse, Sampling: Refuse, Elicitation: Refuse, Roots: Refuse, Batches: Pass},
 		Baseline: Baseline{Learn: 200, Window: 8, Threshold: 3, Arguments: true, Do: Flag},
-		Limits:   Limits{Message: 16 << 20, Pending: 1000, Sessions: 1000, Idle: conf.Duration(time.Hour), Answer: conf.Duration(30 * time.Second), Recheck: conf.Duration(time.Minute)},
+		Limits:   Limits{Message: 16 << 20, Pending: 1000, Sessions: 1000, Idle: conf.Duration(time.Hour), Processes: 20, ProcessIdle: conf.Duration(10 * time.Minute), Answer: conf.Duration(30 * time.Second), Recheck: conf.Duration(time.Minute)},
 		Approval: Approval{Timeout: conf.Duration(2 * time.Minute), Held: 100},
 		Trace:    Trace{Arguments: true, Rotate: 64 << 20},
 	}
@@ -201,7 +207,7 @@ func (c *Config) Check() error {
 	if b := c.Baseline; b.Learn < 0 || b.Learn > 0 && b.Learn < 20 || b.Window < 1 || b.Window > 1000 || b.Threshold <= 0 {
 		bad("baseline: learn 0 or at least 20, window 1 to 1000, threshold above 0")
 	}
-	if l := c.Limits; l.Message < 1024 || l.Message > 256<<20 || l.Pending < 1 || l.Sessions < 1 || l.Idle <= 0 || l.Answer <= 0 {
+	if l := c.Limits; l.Message < 1024 || l.Message > 256<<20 || l.Pending < 1 || l.Sessions < 1 || l.Idle <= 0 || l.Answer <= 0 || l.Processes < 1 || l.ProcessIdle <= 0 {
 		bad("limits: message 1KiB to 256MiB, the others above 0")
 	}
 	if c.Results.MaxBytes < 1024 || c.Results.MaxBytes > 4<<20 {
@@ -219,6 +225,9 @@ func (c *Config) Check() error {
 		}
 		if (len(s.Command) > 0) == (s.URL != "") {
 			bad("servers.%s: either command or url", name)
+		}
+		if !slices.Contains([]string{"", "http", SSE}, s.Transport) || s.Transport != "" && s.URL == "" {
+			bad("servers.%s.transport: %.40q is none of http, sse, for a url", name, s.Transport)
 		}
 	}
 	return errors.Join(append(all, c.checkPolicies()...)...)

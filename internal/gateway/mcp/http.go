@@ -35,7 +35,9 @@ type HTTPGate struct {
 
 	mu       sync.Mutex
 	sessions map[string]*httpSession // by server and id
-	late     sync.WaitGroup          // answers of the gateway to servers
+	hosted   map[string]*hosted      // by id
+	closed   bool
+	late     sync.WaitGroup // answers of the gateway to servers, and sessions that it holds
 }
 
 type httpSession struct {
@@ -66,11 +68,7 @@ func (c *Config) CheckListen(addr string) error {
 
 // NewHTTP makes the handler.
 func (g *Gate) NewHTTP() *HTTPGate {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DisableCompression = true // what is compressed could not be looked at
-	t.ResponseHeaderTimeout = 0 // an answer may take as long as its tool
-	return &HTTPGate{gate: g, sessions: map[string]*httpSession{}, client: &http.Client{Transport: t,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}} // a server cannot send the agent's words elsewhere
+	return &HTTPGate{gate: g, sessions: map[string]*httpSession{}, hosted: map[string]*hosted{}, client: newClient()}
 }
 
 // Serve listens until ctx ends.
@@ -93,8 +91,20 @@ func (h *HTTPGate) Serve(ctx context.Context, l net.Listener) error {
 	if end := <-done; !errors.Is(end, http.ErrServerClosed) {
 		err = errors.Join(err, end)
 	}
-	h.late.Wait()
+	h.Close()
 	return err
+}
+
+// Close ends the servers that are held for clients.
+func (h *HTTPGate) Close() {
+	h.mu.Lock()
+	h.closed = true
+	for _, o := range h.hosted {
+		o.stop()
+	}
+	h.mu.Unlock()
+	h.late.Wait()
+	h.client.CloseIdleConnections()
 }
 
 // exchange is one HTTP request on its way.
@@ -110,14 +120,15 @@ type exchange struct {
 
 // ServeHTTP implements http.Handler.
 func (h *HTTPGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // of an exchange before, on the same connection
 	if why := h.strange(r); why != "" {
 		http.Error(w, "refused by the gateway: "+why, http.StatusForbidden)
 		return
 	}
-	name := strings.Trim(r.URL.Path, "/")
+	name, old := strings.CutSuffix(strings.Trim(r.URL.Path, "/"), "/sse")
 	server, ok := h.gate.conf.Servers[name]
-	if !ok || server.URL == "" {
-		http.Error(w, "the gateway has no server of this name that is reached over HTTP", http.StatusNotFound)
+	if !ok {
+		http.Error(w, "the gateway has no server of this name", http.StatusNotFound)
 		return
 	}
 	agent, ok := h.agentFor(r.Header.Get(agentHeader))
@@ -126,6 +137,14 @@ func (h *HTTPGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x := &exchange{h: h, w: w, r: r, server: server}
+	switch {
+	case old:
+		x.old(agent, name)
+		return
+	case server.URL == "" || server.Transport == SSE:
+		x.held(agent, name)
+		return
+	}
 	if status, why := x.session(agent, name); status != 0 {
 		http.Error(w, why, status)
 		return
@@ -254,29 +273,49 @@ func (h *HTTPGate) forget(key string) {
 	delete(h.sessions, key)
 }
 
-// post is one message of the client.
-func (x *exchange) post() {
+// message reads what the client posts, and answers when it cannot be taken.
+func (x *exchange) message() (body []byte, ok bool) {
 	if kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		http.Error(x.w, "the content type must be application/json", http.StatusUnsupportedMediaType)
-		return
+		return nil, false
 	}
 	if e := x.r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		http.Error(x.w, "the gateway takes no compressed messages", http.StatusUnsupportedMediaType)
-		return
+		return nil, false
 	}
+	slow := http.NewResponseController(x.w)
+	_ = slow.SetReadDeadline(time.Now().Add(slowBody)) // a writer without one is a test's
 	body, err := safe.ReadAll(x.r.Body, int64(x.h.gate.conf.Limits.Message), "message")
 	if tooLarge, ok := errors.AsType[*safe.TooLargeError](err); ok {
 		x.reply(http.StatusRequestEntityTooLarge, mcp.Failure("", mcp.CodeRequest, "refused by the gateway: "+tooLarge.Error()))
-		return
+		return nil, false
 	}
 	if err != nil {
 		http.Error(x.w, "the message could not be read", http.StatusBadRequest)
-		return
+		return nil, false
 	}
+	_ = slow.SetReadDeadline(time.Time{})
+	return body, true
+}
+
+// slowBody is how long a message may take to come in.
+const slowBody = 2 * time.Minute
+
+// sameHeaders compares a message with its headers, and answers when they differ.
+func (x *exchange) sameHeaders(body []byte) bool {
 	if why := headersDiffer(x.r.Header, body); why != "" {
 		x.s.raise(smuggled, "headers", why)
 		x.s.note(Line{From: "client", Kind: "malformed", Bytes: len(body), Done: "refused", Why: []string{why}, Hash: hashOf(body)})
 		x.reply(http.StatusBadRequest, mcp.Failure(mcp.GuessID(body), mcp.CodeRequest, "refused by the gateway: "+why))
+		return false
+	}
+	return true
+}
+
+// post is one message of the client.
+func (x *exchange) post() {
+	body, ok := x.message()
+	if !ok || !x.sameHeaders(body) {
 		return
 	}
 	out, later := x.s.FromClient(body)
@@ -337,8 +376,9 @@ func (x *exchange) reply(status int, body []byte) {
 	}
 	x.isOpen = true
 	x.w.Header().Set("Content-Type", "application/json")
+	x.w.Header().Set("X-Content-Type-Options", "nosniff")
 	x.w.WriteHeader(status)
-	_, _ = x.w.Write(body) // a client that is gone needs none
+	_, _ = x.w.Write(body) //nolint:gosec // no browser takes JSON that says what it is for a page; a client that is gone needs none
 }
 
 func (x *exchange) get() { x.forward(nil, "") }

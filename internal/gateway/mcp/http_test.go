@@ -33,7 +33,7 @@ func httpGate(t *testing.T, server http.Handler, change func(*Config)) (url stri
 	t.Cleanup(func() {
 		front.CloseClientConnections()
 		front.Close()
-		gate.late.Wait()
+		gate.Close()
 	})
 	return front.URL + "/s", h
 }
@@ -131,7 +131,7 @@ func TestHTTPRefusals(t *testing.T) {
 		"web page":            {url, ping, append([]string{"Origin", "https://evil.example"}, key...), 403},
 		"rebinding":           {url, ping, append([]string{"Host", "evil.example"}, key...), 403},
 		"no such server":      {base + "/x", ping, key, 404},
-		"a server of a pipe":  {base + "/local", ping, key, 404},
+		"no initialize":       {base + "/local", ping, key, 400},
 		"no such session":     {url, ping, append([]string{sessionHeader, "made-up"}, key...), 404},
 		"another type":        {url, ping, append([]string{"Content-Type", "text/plain"}, key...), 415},
 		"compressed":          {url, ping, append([]string{"Content-Encoding", "gzip"}, key...), 415},
