@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -34,7 +36,8 @@ type conn struct {
 	rwc    net.Conn
 	in     *bufio.Reader
 	remote string
-	ctx    context.Context //nolint:containedctx // ends when the client leaves
+	tls    *tls.ConnectionState // nil: it speaks none
+	ctx    context.Context      //nolint:containedctx // ends when the client leaves
 	cancel context.CancelFunc
 	state  atomic.Int32
 	until  time.Time // when the next Read ends
@@ -66,6 +69,9 @@ func newConn(s *Server, rwc net.Conn) *conn {
 func (c *conn) serve() {
 	defer c.cancel()
 	c.remote = c.rwc.RemoteAddr().String()
+	if secure, ok := c.rwc.(*tls.Conn); ok && !c.shake(secure) {
+		return
+	}
 	c.until = time.Now().Add(c.s.http.ReadHeaderTimeout)
 	for least := 1; ; least = 4 { // as in net/http, whose tolerances these are
 		if _, err := c.in.Peek(least); err != nil || !c.state.CompareAndSwap(idle, busy) {
@@ -94,6 +100,40 @@ func (c *conn) serve() {
 	}
 }
 
+// shake begins TLS; false when the connection has ended or is net/http's.
+func (c *conn) shake(secure *tls.Conn) bool {
+	_ = secure.SetDeadline(time.Now().Add(c.s.http.ReadHeaderTimeout))
+	if err := secure.HandshakeContext(c.ctx); err != nil {
+		why := err.Error()
+		if e, ok := errors.AsType[tls.RecordHeaderError](err); ok && e.Conn != nil && likeHTTP(e.RecordHeader) {
+			_, _ = io.WriteString(e.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+			why = "client sent an HTTP request to an HTTPS server"
+		}
+		if c.s.http.ErrorLog != nil {
+			c.s.http.ErrorLog.Printf("TLS handshake error from %s: %s", c.remote, why)
+		}
+		secure.Close()
+		return false
+	}
+	_ = secure.SetDeadline(time.Time{})
+	state := secure.ConnectionState()
+	if p := state.NegotiatedProtocol; p != "" && p != "http/1.1" {
+		c.s.over.give(secure)
+		return false
+	}
+	c.tls = &state
+	return true
+}
+
+// likeHTTP tells whether a client that should speak TLS speaks HTTP.
+func likeHTTP(begin [5]byte) bool {
+	switch string(begin[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO":
+		return true
+	}
+	return false
+}
+
 // passEnds passes over up to four ends of lines that old clients send after a body.
 func (c *conn) passEnds() {
 	b, _ := c.in.Peek(4)
@@ -104,8 +144,22 @@ func (c *conn) passEnds() {
 // handOver gives the connection to net/http, with what has been read of it.
 func (c *conn) handOver(read []byte) {
 	_ = c.rwc.SetDeadline(time.Time{})
-	c.s.over.give(&begun{Conn: c.rwc, first: append([]byte(nil), read...)})
+	b := &begun{Conn: c.rwc, first: append([]byte(nil), read...)}
+	if c.tls != nil {
+		c.s.over.give(&secured{b, *c.tls})
+		return
+	}
+	c.s.over.give(b)
 }
+
+// secured is such a connection that speaks TLS: net/http tells its handlers so.
+type secured struct {
+	*begun
+	state tls.ConnectionState
+}
+
+// ConnectionState is what net/http asks for.
+func (s *secured) ConnectionState() tls.ConnectionState { return s.state }
 
 // begun is a connection of which something was read before.
 type begun struct {
@@ -178,7 +232,7 @@ func (c *conn) exchange(length int64) (more bool) {
 	c.until = time.Time{}
 	c.body = body{c: c, from: r.Body, left: length, come: length - int64(c.in.Buffered())}
 	r.Body = &c.body
-	r.RemoteAddr = c.remote
+	r.RemoteAddr, r.TLS = c.remote, c.tls
 	r = r.WithContext(c.ctx)
 	c.w.reset()
 	c.over = false

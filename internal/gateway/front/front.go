@@ -13,7 +13,6 @@ package front
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -47,7 +46,7 @@ func New(h *http.Server) *Server {
 }
 
 // Serve answers on a listener until Shutdown or Close; then the error is
-// http.ErrServerClosed. TLS is what its connections are, not what is done to them here.
+// http.ErrServerClosed. TLS is spoken on connections of tls.NewListener.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
 	s.l = l
@@ -88,10 +87,6 @@ func (s *Server) accept(l net.Listener) error {
 			continue
 		}
 		pause = 0
-		if _, ok := c.(*tls.Conn); ok { // net/http shakes hands
-			s.over.give(c)
-			continue
-		}
 		s.start(c)
 	}
 }

@@ -444,30 +444,92 @@ func TestShutdownEnds(t *testing.T) {
 	}
 }
 
-// Connections of TLS, and their clients' mistakes, are net/http's.
+// TLS is spoken, what is not plain goes to net/http there too, and who speaks HTTP is told.
 func TestTLS(t *testing.T) {
 	pair := httptest.NewUnstartedServer(nil)
 	pair.StartTLS()
 	config := pair.TLS.Clone()
-	config.NextProtos = nil
+	config.NextProtos = []string{"http/1.1"}
 	client := pair.Client()
 	pair.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(&http.Server{Handler: http.HandlerFunc(echo), ReadHeaderTimeout: wait, IdleTimeout: wait})
+	begun, left := make(chan struct{}), make(chan struct{})
+	handed := make(chan struct{}, 10)
+	s := New(&http.Server{ReadHeaderTimeout: wait, IdleTimeout: wait,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.TLS == nil || !r.TLS.HandshakeComplete {
+				t.Error("the handler is not told")
+			}
+			if r.URL.Path == "/wait" {
+				_, _ = io.Copy(io.Discard, r.Body)
+				close(begun)
+				<-r.Context().Done()
+				close(left)
+				return
+			}
+			if r.URL.Path == "/slow" {
+				timer := time.NewTimer(2 * patience) // the watch reads meanwhile, and is ended
+				<-timer.C
+			}
+			echo(w, r)
+		}),
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			if s == http.StateNew {
+				handed <- struct{}{}
+			}
+		}})
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(tls.NewListener(l, config)) }()
-	resp, err := client.Post("https://"+l.Addr().String()+"/x", "text/plain", strings.NewReader("hello"))
+	ask := func(method, path string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, "https://"+l.Addr().String()+path, strings.NewReader("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || string(body) != "hello" {
+			t.Fatal(err, string(body))
+		}
+	}
+	for range 3 {
+		ask(http.MethodPost, "/x")
+		ask(http.MethodPost, "/slow")
+	}
+	if len(handed) != 0 {
+		t.Fatal("net/http has served it")
+	}
+	ask(http.MethodPut, "/x")
+	ask(http.MethodPost, "/x")
+	<-handed
+	client.CloseIdleConnections()
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+l.Addr().String()+"/wait", strings.NewReader("hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if err != nil || string(body) != "hello" {
-		t.Fatal(err, string(body))
+	go func() { <-begun; cancel() }()
+	if resp, err := client.Do(req); err == nil {
+		resp.Body.Close()
+		t.Fatal("an answer came")
 	}
+	<-left
+	in, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(in, post)
+	if text, err := io.ReadAll(in); err != nil || !strings.Contains(string(text), "HTTP request to an HTTPS server") {
+		t.Fatalf("%q %v", text, err)
+	}
+	in.Close()
 	client.CloseIdleConnections()
 	if err := errors.Join(s.Close(), expected(<-ended)); err != nil {
 		t.Fatal(err)
