@@ -48,7 +48,8 @@ func runMCP(t *testing.T, npm, plan string, args ...string) []mcpSaid {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", append([]string{filepath.Join(npm, "mcp.mjs")}, args...)...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "MCP_PLAN=" + plan, `MCP_HEADERS={"Bartizan-Agent-Key":"key-of-the-agent"}`}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "MCP_PLAN=" + plan, `MCP_HEADERS={"Bartizan-Agent-Key":"key-of-the-agent"}`,
+		"MCP_SECOND=" + os.Getenv("MCP_SECOND"), "MCP_ROGUE=" + os.Getenv("MCP_ROGUE")}
 	cmd.WaitDelay = 5 * time.Second
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -367,6 +368,37 @@ func TestMCPHostile(t *testing.T) {
 				args = append(args, g.listen(t)+"/bad/sse")
 			}
 			check(t, g, runMCP(t, npm, "hostile", direct...), runMCP(t, npm, "hostile", args...))
+		})
+	}
+}
+
+// TestMCPBaseline: an agent's client starts a gateway for each of two servers. What it usually does
+// is no alarm; a mail after a file, each at a server of its own, and a file from elsewhere are.
+func TestMCPBaseline(t *testing.T) {
+	npm := mcpFolder(t)
+	for name, rogue := range map[string]bool{"usual": false, "rogue": true} {
+		t.Run(name, func(t *testing.T) {
+			server := filepath.Join(npm, "mcp_server.mjs")
+			g := newMCPGate(t, fmt.Sprintf("servers: {files: {command: [node, %q, stdio]}, mail: {command: [node, %q, stdio]}}\nbaseline: {learn: 120}\nshadowing: flag # both have the same tools", server, server))
+			second, err := json.Marshal([]string{program(), "guard", "mcp", "--config", g.config, "--server", "mail"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("MCP_SECOND", string(second))
+			t.Setenv("MCP_ROGUE", map[bool]string{true: "1"}[rogue])
+			if said := runMCP(t, npm, "habit", "stdio", program(), "guard", "mcp", "--config", g.config, "--server", "files"); len(said) != 3 {
+				t.Fatalf("%+v", said)
+			}
+			alarms := 0
+			for _, k := range g.signals(t) {
+				if k == "mcp.rogue-agent" {
+					alarms++
+				}
+			}
+			if want := map[bool]int{true: 2}[rogue]; alarms != want {
+				text, _ := os.ReadFile(filepath.Join(g.state, "signals.jsonl"))
+				t.Errorf("%d alarms, want %d\n%s", alarms, want, text)
+			}
 		})
 	}
 }

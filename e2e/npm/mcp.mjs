@@ -69,6 +69,25 @@ const plans = {
     await attempt("many", async () => (await Promise.all(Array.from({ length: 20 }, (_, i) => client.callTool({ name: "echo", arguments: { message: `m${i}` } }))))
       .map((r) => r.content[0].text));
   },
+  // An agent with a second server behind a gateway of its own, which this client starts too (MCP_SECOND: a command as JSON): 40 mails, 80 files, then
+  // 40 more files, and at last a mail after a file and a file from elsewhere.
+  async habit() {
+    const [command, ...rest] = JSON.parse(process.env.MCP_SECOND);
+    const second = new Client({ name: "bartizan-e2e", version: "1.0.0" });
+    await second.connect(new StdioClientTransport({ command, args: rest, env: process.env, stderr: "inherit" }));
+    const mail = (i) => second.callTool({ name: "send_mail", arguments: { to: "team@example.com", text: `number ${i} ${"word ".repeat(i % 7)}` } });
+    const read = (i) => client.callTool({ name: "read_file", arguments: { path: `/srv/project/${i % 9}/${i}.go`, ...(i % 3 ? {} : { head: i }) } });
+    for (let i = 0; i < 40; i++) await mail(i);
+    for (let i = 0; i < 80; i++) await read(i);
+    say("learned", true);
+    for (let i = 0; i < 40; i++) await read(i);
+    say("usual", true);
+    if (process.env.MCP_ROGUE) {
+      await mail(1);
+      await client.callTool({ name: "read_file", arguments: { path: "/home/ann/.ssh/id_ed25519" } });
+    }
+    await second.close();
+  },
   async hostile() {
     await attempt("tools", async () => (await client.listTools()).tools.map((t) => t.name));
     await call("lookup", { q: "one" });
