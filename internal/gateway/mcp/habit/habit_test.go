@@ -193,7 +193,10 @@ func TestBaseline(t *testing.T) {
 }
 
 func simulate(t *testing.T, learn int) {
-	const agents, sessions = 4, 10 // of each kind
+	agents, sessions := 4, 10 // of each kind
+	if learn > 200 {
+		agents, sessions = 2, 20 // learning is what takes long
+	}
 	rogue := map[string]func(a *agent) []call{
 		"unknown tools": func(a *agent) []call {
 			out := a.coding(10)
@@ -235,8 +238,8 @@ func simulate(t *testing.T, learn int) {
 		},
 	}
 	wrong, found := 0, map[string]int{}
-	for seed := range uint64(agents) {
-		a := newAgent(t, standard(), seed)
+	for seed := range agents {
+		a := newAgent(t, standard(), uint64(seed))
 		a.conf.Learn = learn
 		a.learn()
 		for range 4 * sessions {
@@ -382,7 +385,7 @@ func TestSaidOnce(t *testing.T) {
 // files grow without an end, and an argument with many of them is not judged by it.
 func TestCardinality(t *testing.T) {
 	c := standard()
-	c.Learn = 4 * maxTools
+	c.Learn = 2*maxTools + 200
 	a := newAgent(t, c, 1)
 	for i := range c.Learn / 2 {
 		args := fmt.Sprintf(`{"url":"https://h%d.example%d.com/","n%d":1,"o":{"p%d":{"q%d":[1,[2,[3,[4]]]]}}}`, i, i, i, i, i)

@@ -131,16 +131,14 @@ func (r *record) take(now time.Time) (file *os.File, turn uint64, err error) {
 		r.own = recent{}
 		return file, 0, err
 	}
-	found := false
+	var last []byte
 	for k := range uint64(2) {
-		if n, data, ok := half(file, k); ok && n%2 == k && (!found || n > turn) {
-			got := recent{}
-			if json.Unmarshal(data, &got) == nil && !slices.Contains(got.Talks, nil) {
-				found, turn, r.own = true, n, got
-			}
+		if n, data, ok := half(file, k); ok && n%2 == k && (last == nil || n > turn) {
+			turn, last = n, data
 		}
 	}
-	if !found {
+	r.own = recent{}
+	if last == nil || json.Unmarshal(last, &r.own) != nil || slices.Contains(r.own.Talks, nil) {
 		r.own = recent{}
 		return file, 0, fmt.Errorf("read recent calls: %s is damaged and begun anew", r.file)
 	}
