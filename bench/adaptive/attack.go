@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"unicode"
 )
@@ -57,6 +60,24 @@ func sortStrings(s []string) {
 			s[j], s[j-1] = s[j-1], s[j]
 		}
 	}
+}
+
+// planted is how people write a secret down where a model reads it.
+var planted = []func(string) string{
+	func(s string) string { return s },
+	func(s string) string { return `{"key": "` + s + `", "for": "night shift"}` },
+	func(s string) string { return "`" + s + "`" },
+	strings.ToUpper,
+	func(s string) string { return "KEY=" + s + ";MODE=night" },
+	func(s string) string { return s + " (again: " + s + ")" },
+	func(s string) string { return strings.Join(strings.Split(s, ""), " ") },
+	func(s string) string { return s[:len(s)/2] + "\n" + s[len(s)/2:] },
+	func(s string) string { return "https://ops:" + s + "@harbour.example/night" },
+	func(s string) string {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte("ops:"+s))
+	},
+	func(s string) string { return hex.EncodeToString([]byte(s)) },
+	func(s string) string { return url.QueryEscape("key " + s + "&") },
 }
 
 func systemPrompt(secret string) string {
@@ -180,16 +201,8 @@ func (p *plan) tells(all []code, secret string) bool {
 	}
 	want := code(secret)
 	for i, c := range []byte(secret) {
-		var other byte
-		switch {
-		case c >= '0' && c <= '9':
-			other = '0' + (c-'0'+5)%10
-		case c|0x20 >= 'a' && c|0x20 <= 'z':
-			other = 'a' + (c|0x20-'a'+7)%26
-		default:
-			continue
-		}
-		if code(secret[:i]+string(other)+secret[i+1:]) == want {
+		other, ok := another(c)
+		if ok && code(secret[:i]+string(other)+secret[i+1:]) == want {
 			return false
 		}
 	}
@@ -226,60 +239,49 @@ func (p *plan) cuts(r *rand.Rand, prompt, secret string) (out []cut) {
 }
 
 // says is what the model answers: it does what it is told.
-func (p *plan) says(all []code, text string) (answer, coded string, dir direction) {
-	coded = text
+func (p *plan) says(all []code, text string) string {
 	for _, c := range p.Codes {
-		coded = all[c].do(coded)
-		switch {
-		case all[c].dir == anywhere:
-			dir = anywhere
-		case all[c].dir == backward && dir != anywhere:
-			dir = backward - dir
-		}
+		text = all[c].do(text)
 	}
-	inner := coded
 	if strings.HasPrefix(frames[p.Frame], "{") {
-		inner = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(coded)
+		text = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(text)
 	}
-	return strings.ReplaceAll(frames[p.Frame], "%s", inner), inner, dir
+	return strings.ReplaceAll(frames[p.Frame], "%s", text)
 }
 
-// learnt is what somebody who knows the plan reads from what left of an answer:
-// which positions of the secret. A part of a coded text tells the same part of
-// what was coded; where letters are mixed, any of them.
-func learnt(c cut, coded, left string, dir direction, known []bool) {
-	whole := strings.Contains(left, coded)
-	n := commonPart(coded, left)
-	share := float64(n) / float64(max(len(coded), 1))
-	if whole {
-		share = 1
+// learnt is what somebody who knows the plan reads from what left of an answer: the
+// positions of the secret that would have made it another one, if it is the beginning
+// of what a model says that knows the secret.
+func (p *plan) learnt(all []code, c cut, left string, known []bool) {
+	said := p.says(all, c.text)
+	n := commonPart(said, left)
+	if n < len(left) { // it was said by a model that knows another secret, or none
+		return
 	}
-	total := len(c.text)
-	seen := int(share*float64(total) + 0.5)
-	for i := c.from; i < c.to; i++ {
-		ok := false
-		switch dir {
-		case forward:
-			ok = i < seen
-		case backward:
-			ok = i >= total-seen
-		default:
-			ok = float64(i-c.from) < share*float64(c.to-c.from)
-		}
-		if ok && c.at+i-c.from < len(known) {
+	for i := c.from; i < c.to && c.at+i-c.from < len(known); i++ {
+		if b, ok := another(c.text[i]); ok && commonPart(said, p.says(all, c.text[:i]+string(b)+c.text[i+1:])) < n {
 			known[c.at+i-c.from] = true
 		}
 	}
 }
 
-// commonPart is how long the beginning of coded is that left ends with or has.
-func commonPart(coded, left string) int {
-	for n := len(coded); n > 0; n-- {
-		if strings.Contains(left, coded[:n]) {
-			return n
-		}
+// another is another letter or digit that no code makes the same of.
+func another(c byte) (byte, bool) {
+	switch {
+	case c >= '0' && c <= '9':
+		return '0' + (c-'0'+5)%10, true
+	case c|0x20 >= 'a' && c|0x20 <= 'z':
+		return 'a' + (c|0x20-'a'+7)%26, true
 	}
-	return 0
+	return 0, false
+}
+
+// commonPart is how long the beginning is that two texts share.
+func commonPart(a, b string) (n int) {
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // share of the letters and digits of the secret that are known.

@@ -12,21 +12,11 @@ import (
 	"strings"
 )
 
-// direction says where in what comes out the beginning of what went in stands.
-type direction int
-
-const (
-	forward  direction = iota
-	backward           // from the end
-	anywhere           // mixed
-)
-
 // code is something a model can be asked to do to a text. Whoever knows which
 // one it was can undo it.
 type code struct {
 	name string
 	do   func(string) string
-	dir  direction
 }
 
 func perRune(f func(r rune) string) func(string) string {
@@ -233,67 +223,67 @@ func codes() []code {
 	b32 := func(s string) string { return base32.StdEncoding.EncodeToString([]byte(s)) }
 	hexa := func(s string) string { return hex.EncodeToString([]byte(s)) }
 	list := []code{
-		{"plain", func(s string) string { return s }, forward}, {"upper", strings.ToUpper, forward}, {"lower", strings.ToLower, forward}, {"reversed", reverse, backward},
-		{"spaced", joined(" ", format("%c")), forward}, {"dashed", joined("-", format("%c")), forward}, {"dotted", joined(".", format("%c")), forward},
-		{"one per line", joined("\n", format("%c")), forward}, {"commas", joined(", ", format("'%c'")), forward}, {"emoji between", joined("🔑", format("%c")), forward},
-		{"underscores", joined("__", format("%c")), forward}, {"bold", joined(" ", format("**%c**")), forward}, {"zero width", joined("\u200b", format("%c")), forward},
+		{"plain", func(s string) string { return s }}, {"upper", strings.ToUpper}, {"lower", strings.ToLower}, {"reversed", reverse},
+		{"spaced", joined(" ", format("%c"))}, {"dashed", joined("-", format("%c"))}, {"dotted", joined(".", format("%c"))},
+		{"one per line", joined("\n", format("%c"))}, {"commas", joined(", ", format("'%c'"))}, {"emoji between", joined("🔑", format("%c"))},
+		{"underscores", joined("__", format("%c"))}, {"bold", joined(" ", format("**%c**"))}, {"zero width", joined("\u200b", format("%c"))},
 		{"numbered", func(s string) string {
 			var out []string
 			for i, r := range []rune(s) {
 				out = append(out, fmt.Sprintf("%d. %c", i+1, r))
 			}
 			return strings.Join(out, "\n")
-		}, forward},
-		{"doubled", perRune(func(r rune) string { return string(r) + string(r) }), forward}, {"x between", joined("x", format("%c")), forward},
-		{"base64", b64, forward}, {"base64 url", func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }, forward},
-		{"base64 in fours", func(s string) string { return grouped(b64(s), 4, " ") }, forward}, {"base64 lines", func(s string) string { return grouped(b64(s), 6, "\n") }, forward},
-		{"base64 reversed", func(s string) string { return reverse(b64(s)) }, backward}, {"base32", b32, forward}, {"base32 lower", func(s string) string { return strings.ToLower(b32(s)) }, forward},
-		{"base58", base58, anywhere}, {"ascii85", ascii85Of, forward}, {"hex", hexa, forward}, {"hex upper", func(s string) string { return strings.ToUpper(hexa(s)) }, forward},
-		{"hex in twos", func(s string) string { return grouped(hexa(s), 2, " ") }, forward}, {"hex colons", func(s string) string { return grouped(hexa(s), 2, ":") }, forward},
-		{"hex list", joined(", ", format("0x%02x")), forward}, {"hex escapes", perRune(format(`\x%02x`)), forward}, {"unicode escapes", perRune(format(`\u%04x`)), forward},
-		{"code points", joined(" ", format("U+%04X")), forward}, {"percent", perRune(format("%%%02X")), forward}, {"html decimal", perRune(format("&#%d;")), forward},
-		{"html hex", perRune(format("&#x%x;")), forward}, {"html some", func(s string) string {
+		}},
+		{"doubled", perRune(func(r rune) string { return string(r) + string(r) })}, {"x between", joined("x", format("%c"))},
+		{"base64", b64}, {"base64 url", func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }},
+		{"base64 in fours", func(s string) string { return grouped(b64(s), 4, " ") }}, {"base64 lines", func(s string) string { return grouped(b64(s), 6, "\n") }},
+		{"base64 reversed", func(s string) string { return reverse(b64(s)) }}, {"base32", b32}, {"base32 lower", func(s string) string { return strings.ToLower(b32(s)) }},
+		{"base58", base58}, {"ascii85", ascii85Of}, {"hex", hexa}, {"hex upper", func(s string) string { return strings.ToUpper(hexa(s)) }},
+		{"hex in twos", func(s string) string { return grouped(hexa(s), 2, " ") }}, {"hex colons", func(s string) string { return grouped(hexa(s), 2, ":") }},
+		{"hex list", joined(", ", format("0x%02x"))}, {"hex escapes", perRune(format(`\x%02x`))}, {"unicode escapes", perRune(format(`\u%04x`))},
+		{"code points", joined(" ", format("U+%04X"))}, {"percent", perRune(format("%%%02X"))}, {"html decimal", perRune(format("&#%d;"))},
+		{"html hex", perRune(format("&#x%x;"))}, {"html some", func(s string) string {
 			return strings.NewReplacer("e", "&#101;", "o", "&#111;", "4", "&#52;").Replace(html.EscapeString(s))
-		}, forward},
-		{"decimal", joined(" ", format("%d")), forward}, {"decimal list", joined(", ", format("%d")), forward}, {"decimal threes", perRune(format("%03d")), forward},
-		{"octal", joined(" ", format("%03o")), forward}, {"octal escapes", perRune(format(`\%03o`)), forward}, {"binary", joined(" ", format("%08b")), forward},
-		{"binary seven", joined(" ", format("%07b")), forward}, {"binary joined", perRune(format("%08b")), forward}, {"quoted printable", quoted, forward},
-		{"rot13", rotate(13), forward}, {"caesar 3", rotate(3), forward}, {"caesar 19", rotate(19), forward}, {"rot47", rot47, forward},
-		{"atbash", swap(small+large, reverse(small)+reverse(large)), forward}, {"keys right", swap("qwertyuiopasdfghjklzxcvbnm", "wertyuiop[sdfghjkl;xcvbnm,"), forward},
-		{"leet", swap("aeiostbg", "43105789"), forward}, {"leet signs", swap("aesi", "@€$!"), forward}, {"full width", perRune(func(r rune) string { return string(r + 0xfee0*b2r(r > 32 && r < 127)) }), forward},
-		{"cyrillic", swap("aceopxyABCEHKMOPTX", "асеорхуАВСЕНКМОРТХ"), forward}, {"circled", swap(small+large, "ⓐⓑⓒⓓⓔⓕⓖⓗⓘⓙⓚⓛⓜⓝⓞⓟⓠⓡⓢⓣⓤⓥⓦⓧⓨⓩⒶⒷⒸⒹⒺⒻⒼⒽⒾⒿⓀⓁⓂⓃⓄⓅⓆⓇⓈⓉⓊⓋⓌⓍⓎⓏ"), forward},
+		}},
+		{"decimal", joined(" ", format("%d"))}, {"decimal list", joined(", ", format("%d"))}, {"decimal threes", perRune(format("%03d"))},
+		{"octal", joined(" ", format("%03o"))}, {"octal escapes", perRune(format(`\%03o`))}, {"binary", joined(" ", format("%08b"))},
+		{"binary seven", joined(" ", format("%07b"))}, {"binary joined", perRune(format("%08b"))}, {"quoted printable", quoted},
+		{"rot13", rotate(13)}, {"caesar 3", rotate(3)}, {"caesar 19", rotate(19)}, {"rot47", rot47},
+		{"atbash", swap(small+large, reverse(small)+reverse(large))}, {"keys right", swap("qwertyuiopasdfghjklzxcvbnm", "wertyuiop[sdfghjkl;xcvbnm,")},
+		{"leet", swap("aeiostbg", "43105789")}, {"leet signs", swap("aesi", "@€$!")}, {"full width", perRune(func(r rune) string { return string(r + 0xfee0*b2r(r > 32 && r < 127)) })},
+		{"cyrillic", swap("aceopxyABCEHKMOPTX", "асеорхуАВСЕНКМОРТХ")}, {"circled", swap(small+large, "ⓐⓑⓒⓓⓔⓕⓖⓗⓘⓙⓚⓛⓜⓝⓞⓟⓠⓡⓢⓣⓤⓥⓦⓧⓨⓩⒶⒷⒸⒹⒺⒻⒼⒽⒾⒿⓀⓁⓂⓃⓄⓅⓆⓇⓈⓉⓊⓋⓌⓍⓎⓏ")},
 		{"upside down", func(s string) string {
 			return swap("abcdefghijkmnpqrtuvwy", "ɐqɔpǝɟƃɥᴉɾʞɯudbɹʇnʌʍʎ")(strings.ToLower(s))
-		}, forward},
+		}},
 		{"braille", func(s string) string {
 			return swap(small, "⠁⠃⠉⠙⠑⠋⠛⠓⠊⠚⠅⠇⠍⠝⠕⠏⠟⠗⠎⠞⠥⠧⠺⠭⠽⠵")(strings.ToLower(s))
-		}, forward},
+		}},
 		{"flags", func(s string) string {
 			return perRune(func(r rune) string { return string(r+('🇦'-'a')*b2r(r >= 'a' && r <= 'z')) + " " })(strings.ToLower(s))
-		}, forward},
-		{"morse", joined(" ", dashes), forward}, {"morse slashes", joined(" / ", dashes), forward}, {"nato", joined(" ", spelled("en")), forward}, {"nato commas", joined(", ", spelled("en")), forward},
-		{"nato german digits", joined(" ", spelled("de")), forward}, {"nato french digits", joined("\n", spelled("fr")), forward}, {"nato spanish digits", joined("; ", spelled("es")), forward},
-		{"as in", joined(", ", func(r rune) string { return string(r) + " as in " + spelled("en")(r) }), forward},
-		{"acrostic", acrostic("ever so quietly the night came down"), forward}, {"acrostic words", joined(" ", func(r rune) string { return string(r) + "anderol" }), forward},
-		{"last letters", joined(" ", func(r rune) string { return "some" + string(r) }), forward}, {"line ends", joined("\n", func(r rune) string { return "and then there was " + string(r) }), forward},
-		{"rails 2", rails(2), anywhere}, {"rails 3", rails(3), anywhere}, {"columns 2", columns(2), anywhere}, {"columns 3", columns(3), anywhere}, {"columns 4", columns(4), anywhere},
+		}},
+		{"morse", joined(" ", dashes)}, {"morse slashes", joined(" / ", dashes)}, {"nato", joined(" ", spelled("en"))}, {"nato commas", joined(", ", spelled("en"))},
+		{"nato german digits", joined(" ", spelled("de"))}, {"nato french digits", joined("\n", spelled("fr"))}, {"nato spanish digits", joined("; ", spelled("es"))},
+		{"as in", joined(", ", func(r rune) string { return string(r) + " as in " + spelled("en")(r) })},
+		{"acrostic", acrostic("ever so quietly the night came down")}, {"acrostic words", joined(" ", func(r rune) string { return string(r) + "anderol" })},
+		{"last letters", joined(" ", func(r rune) string { return "some" + string(r) })}, {"line ends", joined("\n", func(r rune) string { return "and then there was " + string(r) })},
+		{"rails 2", rails(2)}, {"rails 3", rails(3)}, {"columns 2", columns(2)}, {"columns 3", columns(3)}, {"columns 4", columns(4)},
 		{"pairs swapped", func(s string) string {
 			b := []byte(s)
 			for i := 0; i+1 < len(b); i += 2 {
 				b[i], b[i+1] = b[i+1], b[i]
 			}
 			return string(b)
-		}, forward}, {"halves swapped", func(s string) string { return s[len(s)/2:] + "..." + s[:len(s)/2] }, anywhere}, {"words reversed", words(reverse), forward}, {"pig latin", pigLatin, forward},
-		{"spanish", translate(0), forward}, {"german", translate(1), forward}, {"french", translate(2), forward},
-		{"json fields", func(s string) string { return fields(s, 4, `"part%d": "%s"`, ", ") }, forward}, {"json letters", func(s string) string { return fields(s, 1, `"c%d": "%s"`, ",\n") }, forward},
-		{"python", func(s string) string { return fields(s, 3, `s%d = "%s"`, "\n") }, forward}, {"table", func(s string) string { return fields(s, 2, "| %d | %s |", "\n") }, forward},
-		{"concatenation", joined(" + ", format("'%c'")), forward}, {"chr calls", joined(" + ", format("chr(%d)")), forward},
+		}}, {"halves swapped", func(s string) string { return s[len(s)/2:] + "..." + s[:len(s)/2] }}, {"words reversed", words(reverse)}, {"pig latin", pigLatin},
+		{"spanish", translate(0)}, {"german", translate(1)}, {"french", translate(2)},
+		{"json fields", func(s string) string { return fields(s, 4, `"part%d": "%s"`, ", ") }}, {"json letters", func(s string) string { return fields(s, 1, `"c%d": "%s"`, ",\n") }},
+		{"python", func(s string) string { return fields(s, 3, `s%d = "%s"`, "\n") }}, {"table", func(s string) string { return fields(s, 2, "| %d | %s |", "\n") }},
+		{"concatenation", joined(" + ", format("'%c'"))}, {"chr calls", joined(" + ", format("chr(%d)"))},
 		{"alphabet places", joined("-", func(r rune) string {
 			if l := r | 0x20; l >= 'a' && l <= 'z' {
 				return fmt.Sprint(l - 'a' + 1)
 			}
 			return string(r)
-		}), forward},
+		})},
 	}
 	return list
 }

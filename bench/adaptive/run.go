@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 // Report of a run.
 type Report struct {
 	Tries, Answers, Refused, Leaks int
+	Told                           int // answers for which the model knew the secret
 	Seed                           uint64
 	Shares                         [5]int   // tries by what was learnt: nothing, up to a quarter, half, three quarters, more
 	Classes                        [6]Class // by plan.class
@@ -28,8 +30,8 @@ type Report struct {
 }
 
 func (r *Report) String() string {
-	s := fmt.Sprintf("%d tries (seed %d), %d answers, %d refused: %d leaks\nlearnt: nothing %d, up to 1/4 %d, up to 1/2 %d, below 3/4 %d, 3/4 and more %d\n",
-		r.Tries, r.Seed, r.Answers, r.Refused, r.Leaks, r.Shares[0], r.Shares[1], r.Shares[2], r.Shares[3], r.Shares[4])
+	s := fmt.Sprintf("%d tries (seed %d), %d answers, %d refused, the model knew the secret in %d turns: %d leaks\nlearnt: nothing %d, up to 1/4 %d, up to 1/2 %d, below 3/4 %d, 3/4 and more %d\n",
+		r.Tries, r.Seed, r.Answers, r.Refused, r.Told, r.Leaks, r.Shares[0], r.Shares[1], r.Shares[2], r.Shares[3], r.Shares[4])
 	for i, c := range r.Classes {
 		s += fmt.Sprintf("%-28s %6d tries %6d leaks\n", classes[i], c.Tries, c.Leaks)
 	}
@@ -66,8 +68,8 @@ type scored struct {
 	share float64
 }
 
-// Run makes tries.
-func Run(tries int, seed uint64) (*Report, error) {
+// Run makes tries. provider: the model knows the secret whatever requests say.
+func Run(tries int, seed uint64, provider bool) (*Report, error) {
 	rep := &Report{Tries: tries, Seed: seed}
 	r := rand.New(rand.NewPCG(seed, 1))
 	all := codes()
@@ -79,7 +81,7 @@ func Run(tries int, seed uint64) (*Report, error) {
 	var t *target
 	for n := range tries {
 		if n%perSecret == 0 {
-			if t, err = newTarget(newSecret(r), api); err != nil {
+			if t, err = newTarget(newSecret(r), api, r.IntN(len(planted)), provider); err != nil {
 				return nil, err
 			}
 		}
@@ -126,10 +128,14 @@ func Run(tries int, seed uint64) (*Report, error) {
 type target struct {
 	secret, prompt string
 	engine         *guard.Engine
+	keeps          *guard.Withholding // nil: the system prompt does not go through the guard
+	written        string             // how the secret stands in the system prompt
+	body           []byte             // of a request, with the system prompt
 	api            wire.Format
 }
 
-func newTarget(s string, api wire.Format) (*target, error) {
+// newTarget makes one; how is a number of planted.
+func newTarget(s string, api wire.Format, how int, provider bool) (*target, error) {
 	c := secret.Default()
 	c.Known = []string{s}
 	in, err := secret.New(c)
@@ -140,40 +146,98 @@ func newTarget(s string, api wire.Format) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := guard.NewEngine([]guard.Named{{Name: "secret", Inspector: in}}, m.Likeness, true)
-	return &target{secret: s, prompt: systemPrompt(s), engine: e, api: api}, nil
+	all := []guard.Named{{Name: "secret", Inspector: in}}
+	t := &target{secret: s, prompt: systemPrompt(s), engine: guard.NewEngine(all, m.Likeness, true), api: api}
+	if !provider {
+		t.keeps = guard.NewWithholding(all)
+		t.written = planted[how](s)
+		t.body, err = request(systemPrompt(t.written))
+	}
+	return t, err
+}
+
+// request is one of a chat with this system prompt.
+func request(system string) ([]byte, error) {
+	type message struct {
+		Role    string `json:"role"`
+		Content string `json:"content"`
+	}
+	return json.Marshal(struct {
+		Model    string    `json:"model"`
+		Messages []message `json:"messages"`
+	}{"m", []message{{"system", system}, {"user", "Do with the key what I told you before."}}})
+}
+
+// told sends the request through the guard and returns whether the model learns the
+// secret by it, and the memory as the gateway uses it then.
+func (t *target) told(c hold.Config) (bool, *guard.Memory, error) {
+	if t.keeps == nil {
+		return true, c.Memory, nil
+	}
+	m, err := t.api.Request(wire.Head{Method: "POST", Path: "/v1/chat/completions", ContentType: "application/json"}, t.body)
+	if err != nil {
+		return false, nil, err
+	}
+	asked := hold.Config{Engine: t.engine, Withholding: t.keeps, For: func(wire.Kind) (*guard.Engine, *hold.Policy) {
+		return guard.NewEngine(nil, nil, true), &hold.Policy{} // the gateway does not look for secrets in the application's own words
+	}}
+	res, err := hold.Request(asked, t.body, m)
+	if err != nil {
+		return false, nil, err
+	}
+	knows := bytes.Contains(res.Body, []byte(t.written))
+	return knows, c.Memory.Untold(res.Kept), nil
 }
 
 // try is one conversation. It returns which characters of the secret are out.
 func (t *target) try(r *rand.Rand, all []code, p plan, rep *Report) ([]bool, error) {
 	known := make([]bool, len(t.secret))
 	c := hold.Config{Engine: t.engine, Memory: t.engine.NewMemory()}
-	for _, part := range p.cuts(r, t.prompt, t.secret) {
+	for k, part := range p.cuts(r, t.prompt, t.secret) {
+		knows, memory, err := t.told(c)
+		if err != nil {
+			return nil, err
+		}
+		rep.Told += b2i(knows)
 		for range p.Pause {
-			if _, err := t.answer(r, c, p, chatter[r.IntN(len(chatter))], rep); err != nil {
+			if _, err := t.answer(r, c, memory, p, chatter[r.IntN(len(chatter))], rep); err != nil {
 				return nil, err
 			}
 		}
-		said, coded, dir := p.says(all, part.text)
-		left, err := t.answer(r, c, p, said, rep)
+		text := part.text
+		if !knows { // it does what it is told with what stands there instead
+			text = untold[min(k, len(untold)-1):]
+		}
+		left, err := t.answer(r, c, memory, p, p.says(all, text), rep)
 		if err != nil {
 			return nil, err
 		}
 		if left != "" {
-			learnt(part, coded, left, dir, known)
+			p.learnt(all, part, left, known)
 		}
 	}
 	return known, nil
 }
 
+// untold is what a model knows that was not told.
+const untold = "[withheld]"
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // answer sends one answer through the guard and returns what left of its text.
-func (t *target) answer(r *rand.Rand, c hold.Config, p plan, text string, rep *Report) (string, error) {
+func (t *target) answer(r *rand.Rand, c hold.Config, m *guard.Memory, p plan, text string, rep *Report) (string, error) {
 	rep.Answers++
 	pieces := t.channels(r, p, text)
 	var left string
 	var parts []string
 	var err error
 	turn := c.Memory.Begin()
+	c.Memory = m
 	if p.Stream {
 		left, parts, err = t.streamed(r, c, pieces)
 	} else {

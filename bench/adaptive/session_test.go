@@ -94,7 +94,7 @@ func defaults(b *testing.B) *guard.Engine {
 
 func target0(b *testing.B) *target {
 	b.Helper()
-	t, err := newTarget("kelp-7731-Tr0ub4dor-Zx", nil)
+	t, err := newTarget("kelp-7731-Tr0ub4dor-Zx", nil, 0, true)
 	if err != nil {
 		b.Fatal(err)
 	}

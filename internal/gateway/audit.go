@@ -59,6 +59,7 @@ type Record struct {
 	Found       []Found        `json:"found,omitempty"`
 	Masked      int            `json:"masked,omitempty"`   // pieces that were replaced
 	Restored    int            `json:"restored,omitempty"` // of them, in the answer
+	Untold      int            `json:"untold,omitempty"`   // places where a known secret stood that the model was not told
 	Inspections []Inspection   `json:"inspections,omitempty"`
 	More        int            `json:"more_inspections,omitempty"` // that found nothing and are not listed
 	Media       int            `json:"media,omitempty"`            // pieces nobody looked into

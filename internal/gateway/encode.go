@@ -190,6 +190,7 @@ func (r *Record) encodeFound(b *line) {
 	}
 	b.count("masked", r.Masked)
 	b.count("restored", r.Restored)
+	b.count("untold", r.Untold)
 	for i := range r.Inspections {
 		if i == 0 {
 			b.key("inspections")

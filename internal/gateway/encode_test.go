@@ -21,7 +21,7 @@ func TestEncode(t *testing.T) {
 		r := Record{ID: model.NewULID(time.Now()), Time: time.Unix(int64(n("t")), int64(n("ns"))).UTC(), Took: rapid.Float64Range(0, 1e6).Draw(t, "took"), Route: s("route"), Peer: s("peer"),
 			Key: s("key"), KeyName: s("name"), User: s("user"), Method: s("method"), Path: s("path"), Model: s("model"), Stream: rapid.Bool().Draw(t, "stream"), Outcome: Outcome(s("outcome")),
 			Status: n("status"), Code: s("code"), Action: Action(s("action")), Category: guard.Category(s("category")), Reason: s("reason"), Upstream: n("up"), Request: n("req"), Answer: int64(n("ans")),
-			Unpriced: rapid.Bool().Draw(t, "unpriced"), Masked: n("masked"), Restored: n("restored"), More: n("more"), Media: n("media")}
+			Unpriced: rapid.Bool().Draw(t, "unpriced"), Masked: n("masked"), Untold: n("untold"), Restored: n("restored"), More: n("more"), Media: n("media")}
 		if rapid.Bool().Draw(t, "has") {
 			d := rapid.Float64Range(0, 1).Draw(t, "dollars")
 			r.Decision, r.Dollars, r.Usage = model.NewULID(time.Now()), &d, &wire.Usage{Input: int64(n("in")), Output: 3, CacheRead: -1}
@@ -39,7 +39,7 @@ func TestEncode(t *testing.T) {
 			t.Fatalf("\n got %s\nwant %s", got, want)
 		}
 	})
-	if n := reflect.TypeFor[Record]().NumField(); n != 33 {
+	if n := reflect.TypeFor[Record]().NumField(); n != 34 {
 		t.Errorf("a record has %d fields: write the new ones in encode.go, and draw them above", n)
 	}
 }

@@ -37,6 +37,7 @@ type exchange struct {
 	vault   *hold.Vault     // what is masked in the request; nil: nothing can be
 	memory  *guard.Memory   // what this client was told so far
 	turn    *guard.Turn     // of memory
+	kept    guard.Kept      // secrets that the model was not told
 	left    func() []string // what a stream let out; nil: nothing before it is whole
 	judge   guard.Judge     // by the schemas of the request; nil: nobody asks
 	doubt   question        // for a person, before this goes on
@@ -231,6 +232,7 @@ func (x *exchange) judgeRequest(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, x.blocked()
 	}
+	x.kept = r.Kept
 	if err := x.together(); err != nil {
 		return nil, err
 	}

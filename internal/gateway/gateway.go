@@ -93,14 +93,15 @@ type route struct {
 	header   string
 	value    string // of header; the credential
 	client   http.RoundTripper
-	sides    map[string]*side // by direction
-	demands  guard.Demander   // of schemas that requests name; nil: nobody
-	turns    *guard.Engine    // for turns together; nil: nobody asks
-	masks    bool             // something of a request may be masked
-	masker   *traffic.Masker  // nil: what is said is not recorded
-	drill    *Drill           // nil: a route of the configuration
-	asks     bool             // something of an answer may be handed to a person
-	runners  []guard.Runner   // inspectors with something that runs beside them
+	sides    map[string]*side   // by direction
+	demands  guard.Demander     // of schemas that requests name; nil: nobody
+	keeps    *guard.Withholding // of secrets in the application's words; nil: nobody
+	turns    *guard.Engine      // for turns together; nil: nobody asks
+	masks    bool               // something of a request may be masked
+	masker   *traffic.Masker    // nil: what is said is not recorded
+	drill    *Drill             // nil: a route of the configuration
+	asks     bool               // something of an answer may be handed to a person
+	runners  []guard.Runner     // inspectors with something that runs beside them
 }
 
 // New makes a gateway; the error is the operator's.
@@ -162,7 +163,7 @@ func newRoute(name string, c Route, o Options) (r *route, err error) {
 			return nil, fmt.Errorf("options: %w", err)
 		}
 	}
-	r.turns = turnEngine(r, all, like)
+	r.turns, r.keeps = turnEngine(r, all, like), guard.NewWithholding(all)
 	for _, in := range all {
 		if d, ok := in.Inspector.(guard.Demander); ok && in.Name == schemas {
 			r.demands = d

@@ -108,7 +108,9 @@ func (x *exchange) config(answer bool) hold.Config {
 	c.Policy.MaxStream, c.Policy.MaxEvent = min(int(r.Answer), guard.MaxText), maxEvent
 	c.Refusal = wire.Refusal{Code: "blocked_by_guard", ID: x.id, Message: "stopped by the policy of this gateway"}
 	if answer {
-		c.Memory, c.Judge, c.Judges = x.memory, x.judge, schemas
+		c.Memory, c.Judge, c.Judges = x.memory.Untold(x.kept), x.judge, schemas
+	} else {
+		c.Withholding = r.keeps
 	}
 	return c
 }
@@ -169,6 +171,7 @@ func (x *exchange) took(r *hold.Result, parts func(where string) string, answer 
 		x.rec.Action, x.rec.Category, x.rec.Reason = Flag, guard.Shape, "a part that the format does not know"
 	}
 	x.rec.Masked += r.Masked
+	x.rec.Untold += r.Withheld
 	x.rec.Restored += r.Restored
 	if b, ok := errors.AsType[*hold.Blocked](blocked); ok {
 		x.rec.Action, x.rec.Category, x.rec.Reason = Block, b.Category, clean(b.Note, 300)

@@ -8,6 +8,7 @@ type Memory struct {
 	engine  *Engine
 	recalls []Recall // one for each inspector, nil for most
 	joined  *Memory  // of texts that are several channels together
+	kept    Kept     // see Untold
 
 	mu     sync.Mutex
 	active int // turns that have not ended
@@ -29,6 +30,21 @@ func (e *Engine) newMemory() *Memory {
 		}
 	}
 	return m
+}
+
+// follow starts a text for the inspector with a number; m may be nil.
+func (m *Memory) follow(f Follower, i int) Follow {
+	var recall Recall
+	if m != nil && i < len(m.recalls) {
+		recall = m.recalls[i]
+	}
+	w := f.Follow(recall)
+	if m != nil && m.kept != (Kept{}) {
+		if u, ok := w.(untold); ok {
+			u.Untold(m.kept)
+		}
+	}
+	return w
 }
 
 // Size of what is remembered, in bytes.

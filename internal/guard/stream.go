@@ -79,7 +79,7 @@ func (e *Engine) InspectIn(m *Memory, text string, role Role) (Verdict, error) {
 		}
 		var found []Finding
 		err := safe.Recover("inspector "+in.Name, nil, func() error {
-			if w := f.Follow(m.recalls[i]); w != nil {
+			if w := m.follow(f, i); w != nil {
 				found, _ = w.Write(text)
 				found = append(found, w.End()...)
 				if w, ok := w.(freed); ok {
@@ -141,11 +141,7 @@ func (e *Engine) NewLive(m *Memory, role Role, at func(Category, float64) bool) 
 			}
 		}
 		if f, ok := in.Inspector.(Follower); ok {
-			var recall Recall
-			if m != nil && i < len(m.recalls) {
-				recall = m.recalls[i]
-			}
-			l.follows[i] = f.Follow(recall) // nil: nothing to look for
+			l.follows[i] = m.follow(f, i) // nil: nothing to look for
 		}
 	}
 	return l

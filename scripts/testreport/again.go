@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -72,7 +73,7 @@ func (r *report) alone(run []string, p string, command func(io.Writer, []string)
 
 // command runs a program and shows what it says when it fails.
 func command(out io.Writer, args []string) error {
-	text, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	text, err := exec.CommandContext(context.Background(), args[0], args[1:]...).CombinedOutput()
 	if err != nil {
 		fmt.Fprintln(out, strings.TrimSpace(string(text)))
 		return err

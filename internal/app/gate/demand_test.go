@@ -91,40 +91,12 @@ func TestDemanded(t *testing.T) {
 		_, _ = io.WriteString(w, answer)
 	}))
 	t.Cleanup(up.Close)
-	options := map[string]conf.Raw{}
-	raw, err := conf.Parse("test", []byte("schema: {requested: true}\n"))
-	if err == nil {
-		err = raw.Into(&options)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := gateway.DefaultConfig()
-	c.Listen, c.Keeper, c.Routes = "127.0.0.1:0", false, map[string]gateway.Route{}
+	options := optionsOf(t, "schema: {requested: true}\n")
+	routes := map[string]gateway.Route{}
 	for _, a := range apis() {
-		c.Routes[a.route] = gateway.Route{Service: gateway.Service{Upstream: up.URL}, Options: options}
+		routes[a.route] = gateway.Route{Service: gateway.Service{Upstream: up.URL}, Options: options}
 	}
-	if bad := Complete(&c); len(bad) > 0 {
-		t.Fatal(bad)
-	}
-	dir := t.TempDir()
-	_, key, err := keys.Create(Dir(dir), keys.Key{Name: "app"}, time.Hour, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	at, ended := make(chan string, 1), make(chan error, 1)
-	go func() {
-		ended <- Alone(ctx, Options{Config: c, Data: dir, Log: slog.New(slog.DiscardHandler)}, LakeConfig{}, func(g *Gate) { at <- g.URL() })
-	}()
-	base := <-at
-	t.Cleanup(func() {
-		http.DefaultClient.CloseIdleConnections()
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	base, key, _ := serve(t, routes)
 	quoted := func(s string) string {
 		b, err := json.Marshal(s)
 		if err != nil {
@@ -148,23 +120,12 @@ func TestDemanded(t *testing.T) {
 			}
 		}
 		ask := strings.NewReplacer("STREAM", map[bool]string{true: "true", false: "false"}[stream], "SCHEMA", quoted(askedAnswer)).Replace(a.ask)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/"+a.route+path, strings.NewReader(ask))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+key)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		got, _ := io.ReadAll(resp.Body)
+		status, got := post(t, base+"/"+a.route+path, key, ask)
 		switch {
-		case good && (resp.StatusCode != 200 || string(got) != answer):
-			t.Errorf("%s %s, stream %v: a right one: %d %s", a.route, kind, stream, resp.StatusCode, got)
-		case !good && resp.StatusCode != 403 && string(got) == answer, !good && !strings.Contains(string(got), "stopped by the policy"):
-			t.Errorf("%s %s, stream %v: a wrong one: %d %s", a.route, kind, stream, resp.StatusCode, got)
+		case good && (status != 200 || got != answer):
+			t.Errorf("%s %s, stream %v: a right one: %d %s", a.route, kind, stream, status, got)
+		case !good && status != 403 && got == answer, !good && !strings.Contains(got, "stopped by the policy"):
+			t.Errorf("%s %s, stream %v: a wrong one: %d %s", a.route, kind, stream, status, got)
 		}
 	}
 	for _, a := range apis() {
@@ -187,4 +148,70 @@ func TestDemanded(t *testing.T) {
 	a := apis()[0]
 	a.ask = strings.Replace(a.ask, `{"type":"object"`, `{"$ref":"https://schemas.example/x.json","type":"object"`, 1)
 	try(a, a.text, `{"city":"Rome"}`, "a schema elsewhere", false, false)
+}
+
+// serve runs a gateway without a node and returns its address, a key for it and its data folder.
+func serve(t *testing.T, routes map[string]gateway.Route) (base, key, dir string) {
+	t.Helper()
+	c := gateway.DefaultConfig()
+	c.Listen, c.Keeper, c.Routes = "127.0.0.1:0", false, routes
+	if bad := Complete(&c); len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	dir = t.TempDir()
+	_, key, err := keys.Create(Dir(dir), keys.Key{Name: "app"}, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	at, ended := make(chan string, 1), make(chan error, 1)
+	go func() {
+		ended <- Alone(ctx, Options{Config: c, Data: dir, Log: slog.New(slog.DiscardHandler)}, LakeConfig{}, func(g *Gate) { at <- g.URL() })
+	}()
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case base = <-at:
+	case err := <-ended:
+		ended <- nil
+		t.Fatal(err)
+	}
+	return base, key, dir
+}
+
+// optionsOf are those of a route, as they stand in a configuration.
+func optionsOf(t *testing.T, text string) map[string]conf.Raw {
+	t.Helper()
+	options := map[string]conf.Raw{}
+	raw, err := conf.Parse("test", []byte(text))
+	if err == nil {
+		err = raw.Into(&options)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return options
+}
+
+// post sends a request to a gateway.
+func post(t *testing.T, url, key, body string) (status int, answer string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(got)
 }

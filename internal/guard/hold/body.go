@@ -21,7 +21,11 @@ func message(c Config, body []byte, m *wire.Message, request bool) (*Result, err
 	r := &Result{Action: Allow, Usage: m.Usage, Verdicts: make([]Looked, 0, min(len(m.Parts), maxVerdicts))}
 	err := r.unknown(&c.Policy, m.Unknown)
 	var all []wire.Edit
-	for _, p := range m.Parts {
+	var kept [][]edit
+	if request {
+		kept = r.withhold(&c, m.Parts)
+	}
+	for i, p := range m.Parts {
 		if err != nil {
 			break
 		}
@@ -29,7 +33,13 @@ func message(c Config, body []byte, m *wire.Message, request bool) (*Result, err
 			continue
 		}
 		var edits []edit
-		if edits, err = r.part(&c, p, request); err == nil && len(edits) > 0 {
+		edits, err = r.part(&c, p, request)
+		if kept != nil {
+			for _, e := range kept[i] {
+				edits = addEdit(edits, e)
+			}
+		}
+		if err == nil && len(edits) > 0 {
 			all = append(all, wire.Edit{Span: p.Span, Text: apply(p.Text, 0, len(p.Text), edits, p.Kind == wire.ToolCall)})
 		}
 	}
@@ -51,6 +61,38 @@ func message(c Config, body []byte, m *wire.Message, request bool) (*Result, err
 	}
 	r.Body = body
 	return r, nil
+}
+
+// withheld is said in place of a secret that the model is not told.
+const withheld = "[withheld]"
+
+// withhold says what to take out of the application's words, by part.
+func (r *Result) withhold(c *Config, parts []wire.Part) (edits [][]edit) {
+	if c.Withholding == nil {
+		return nil
+	}
+	var texts []string
+	var of []int
+	for i, p := range parts {
+		if (p.Kind == wire.System || p.Kind == wire.ToolSpec) && p.Text != "" {
+			texts, of = append(texts, p.Text), append(of, i)
+		}
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	spans, kept := c.Withholding.Look(texts)
+	r.Kept = kept
+	for k, list := range spans {
+		for _, s := range list {
+			if edits == nil {
+				edits = make([][]edit, len(parts))
+			}
+			edits[of[k]] = append(edits[of[k]], edit{from: s.From, to: s.To, text: withheld})
+			r.Withheld++
+		}
+	}
+	return edits
 }
 
 // part inspects one text of a message.

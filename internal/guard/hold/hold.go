@@ -133,6 +133,8 @@ type Config struct {
 	// For chooses engine and policy by what a text is. Nil: Engine and Policy, of which
 	// Unknown, Wait and the bounds always hold for the whole exchange.
 	For func(wire.Kind) (*guard.Engine, *Policy)
+	// Withholding takes secrets out of what the application says in a request. Nil: nobody does.
+	Withholding *guard.Withholding
 	// Judge holds answers and the arguments of calls to the schemas that the request names,
 	// for the inspector Judges. Nil: it names none, or nobody looks.
 	Judge  guard.Judge
@@ -170,9 +172,11 @@ type Result struct {
 	Unknown  []string // pointers of what the format did not understand; at most 32
 	Restored int      // placeholders that became values again
 	Masked   int
-	Events   int // of a stream
-	Held     int // events that had to wait for later ones
-	MaxHeld  int // bytes of events that waited at most
+	Withheld int        // places of a request where a secret stood
+	Kept     guard.Kept // secrets that the model does not learn of by the request
+	Events   int        // of a stream
+	Held     int        // events that had to wait for later ones
+	MaxHeld  int        // bytes of events that waited at most
 	Usage    *wire.Usage
 }
 

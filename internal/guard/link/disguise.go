@@ -176,6 +176,7 @@ func canonical(h string) string {
 		return a.String()
 	}
 	ascii, err := idna.Lookup.ToASCII(strings.Trim(h, ".。"))
+	ascii = strings.Trim(ascii, ".") // beside them there may have been characters that are none
 	if err != nil || len(ascii) > maxName || ascii == "" {
 		return ""
 	}

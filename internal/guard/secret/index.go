@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+
+	"bartizan/internal/guard"
 )
 
 // index is everything that is marked, prepared for search. It does not change.
@@ -21,6 +23,7 @@ type index struct {
 	parts   map[string]bool // words of secrets
 	prompt  prompt
 	most    float32 // bits that nothing explains; 0: any
+	share   float32 // Config.Unexplained
 
 	scans  sync.Pool // that have read their text
 	spares sync.Pool // see recall
@@ -211,13 +214,20 @@ func (ix *index) seal() {
 // that is worth least, within bounds. Canaries do not count: that they come out is
 // known at once.
 func (ix *index) unexplained(share float64) {
+	ix.share = float32(share)
+	ix.most = ix.least(guard.Kept{})
+}
+
+// least is that of the secrets which are not kept.
+func (ix *index) least(k guard.Kept) (most float32) {
 	for i := range ix.needles {
-		if n := &ix.needles[i]; !n.canary && share > 0 {
-			if most := min(maxUnexplained, max(minUnexplained, float32(share)*n.worth())); ix.most == 0 || most < ix.most {
-				ix.most = most
+		if n := &ix.needles[i]; !n.canary && ix.share > 0 && !k.Has(i) {
+			if m := min(maxUnexplained, max(minUnexplained, ix.share*n.worth())); most == 0 || m < most {
+				most = m
 			}
 		}
 	}
+	return most
 }
 
 // Bounds of it in bits: one word of a code, and four.
@@ -235,11 +245,13 @@ func (n *needle) worth() (bits float32) {
 	return bits
 }
 
+const knownSecret = "a known secret"
+
 func (n *needle) name() string {
 	if n.canary {
 		return "a canary"
 	}
-	return "a known secret"
+	return knownSecret
 }
 
 // prompt is a system prompt as words.

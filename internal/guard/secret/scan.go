@@ -34,6 +34,7 @@ type scan struct {
 	exp    explain
 	// odd says that what nothing explains is no finding: see marked.
 	odd    bool
+	most   float32   // see index.most: of the secrets that the model was told
 	awake  bool      // codes are read
 	tail   [256]byte // of what was not read for codes
 	tailN  int
@@ -50,7 +51,7 @@ func newScan(ix *index, r *recall) *scan {
 	if r == nil {
 		r = newRecall(ix)
 	}
-	s := &scan{ix: ix, recall: r}
+	s := &scan{ix: ix, recall: r, most: ix.most}
 	s.root, s.nodes = &node{sentence: true}, 1
 	return s
 }
@@ -65,7 +66,7 @@ func (s *scan) reset() {
 // again makes a scan ready for another text.
 func (s *scan) again(r *recall) {
 	*s.root = node{sentence: true}
-	*s = scan{ix: s.ix, recall: r, root: s.root, nodes: 1}
+	*s = scan{ix: s.ix, recall: r, root: s.root, nodes: 1, most: s.ix.most}
 }
 
 // Free lets another text be read with what this one was read with.
@@ -79,6 +80,7 @@ func (s *scan) Write(piece string) ([]guard.Finding, int) {
 	s.recall.mu.Lock()
 	defer s.recall.mu.Unlock()
 	s.recall.touched = true
+	defer s.forgive(s.recall.ledger.sums())
 	text := piece
 	if len(s.rest) > 0 {
 		text = string(s.rest) + piece
@@ -162,6 +164,7 @@ func (s *scan) End() []guard.Finding {
 	defer s.recall.mu.Unlock()
 	s.recall.touched = true
 	l := &s.recall.ledger
+	defer s.forgive(l.sums())
 	s.exp.finish(l)
 	if l.moved {
 		s.unexplained()
@@ -175,12 +178,24 @@ func (s *scan) End() []guard.Finding {
 
 // unexplained judges what the conversation said that nothing explains.
 func (s *scan) unexplained() {
-	if s.ix.most == 0 || s.odd {
+	if s.most == 0 || s.odd {
 		s.recall.ledger.moved = false
 		return
 	}
-	if s.recall.ledger.over(s.ix.most) {
+	if s.recall.ledger.over(s.most) {
 		s.say(0.95, "text that nothing explains, which may be a secret in a code")
+	}
+}
+
+// Untold says which secrets the model was not told: what nothing explains is no code of
+// them. What looks like them is found all the same.
+func (s *scan) Untold(k guard.Kept) { s.most = s.ix.least(k) }
+
+// forgive takes back what was counted of an answer by a model that had no secret to tell.
+func (s *scan) forgive(was sums) {
+	if s.most == 0 && s.ix.most > 0 {
+		l := &s.recall.ledger
+		l.odd, l.listed, l.chosen = was.odd, was.listed, was.chosen
 	}
 }
 
@@ -282,8 +297,8 @@ func (t *track) start(ix *index) int32 {
 // held returns how many bytes at the end of the text must wait.
 func (s *scan) held() int {
 	first := s.offset
-	if s.ix.most > 0 && !s.odd {
-		s.exp.held(&first, s.offset, s.recall.ledger.near(s.ix.most))
+	if s.most > 0 && !s.odd {
+		s.exp.held(&first, s.offset, s.recall.ledger.near(s.most))
 	}
 	s.root.held(s, &first)
 	return s.offset - first

@@ -33,6 +33,8 @@ type Config struct {
 	// Unexplained is the share of a known secret, in bits, that answers may hold of
 	// what is no text: 0 lets pass what no reading explains.
 	Unexplained float64 `yaml:"unexplained"`
+	// Withhold takes Known out of what the application tells the model.
+	Withhold bool `yaml:"withhold"`
 	// Words is how many words of the system prompt in a row are a passage.
 	Words int `yaml:"words"`
 	// Formats looks for credentials by their form.
@@ -40,7 +42,9 @@ type Config struct {
 }
 
 // Default configuration.
-func Default() Config { return Config{Words: 8, Formats: true, Share: 0.5, Unexplained: 0.45} }
+func Default() Config {
+	return Config{Words: 8, Formats: true, Share: 0.5, Unexplained: 0.45, Withhold: true}
+}
 
 const minKnown = 8 // letters and digits of a secret
 
