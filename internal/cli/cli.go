@@ -177,7 +177,26 @@ func newRoot(env Env) *cobra.Command {
 	}
 	root.AddCommand(upCmd(g), statusCmd(g), drillCmd(g), detectCmd(g), scanCmd(g), guardCmd(g), huntCmd(g), whyCmd(g), decisionsCmd(g), intelCmd(g), signalsCmd(g),
 		evidenceCmd(g), lakeCmd(g), exportCmd(g), replayCmd(g), tokenCmd(g), auditCmd(g), rulesCmd(g), configCmd(g), versionCmd(g))
+	sayArguments(root)
 	return root
+}
+
+// sayArguments makes every verb say which arguments it takes when their number is wrong.
+func sayArguments(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		sayArguments(sub)
+	}
+	takes := c.Args
+	if takes == nil {
+		return
+	}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		err := takes(cmd, args)
+		if e := (*exitError)(nil); err == nil || errors.As(err, &e) {
+			return err
+		}
+		return usage(fmt.Errorf("%s: %d arguments, and it is \"%s\"; \"%s --help\" explains them", cmd.CommandPath(), len(args), cmd.UseLine(), cmd.CommandPath()))
+	}
 }
 
 // knownVerb refuses words that are no verb and names the nearest that is.

@@ -16,6 +16,7 @@ func FuzzImportLine(f *testing.F) {
 	for _, s := range []string{
 		`{"id":"01KB2JQ4Q0Z8V4A1B2C3D4E5F6","time":"2026-11-27T09:12:01Z","kind":"auth.brute-force","class":"credential","rule":"ssh-guess","title":"guesses","actor":{"type":"ip","value":"192.0.2.7"},"address":"192.0.2.7","asset":{"kind":"service","name":"ssh"},"sensor":"edge-1","confidence":0.9,"severity":"medium","count":5}`,
 		`{"kind":"auth","time":"2026-11-27T09:12:00Z","session":"01KB2JQ4Q0Z8V4A1B2C3D4E5F7","sensor":"edge-1","decoy":"ssh","service":"ssh","local":"203.0.113.7:22","remote":"192.0.2.7:40000","auth":{"method":"password","user":"root","password":"1","accepted":false}}`,
+		`{"id":"01M6B8TE80RT53KQ6AN823Y1W4","time":"2026-11-01T10:00:00Z","kind":"secrets.env-file","class":"secrets","rule":"web.secrets.env","title":"asks for environment files","severity":"high","confidence":0.965,"actor":{"type":"ip","value":"198.51.100.7"},"address":"198.51.100.7","target":{"type":"service","value":"http"},"techniques":["T1552.001"],"count":1,"evidence":"GET … /.env","file":"a.log","record":3}`,
 		`{"kind":"http"}`, `{"id":"x","kind":"y"}`, `{"hello":"world"}`, `[]`, `null`, `{"kind":"auth","time":"`, "\xff", `{"id":1,"kind":[]}`,
 	} {
 		f.Add([]byte(s))

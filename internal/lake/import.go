@@ -11,8 +11,10 @@ import (
 	"bartizan/internal/obs"
 	"bartizan/internal/observe"
 	"bartizan/internal/ocsf"
+	"bartizan/internal/safe"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxLine is the longest line that Import reads: an observation with all its evidence in base 64.
@@ -44,9 +46,10 @@ func (i *Imported) bad(file string, line int64, err error) {
 	}
 }
 
-// Import reads JSON lines as the program prints them, signals (`bartizan signals --format jsonl`) and
-// observations, and writes them to the lake. Rows are on the disk when it returns. A line that is
-// neither is reported and left out. Importing a file twice stores its rows twice.
+// Import reads JSON lines as the program prints them, signals (`bartizan signals --format jsonl`,
+// `bartizan detect --format jsonl`) and observations, and writes them to the lake. Rows are on the disk
+// when it returns. A line that is neither is reported and left out. Importing a file twice stores its rows
+// twice.
 func (l *Lake) Import(ctx context.Context, name string, r io.Reader, sum *Imported) error {
 	in := bufio.NewReaderSize(r, 1<<16)
 	signals := classOf[ocsf.Signal](l, "signal")
@@ -142,11 +145,18 @@ func parseLine(text []byte, o *observe.Observation, s *model.Signal) (isSignal b
 		ID   string `json:"id"`
 		Kind string `json:"kind"`
 		Rule string `json:"rule"`
+		// Only what detect prints has a target: a node's signal has an asset.
+		Target jsontext.Value `json:"target"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
 		return false, err
 	}
 	switch {
+	case head.ID != "" && head.Kind != "" && head.Target != nil:
+		if err := parseDetected(text, s); err != nil {
+			return true, err
+		}
+		return true, s.Check()
 	case head.ID != "" && head.Kind != "":
 		if err := json.Unmarshal(text, s); err != nil {
 			return true, err
@@ -160,3 +170,37 @@ func parseLine(text []byte, o *observe.Observation, s *model.Signal) (isSignal b
 	}
 	return false, errors.New("neither a signal (id, kind) nor an observation (kind, session)")
 }
+
+// parseDetected reads a signal in the form of `bartizan detect`, which is flatter than a node's: the
+// excerpt is its evidence, what was touched its target, and the file is whose word it is. What lists said
+// about it is not kept: it is asked anew of the lake (`hunt --ioc`).
+func parseDetected(text []byte, s *model.Signal) error {
+	var d struct {
+		model.Signal
+		Evidence string `json:"evidence"`
+		Target   struct {
+			Type  string `json:"type"`
+			Value string `json:"value"`
+		} `json:"target"`
+		File   string `json:"file"`
+		Record uint64 `json:"record"`
+	}
+	if err := json.Unmarshal(text, &d); err != nil {
+		return err
+	}
+	*s = d.Signal
+	s.Asset = model.AssetRef{Kind: d.Target.Type, Name: d.Target.Value}
+	if s.Sensor == "" {
+		s.Sensor = "detect"
+		if d.File != "" {
+			s.Sensor = safe.Clean("detect "+d.File, maxSensor)
+		}
+	}
+	if d.Evidence != "" {
+		s.Evidence = []model.Evidence{{Time: s.Time, What: fmt.Sprintf("record %d", d.Record), Excerpt: d.Evidence}}
+	}
+	return nil
+}
+
+// maxSensor is how long the name of a sensor may be (model.Signal.Check).
+const maxSensor = 128
