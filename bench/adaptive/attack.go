@@ -251,16 +251,21 @@ func (p *plan) says(all []code, text string) string {
 
 // learnt is what somebody who knows the plan reads from what left of an answer: the
 // positions of the secret that would have made it another one, if it is the beginning
-// of what a model says that knows the secret.
+// of what a model says that knows the secret; and no more of them than the share of the
+// coded text that left: the first sign of a number in another base depends on all letters.
 func (p *plan) learnt(all []code, c cut, left string, known []bool) {
 	said := p.says(all, c.text)
 	n := commonPart(said, left)
 	if n < len(left) { // it was said by a model that knows another secret, or none
 		return
 	}
-	for i := c.from; i < c.to && c.at+i-c.from < len(known); i++ {
+	coded := len(said) - len(frames[p.Frame]) + len("%s")
+	shown := max(0, n-strings.Index(frames[p.Frame], "%s"))
+	most := (min(shown, coded)*(c.to-c.from) + coded/2) / max(coded, 1)
+	for i := c.from; i < c.to && c.at+i-c.from < len(known) && most > 0; i++ {
 		if b, ok := another(c.text[i]); ok && commonPart(said, p.says(all, c.text[:i]+string(b)+c.text[i+1:])) < n {
 			known[c.at+i-c.from] = true
+			most--
 		}
 	}
 }

@@ -245,7 +245,9 @@ func (c *conn) exchange(length int64) (more bool) {
 		return false
 	}
 	c.w.finish()
-	return c.rest() && !c.w.last && c.ctx.Err() == nil
+	// A client that left while it was answered may have asked for more before: as in
+	// net/http, that is still looked at.
+	return c.rest() && !c.w.last && (c.ctx.Err() == nil || c.in.Buffered() > 0)
 }
 
 // handle calls the handler; false when it panicked.

@@ -573,10 +573,12 @@ func (*script) SetReadDeadline(time.Time) error  { return nil }
 func (*script) SetWriteDeadline(time.Time) error { return nil }
 
 // said is what a server makes of a script: what its handler is asked, and what is answered.
-func said(in []byte, step int, serve func(*http.Server, net.Listener) error, stop func(*http.Server)) string {
+// The handler calls first when it has read a body.
+func said(in []byte, step int, first func(*http.Request), serve func(*http.Server, net.Listener) error, stop func(*http.Server)) string {
 	var b strings.Builder
 	h := &http.Server{ReadHeaderTimeout: wait, IdleTimeout: wait, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
+		first(r)
 		header := r.Header.Clone()
 		fmt.Fprintf(&b, "asked %s %s %s %q %v %d %v %q %v %s\n", r.Method, r.RequestURI, r.Proto, r.Host, header, r.ContentLength, r.TransferEncoding, body, err != nil, r.RemoteAddr)
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
@@ -623,12 +625,27 @@ func FuzzAsNetHTTP(f *testing.F) {
 		if step = step % (1 << 20); step <= 0 || len(in) > 1<<16 {
 			return
 		}
-		want := said(in, step, (*http.Server).Serve, func(h *http.Server) { _ = h.Close() })
-		var s *Server
-		made := make(chan struct{})
-		got := said(in, step, func(h *http.Server, l net.Listener) error { s = New(h); close(made); return s.Serve(l) }, func(*http.Server) { <-made; _ = s.Close() })
-		if got != want {
-			t.Errorf("%q in pieces of %d:\n%swant\n%s", in, step, got, want)
-		}
+		same(t, in, step, func(*http.Request) {})
 	})
+}
+
+// same fails when the server and net/http do not make the same of a script. first is
+// called by the handler.
+func same(t *testing.T, in []byte, step int, first func(*http.Request)) {
+	t.Helper()
+	want := said(in, step, first, (*http.Server).Serve, func(h *http.Server) { _ = h.Close() })
+	var s *Server
+	made := make(chan struct{})
+	got := said(in, step, first, func(h *http.Server, l net.Listener) error { s = New(h); close(made); return s.Serve(l) }, func(*http.Server) { <-made; _ = s.Close() })
+	if got != want {
+		t.Errorf("%q in pieces of %d:\n%swant\n%s", in, step, got, want)
+	}
+}
+
+// A client that has left while it was answered has asked for more before.
+func TestLeftWithMore(t *testing.T) {
+	leaves := func(r *http.Request) { <-r.Context().Done() }
+	for _, more := range []string{"", "\r\n\x14\n", post, "GET /y HTTP/1.1\r\nHost: gate\r\n\r\n"} {
+		same(t, []byte(post+more), 1<<20, leaves)
+	}
 }
