@@ -3,6 +3,7 @@ package guard
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"sync"
 )
 
@@ -74,7 +75,7 @@ func NewWithholding(inspectors []Named) *Withholding {
 	return nil
 }
 
-// Look is Withholder.Withhold. What it returns is shared: it is not to be changed.
+// Look is Withholder.Withhold; nil spans: nothing is to be taken out. What it returns is shared: it is not to be changed.
 func (w *Withholding) Look(texts []string) ([][]Span, Kept) {
 	h := sha256.New()
 	var size [8]byte
@@ -91,6 +92,9 @@ func (w *Withholding) Look(texts []string) ([][]Span, Kept) {
 	if x == nil {
 		x = &withheld{}
 		x.spans, x.kept = w.by.Withhold(texts)
+		if !slices.ContainsFunc(x.spans, func(s []Span) bool { return len(s) > 0 }) {
+			x.spans = nil // most requests: as many empty lists as a client likes are not kept
+		}
 		w.mu.Lock()
 		if len(w.now) >= maxWithheld {
 			clear(w.now)

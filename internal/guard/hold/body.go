@@ -5,8 +5,9 @@ import (
 	"bartizan/internal/guard/wire"
 )
 
-// Request inspects a request: what is masked is kept in the vault. The error is
-// a *Blocked; the result is there in any case.
+// Request inspects a request: what is masked is kept in the vault, and of what is withheld
+// the parts of m have no more than the model will. The error is a *Blocked; the result is
+// there in any case.
 func Request(c Config, body []byte, m *wire.Message) (*Result, error) {
 	return message(c, body, m, true)
 }
@@ -21,9 +22,9 @@ func message(c Config, body []byte, m *wire.Message, request bool) (*Result, err
 	r := &Result{Action: Allow, Usage: m.Usage, Verdicts: make([]Looked, 0, min(len(m.Parts), maxVerdicts))}
 	err := r.unknown(&c.Policy, m.Unknown)
 	var all []wire.Edit
-	var kept [][]edit
+	var told []bool
 	if request {
-		kept = r.withhold(&c, m.Parts)
+		told = r.withhold(&c, m.Parts)
 	}
 	for i, p := range m.Parts {
 		if err != nil {
@@ -34,12 +35,7 @@ func message(c Config, body []byte, m *wire.Message, request bool) (*Result, err
 		}
 		var edits []edit
 		edits, err = r.part(&c, p, request)
-		if kept != nil {
-			for _, e := range kept[i] {
-				edits = addEdit(edits, e)
-			}
-		}
-		if err == nil && len(edits) > 0 {
+		if err == nil && (len(edits) > 0 || told != nil && told[i]) {
 			all = append(all, wire.Edit{Span: p.Span, Text: apply(p.Text, 0, len(p.Text), edits, p.Kind == wire.ToolCall)})
 		}
 	}
@@ -66,8 +62,10 @@ func message(c Config, body []byte, m *wire.Message, request bool) (*Result, err
 // withheld is said in place of a secret that the model is not told.
 const withheld = "[withheld]"
 
-// withhold says what to take out of the application's words, by part.
-func (r *Result) withhold(c *Config, parts []wire.Part) (edits [][]edit) {
+// withhold takes secrets out of the application's words, and says of which parts. The
+// inspectors see what the model will: what one of them masks is put back later, and must
+// not have a secret in it.
+func (r *Result) withhold(c *Config, parts []wire.Part) (changed []bool) {
 	if c.Withholding == nil {
 		return nil
 	}
@@ -84,15 +82,21 @@ func (r *Result) withhold(c *Config, parts []wire.Part) (edits [][]edit) {
 	spans, kept := c.Withholding.Look(texts)
 	r.Kept = kept
 	for k, list := range spans {
-		for _, s := range list {
-			if edits == nil {
-				edits = make([][]edit, len(parts))
-			}
-			edits[of[k]] = append(edits[of[k]], edit{from: s.From, to: s.To, text: withheld})
-			r.Withheld++
+		if len(list) == 0 {
+			continue
 		}
+		if changed == nil {
+			changed = make([]bool, len(parts))
+		}
+		edits := make([]edit, len(list))
+		for n, s := range list {
+			edits[n] = edit{from: s.From, to: s.To, text: withheld}
+		}
+		p := &parts[of[k]]
+		p.Text, changed[of[k]] = apply(p.Text, 0, len(p.Text), edits, false), true
+		r.Withheld += len(list)
 	}
-	return edits
+	return changed
 }
 
 // part inspects one text of a message.
@@ -121,6 +125,9 @@ func (r *Result) part(c *Config, p wire.Part, request bool) (edits []edit, err e
 		for _, f := range rep.Findings {
 			a := policy.action(f)
 			r.note(p.Where, p.Kind, f, a)
+			if f.Category == guard.Secret && a.rank() < Mask.rank() {
+				r.Kept = guard.Kept{} // the policy lets the model know it after all
+			}
 			switch a {
 			case Block:
 				return nil, &Blocked{f.Category, f.Note}

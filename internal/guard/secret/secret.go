@@ -49,7 +49,7 @@ func Default() Config {
 const minKnown = 8 // letters and digits of a secret
 
 // maxKnown bounds the memory of the index: about 200 KiB for each secret.
-const maxKnown = 200
+const maxKnown = min(200, guard.MaxKept)
 
 // New makes the inspector.
 func New(c Config) (guard.Inspector, error) {

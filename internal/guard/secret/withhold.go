@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"bartizan/internal/guard"
 	"bartizan/internal/guard/decode"
@@ -17,7 +18,7 @@ import (
 
 // Bounds of what is looked at word by word.
 const (
-	maxWords    = 4000 // of one text
+	maxWords    = 4000 // of one request
 	minCodeWord = 8    // bytes: nothing shorter holds half a secret in a code
 )
 
@@ -33,8 +34,9 @@ func (i *inspector) Withhold(texts []string) (out [][]guard.Span, kept guard.Kep
 		out[k] = i.verbatim(text, &kept)
 	}
 	if i.shows(i.rest(texts, out)) {
+		left := maxWords
 		for k, text := range texts {
-			out[k] = i.words(text, out[k], &kept)
+			out[k] = i.words(text, out[k], &kept, &left)
 		}
 		if i.shows(i.rest(texts, out)) {
 			return out, guard.Kept{}
@@ -45,14 +47,8 @@ func (i *inspector) Withhold(texts []string) (out [][]guard.Span, kept guard.Kep
 
 // verbatim finds secrets as they are written, with any signs in between and in any case.
 func (i *inspector) verbatim(text string, kept *guard.Kept) (out []guard.Span) {
-	var syms []byte
-	var at []int
-	for p, r := range text {
-		if b := symbol(r); b != noSymbol {
-			syms, at = append(syms, b), append(at, p)
-		}
-	}
-	at = append(at, len(text))
+	syms := symbolsOf(text)
+	var at []int // where each symbol begins, made when it is needed: few texts have a secret
 	for k := range i.index.needles {
 		n := &i.index.needles[k]
 		if n.canary {
@@ -64,9 +60,13 @@ func (i *inspector) verbatim(text string, kept *guard.Kept) (out []guard.Span) {
 				if j < 0 {
 					break
 				}
+				if at == nil {
+					at = places(text)
+				}
 				from += j
 				last := at[from+len(want)-1]
-				out = append(out, guard.Span{From: at[from], To: last + runeLen(text[last:])})
+				_, size := utf8.DecodeRuneInString(text[last:])
+				out = append(out, guard.Span{From: at[from], To: last + size})
 				kept.Add(k)
 				from += len(want)
 			}
@@ -75,27 +75,28 @@ func (i *inspector) verbatim(text string, kept *guard.Kept) (out []guard.Span) {
 	return merged(out)
 }
 
-func runeLen(s string) int {
-	for i := range s {
-		if i > 0 {
-			return i
+// places is where each symbol of a text begins, see symbolsOf.
+func places(text string) (at []int) {
+	for p, r := range text {
+		if symbol(r) != noSymbol {
+			at = append(at, p)
 		}
 	}
-	return len(s)
+	return at
 }
 
 // words adds the words that hold something of a secret in a code. What a word says in a
 // reading is known to be all of it; of other codes the secret is not kept for sure.
-func (i *inspector) words(text string, out []guard.Span, kept *guard.Kept) []guard.Span {
-	left, n := taken(text, out), 0
-	for at := 0; at < len(left) && n < maxWords; {
+func (i *inspector) words(text string, out []guard.Span, kept *guard.Kept, most *int) []guard.Span {
+	left := taken(text, out)
+	for at := 0; at < len(left) && *most > 0; {
 		from := at + len(left[at:]) - len(strings.TrimLeft(left[at:], blanks))
 		to := from + strings.IndexAny(left[from:], blanks)
 		if to < from {
 			to = len(left)
 		}
 		if word := left[from:to]; len(word) >= minCodeWord {
-			if n++; i.shows(word) {
+			if *most--; i.shows(word) {
 				out = append(out, guard.Span{From: from, To: to})
 				views, _ := decode.Views(word, nil)
 				for _, v := range views {
