@@ -12,10 +12,12 @@ import (
 	"os"
 
 	"bartizan/internal/app/gate"
+	"bartizan/internal/app/scoring"
 	"bartizan/internal/builtin"
 	"bartizan/internal/conf"
 	"bartizan/internal/guard"
 	"bartizan/internal/safe"
+	"bartizan/internal/source/transport"
 )
 
 // ScoreRequest says what to score and what with.
@@ -28,7 +30,7 @@ type ScoreRequest struct {
 
 // Scored is the verdict on one line.
 type Scored struct {
-	ID      json.RawMessage // as it was given: a string or a number
+	ID      json.RawMessage // as it was given
 	Verdict guard.Verdict
 	Refused string // why the text was not looked at; then Verdict is to block
 }
@@ -39,20 +41,9 @@ type ScoreReport struct {
 	Examples                                  []string // of malformed lines, where and why; a few
 }
 
-// maxScoreLine is the longest line that is read: a text of guard.MaxText whose
-// every byte is escaped, and some.
-const maxScoreLine = 6*guard.MaxText + 64<<10
-
-const maxScoreID = 1024
-
-type scoreLine struct {
-	ID   json.RawMessage `json:"id"`
-	Text *string         `json:"text"`
-	Role string          `json:"role"`
-}
-
 // Score reads {"id","text"} lines (role may be present) and hands out a
-// verdict for each, in order. Malformed lines are counted and skipped.
+// verdict for each that has an id, in order. Malformed lines are counted; what
+// cannot be looked at is refused, and a line without an id is skipped.
 func Score(ctx context.Context, q ScoreRequest, found func(Scored) error) (ScoreReport, error) {
 	var rep ScoreReport
 	options := map[string]conf.Raw{}
@@ -86,11 +77,14 @@ func Score(ctx context.Context, q ScoreRequest, found func(Scored) error) (Score
 			defer f.Close()
 			in = f
 		}
-		before := rep.Lines
-		if err := scoreFile(ctx, engine, name, in, &rep, found); err != nil {
+		looked, malformed, err := scoreFile(ctx, engine, name, in, &rep, found)
+		var unread *UnreadError
+		switch {
+		case errors.As(err, &unread):
+			failed = append(failed, unread.Inputs...)
+		case err != nil:
 			return rep, err
-		}
-		if rep.Lines == before && rep.Malformed > 0 {
+		case looked == 0 && malformed > 0:
 			failed = append(failed, fmt.Errorf("read %s: no line of it is an object with id and text", safe.Clean(name, 200)))
 		}
 	}
@@ -100,87 +94,70 @@ func Score(ctx context.Context, q ScoreRequest, found func(Scored) error) (Score
 	return rep, nil
 }
 
-func scoreFile(ctx context.Context, engine *guard.Engine, name string, in io.Reader, rep *ScoreReport, found func(Scored) error) error {
-	r := bufio.NewReaderSize(in, 64<<10)
+// scoreFile is an UnreadError when the rest of the input could not be read.
+func scoreFile(ctx context.Context, engine *guard.Engine, name string, in io.Reader, rep *ScoreReport, found func(Scored) error) (looked, malformed int, err error) {
+	unread := func(err error) error {
+		return &UnreadError{Inputs: []error{fmt.Errorf("read %s: %w", safe.Clean(name, 200), err)}}
+	}
+	plain, done, err := transport.Decompress(in)
+	if err != nil {
+		return 0, 0, unread(err)
+	}
+	defer done()
+	r := bufio.NewReaderSize(plain, 64<<10)
 	for n := 1; ; n++ {
-		line, tooLong, err := readLine(r, maxScoreLine)
+		line, tooLong, err := scoring.Read(r)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return looked, malformed, fmt.Errorf("stopped at line %d of %s: %w", n, safe.Clean(name, 200), ctx.Err())
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return &UnreadError{Inputs: []error{fmt.Errorf("read %s: %w", safe.Clean(name, 200), err)}}
+			return looked, malformed, unread(err)
 		}
 		if tooLong || len(bytes.TrimSpace(line)) > 0 {
-			l, why := parseScoreLine(line, tooLong)
-			if why != "" {
-				rep.Malformed++
-				if len(rep.Examples) < 5 {
-					rep.Examples = append(rep.Examples, fmt.Sprintf("%s, line %d: %s", safe.Clean(name, 200), n, why))
-				}
-			} else if err := scoreOne(engine, l, rep, found); err != nil {
-				return err
+			l, why := scoring.Parse(line, tooLong)
+			if why == "" {
+				looked++
+			} else if malformed++; len(rep.Examples) < 5 {
+				rep.Examples = append(rep.Examples, fmt.Sprintf("%s, line %d: %s", safe.Clean(name, 200), n, why))
+			}
+			if err := scoreOne(engine, l, why, rep, found); err != nil {
+				return looked, malformed, err
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			return nil
+			return looked, malformed, nil
 		}
 	}
 }
 
-func scoreOne(engine *guard.Engine, l scoreLine, rep *ScoreReport, found func(Scored) error) error {
+func scoreOne(engine *guard.Engine, l scoring.Line, why string, rep *ScoreReport, found func(Scored) error) error {
+	if why != "" {
+		rep.Malformed++
+	}
+	if l.ID == nil {
+		return nil // nobody waits for an answer
+	}
 	rep.Lines++
-	s := Scored{ID: l.ID}
-	role, _ := guard.ParseRole(l.Role) // an unknown name is an unknown role
-	v, err := engine.Inspect(*l.Text, role)
-	s.Verdict = v
-	if err != nil {
-		s.Refused = err.Error()
+	s := Scored{ID: l.ID, Refused: why}
+	if why == "" {
+		role, _ := guard.ParseRole(l.Role) // an unknown name is an unknown role
+		var err error
+		if s.Verdict, err = engine.Inspect(l.Text, role); err != nil {
+			s.Refused = err.Error()
+		}
+	}
+	reports := s.Verdict.Reports
+	if s.Refused != "" {
 		s.Verdict = guard.Verdict{Action: guard.Block, Score: 1, Category: guard.Shape}
 	}
 	if s.Verdict.Action != guard.Allow {
 		rep.Flagged++
 	}
-	for _, r := range v.Reports {
+	for _, r := range reports {
 		if r.State == guard.Failed {
 			rep.Failed++
 			break
 		}
 	}
 	return found(s)
-}
-
-func parseScoreLine(line []byte, tooLong bool) (l scoreLine, why string) {
-	if tooLong {
-		return l, fmt.Sprintf("longer than %d bytes", maxScoreLine)
-	}
-	if err := json.Unmarshal(line, &l); err != nil {
-		return l, "no JSON object with id, text and role"
-	}
-	id := bytes.TrimSpace(l.ID)
-	switch {
-	case len(id) == 0 || id[0] != '"' && id[0] != '-' && (id[0] < '0' || id[0] > '9'):
-		return l, "no id that is a string or a number"
-	case len(id) > maxScoreID:
-		return l, fmt.Sprintf("an id of more than %d bytes", maxScoreID)
-	case l.Text == nil:
-		return l, "no text"
-	}
-	l.ID = id
-	return l, ""
-}
-
-// readLine reads up to a line end; of a line longer than limit it returns
-// nothing and goes on behind it.
-func readLine(r *bufio.Reader, limit int) (line []byte, tooLong bool, err error) {
-	for {
-		part, err := r.ReadSlice('\n')
-		if len(line)+len(part) > limit {
-			tooLong, line = true, nil
-		} else if !tooLong {
-			line = append(line, part...)
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return line, tooLong, err
-		}
-	}
 }

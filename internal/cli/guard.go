@@ -31,7 +31,7 @@ func guardScoreCmd(g *global) *cobra.Command {
 			"model is an attack, from a user it is a request. Prints one line for each, in order, with the verdict allow, flag\n" +
 			"or block and what each inspector did, or why it did not look. Nothing is stored or sent.\n\n" +
 			"Exit codes: 0 all allowed · 1 at least one flagged or blocked · 2 wrong usage · 3 a whole input could not be read.\n" +
-			"Malformed lines are counted on standard error and do not change the exit code.",
+			"Malformed lines are counted on standard error; one with an id is blocked, one without is skipped.",
 		Example: "  bartizan guard score --format jsonl prompts.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q.Inputs, q.Stdin = args, g.env.Stdin
@@ -130,7 +130,9 @@ func (p *scorePrinter) print(s app.Scored) error {
 	p.n++
 	switch p.format {
 	case "jsonl":
-		return json.NewEncoder(p.out).Encode(o)
+		enc := json.NewEncoder(p.out)
+		enc.SetEscapeHTML(false) // an id as it was given
+		return enc.Encode(o)
 	case "json":
 		sep := ",\n "
 		if p.n == 1 {
