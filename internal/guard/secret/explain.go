@@ -38,14 +38,19 @@ const (
 
 // explain reads one text.
 type explain struct {
-	tok     [64]byte // letters and digits of the token, case as it is
-	n       int      // in tok
-	long    int      // and beyond
-	foreign bool     // the token has letters of another script
-	latin   bool
-	short   bool // an apostrophe stands between it and the token before
-	sep     rune // the separator before it
-	from    int  // where it begins
+	// brisk says that nobody asks what nothing explains: only where codes may be, see heat.
+	brisk bool
+
+	tok      [64]byte // letters and digits of the token, case as it is
+	n        int      // in tok
+	long     int      // and beyond
+	foreign  bool     // the token has letters of another script
+	latin    bool
+	short    bool    // an apostrophe stands between it and the token before
+	sep      rune    // the separator before it
+	doneN    int     // of the token that ended last, which still is in tok
+	doneBits float32 // its oddness
+	from     int     // where it begins
 
 	left    [4]uint32 // contexts: the tokens before, the last one first
 	names   int       // of letters, in a row
@@ -159,6 +164,25 @@ func (e *explain) char(l *ledger, r rune, sym byte, at int) {
 	}
 }
 
+// letters takes letters of ASCII, all at once. It says whether it did.
+func (e *explain) letters(text string, at int) bool {
+	if e.n == 0 {
+		if e.sep == '\\' {
+			return false
+		}
+		e.from, e.doneN = at, 0
+	}
+	if !e.inside {
+		e.inside, e.chunkAt = true, at
+	}
+	e.size += len(text)
+	e.latin = true
+	n := copy(e.tok[e.n:], text)
+	e.n += n
+	e.long += len(text) - n
+	return true
+}
+
 // bareChar counts signs and digits that no word stands between.
 func (e *explain) bareChar(l *ledger, r rune) {
 	if e.bare++; e.bare > bareFree {
@@ -180,6 +204,9 @@ func (e *explain) bareChar(l *ledger, r rune) {
 const ligatures, ligaturesAs = "ßæøđłœıþðÆØĐŁŒÞÐ", "seodleitdEODLETD"
 
 func (e *explain) put(c byte) {
+	if e.n == 0 {
+		e.doneN = 0
+	}
 	if e.n < len(e.tok) {
 		e.tok[e.n] = c
 		e.n++
@@ -246,7 +273,7 @@ func (e *explain) chunk(l *ledger) {
 		case k > 3:
 			k = max(k, e.size) // none of it is text
 		}
-		if l.seen(uint32(e.weird>>32)*31 ^ uint32(e.weird)) {
+		if !e.brisk && l.seen(uint32(e.weird>>32)*31^uint32(e.weird)) {
 			bits /= 8
 		}
 		if k > 0 {
@@ -302,16 +329,18 @@ func (e *explain) morse(l *ledger, after rune) {
 // token judges a token that has ended.
 func (e *explain) token(l *ledger, after rune) {
 	tok, foreign, latin, long := e.tok[:e.n], e.foreign, e.latin, e.long
-	e.n, e.long, e.foreign, e.latin, e.dotLast = 0, 0, false, false, 0
+	e.n, e.long, e.foreign, e.latin, e.dotLast, e.doneN = 0, 0, false, false, 0, 0
 	h := uint32(2166136261)
-	digits := 0 // at its beginning
-	for i, c := range tok {
-		if c >= '0' && c <= '9' && digits == i {
-			digits++
+	if !e.brisk {
+		for _, c := range tok {
+			h = (h ^ uint32(c|0x20)) * 16777619
 		}
-		h = (h ^ uint32(c|0x20)) * 16777619
+		h ^= h >> 15
 	}
-	h ^= h >> 15
+	digits := 0 // at its beginning
+	for digits < len(tok) && tok[digits] >= '0' && tok[digits] <= '9' {
+		digits++
+	}
 	if digits > 0 && digits < len(tok) && len(tok)-digits <= 3 && long == 0 && units[string(tok[digits:])] {
 		tok = tok[:digits]
 	}
@@ -337,12 +366,20 @@ func (e *explain) token(l *ledger, after rune) {
 	case len(tok) == 1:
 		t.sort, t.bits, t.raw = sortLetter, letterBits, letterBits
 	default:
-		e.letters(&t, tok, long, raw)
+		e.spelt(&t, tok, long, raw)
 		if varied && t.bits < letterBits {
 			t.sort, t.bits, t.raw = sortLetter, 1.5*letterBits, 1.5*letterBits
 		}
 	}
 	e.judge(l, &t, len(tok))
+}
+
+// oddness is that of a token, which is mostly the one that has just ended.
+func (e *explain) oddness(tok []byte) float32 {
+	if e.doneN == len(tok) && string(e.tok[:e.doneN]) == string(tok) {
+		return e.doneBits
+	}
+	return oddness(tok)
 }
 
 // varied says whether a token is the one before with another letter at its
@@ -357,10 +394,14 @@ func (e *explain) varied(tok []byte) (is bool) {
 	return is
 }
 
-func (e *explain) letters(t *token, tok []byte, long int, raw float32) {
-	t.bits = oddness(tok) + letterBits*float32(long)
+// spelt judges a token of letters, and digits among them.
+func (e *explain) spelt(t *token, tok []byte, long int, raw float32) {
+	e.doneBits, e.doneN = oddness(tok), len(tok)
+	t.bits = e.doneBits + letterBits*float32(long)
 	if t.bits == 0 {
-		t.sort = sortWord
+		if t.sort = sortWord; e.brisk {
+			return
+		}
 		var buf [maxToken]byte
 		low := lower(&buf, tok)
 		_, t.name = named(low)
@@ -449,6 +490,9 @@ func (e *explain) finish(l *ledger) {
 	if e.tokens <= 4 && e.brief > 0 {
 		l.moved = true
 		l.chosen += e.brief
+	}
+	if e.brisk {
+		return
 	}
 	for _, x := range e.slots[:e.slotN] {
 		s := &l.slots[x.place>>22]

@@ -15,12 +15,12 @@ import (
 // index is everything that is marked, prepared for search. It does not change.
 type index struct {
 	needles []needle
-	abs     *automaton      // symbols, leetspeak folded
-	delta   *automaton      // letters by their distance from the letter before: the same after any shift of the alphabet
-	begins1 []bool          // by state of abs: it is the first symbol of a secret
-	begins2 []bool          // … the first two
-	size    int             // symbols
-	parts   map[string]bool // words of secrets
+	abs     *automaton // symbols, leetspeak folded
+	delta   *automaton // letters by their distance from the letter before: the same after any shift of the alphabet
+	begins1 []bool     // by state of abs: it is the first symbol of a secret
+	begins2 []bool     // … the first two
+	size    int        // symbols
+	parts   wordSet    // words of secrets
 	prompt  prompt
 	most    float32 // bits that nothing explains; 0: any
 	share   float32 // Config.Unexplained
@@ -51,7 +51,7 @@ func (ix *index) add(s string, canary bool, share float64) error {
 	n.distinct = len(distinct(text))
 	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return symbol(r) == noSymbol }) {
 		if p := symbolsOf(w); len(p) >= 3 {
-			ix.parts[string(p)] = true
+			ix.parts.add(p)
 		}
 	}
 	id := len(ix.needles)
@@ -208,6 +208,8 @@ func (ix *index) seal() {
 			ix.begins1[one], ix.begins2[two] = true, true
 		}
 	}
+	ix.abs.seal()
+	ix.delta.seal()
 }
 
 // unexplained sets what nothing explains may be at most: a share of the known secret
@@ -259,22 +261,26 @@ type prompt struct {
 	seed     maphash.Seed
 	n        int // words of a passage
 	words    []uint64
+	all      wordSet
 	pairs    map[[2]uint64]bool
 	passages map[uint64]bool
-	seconds  [64]uint64 // a bit for the hash of every second word of a pair
+	maybe    [64]uint64 // a bit for each pair, by its hash
 }
 
 func (p *prompt) add(s string, n int) {
 	p.seed, p.n, p.pairs, p.passages = maphash.MakeSeed(), n, map[[2]uint64]bool{}, map[uint64]bool{}
 	for _, w := range strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		if b := symbolsOf(w); len(b) > 0 {
-			p.words = append(p.words, maphash.Bytes(p.seed, b[:min(len(b), maxToken)]))
+			b = b[:min(len(b), maxToken)]
+			p.all.add(b)
+			p.words = append(p.words, maphash.Bytes(p.seed, b))
 		}
 	}
 	for i := range p.words {
 		if i > 0 {
 			p.pairs[[2]uint64{p.words[i-1], p.words[i]}] = true
-			p.seconds[p.words[i]>>6&63] |= 1 << (p.words[i] & 63)
+			at, bit := pairBit(p.words[i-1], p.words[i])
+			p.maybe[at] |= bit
 		}
 		if i+n <= len(p.words) {
 			p.passages[mix(p.words[i:i+n])] = true
@@ -284,7 +290,13 @@ func (p *prompt) add(s string, n int) {
 
 // follows says whether two words stand behind each other in the prompt.
 func (p *prompt) follows(first, second uint64) bool {
-	return p.seconds[second>>6&63]>>(second&63)&1 != 0 && p.pairs[[2]uint64{first, second}]
+	at, bit := pairBit(first, second)
+	return p.maybe[at]&bit != 0 && p.pairs[[2]uint64{first, second}]
+}
+
+func pairBit(first, second uint64) (at int, bit uint64) {
+	h := first*0x9e3779b97f4a7c15 ^ second
+	return int(h >> 58), 1 << (h >> 52 & 63)
 }
 
 func mix(words []uint64) (h uint64) {

@@ -70,6 +70,10 @@ type token struct {
 // one stood in an earlier text, and what follows it too; and when many of them follow
 // each other. Else a part of it counts.
 func (e *explain) judge(l *ledger, t *token, n int) {
+	if e.brisk {
+		e.warm(t, n)
+		return
+	}
 	e.tokens++
 	framed, here, same := e.place(l, t)
 	was := l.seen(t.hash)
@@ -78,9 +82,7 @@ func (e *explain) judge(l *ledger, t *token, n int) {
 		return
 	}
 	if t.sort == sortWord {
-		e.heat = max(0, e.heat-3)
-		e.calm++
-		e.worded = true
+		e.cool()
 		if n > 1 {
 			e.bare = 0
 		}
@@ -91,18 +93,51 @@ func (e *explain) judge(l *ledger, t *token, n int) {
 		return
 	}
 	e.names, e.words = 0, 0
-	if heat := heats(t); heat > numberHeat {
-		e.hot(heat)
-	} else { // no code by itself
-		e.heat = min(heatMost, e.heat+heat)
-		e.calm = 0
-	}
+	e.warmed(t)
 	bits := e.price(l, t, framed, here, same, was)
 	l.moved = l.moved || bits > 0
 	if t.sort == sortOdd {
 		l.odd += bits
 	} else {
 		l.listed += bits
+	}
+}
+
+// warm is judge where nobody asks what a token costs, only whether there may be codes.
+func (e *explain) warm(t *token, n int) {
+	e.signs, e.sign = 0, 0
+	switch {
+	case t.sort == sortSign: // all of a short answer may be one
+		e.strange = true
+	case t.sort != sortWord:
+		e.warmed(t)
+	default:
+		e.cool()
+		if n > 1 {
+			e.bare = 0
+		}
+		if n > 2 {
+			e.shorts = 0
+		} else if e.shorts++; e.shorts > rowFree {
+			e.hot(againBits)
+		}
+	}
+}
+
+// cool takes a word.
+func (e *explain) cool() {
+	e.heat = max(0, e.heat-3)
+	e.calm++
+	e.worded = true
+}
+
+// warmed takes what is none.
+func (e *explain) warmed(t *token) {
+	if heat := heats(t); heat > numberHeat {
+		e.hot(heat)
+	} else { // no code by itself
+		e.heat = min(heatMost, e.heat+heat)
+		e.calm = 0
 	}
 }
 

@@ -1,7 +1,10 @@
 package secret
 
 import (
+	"cmp"
 	"math"
+	"math/bits"
+	"slices"
 	"unicode"
 
 	"bartizan/internal/guard/decode"
@@ -15,23 +18,37 @@ const (
 	maxSymbol = 256 // of a needle that are looked at in a row; a longer one is looked for in parts
 )
 
-func symbol(r rune) byte {
-	switch {
-	case r >= 'a' && r <= 'z':
-		return byte(r - 'a')
-	case r >= 'A' && r <= 'Z':
-		return byte(r - 'A')
-	case r >= '0' && r <= '9':
-		return byte(r-'0') + 26
-	case r < 0x80:
-		return noSymbol
+// ascii are the symbols of ASCII.
+var ascii = func() (to [0x80]byte) {
+	for i := range to {
+		switch c := byte(i); {
+		case c >= 'a' && c <= 'z':
+			to[i] = c - 'a'
+		case c >= 'A' && c <= 'Z':
+			to[i] = c - 'A'
+		case c >= '0' && c <= '9':
+			to[i] = c - '0' + 26
+		default:
+			to[i] = noSymbol
+		}
 	}
+	return to
+}()
+
+func symbol(r rune) byte {
+	if uint32(r) < uint32(len(ascii)) {
+		return ascii[r]
+	}
+	return otherSymbol(r)
+}
+
+func otherSymbol(r rune) byte {
 	r = decode.Letter(r)
 	if r < 0x80 {
 		if r == 0 {
 			return noSymbol
 		}
-		return symbol(r)
+		return ascii[r&0x7f]
 	}
 	if unicode.IsLetter(r) || unicode.IsDigit(r) {
 		return byte(36 + unicode.ToLower(r)%28)
@@ -96,7 +113,7 @@ type place struct {
 // automaton accepts every factor (run of symbols) of every variant: the
 // suffix automaton of Blumer et al. (1985), for several words.
 type automaton struct {
-	next [][symbols]int32 // 0: none; state 0 is the start, and nothing leads to it
+	next [][symbols]int32 // 0: none; below 0: see seal; state 0 is the start, and nothing leads to it
 	link []int32
 	size []int32
 	end  []place
@@ -165,15 +182,44 @@ func (a *automaton) split(p, q int32, c byte) int32 {
 type cursor struct{ state, length int32 }
 
 func (a *automaton) step(c cursor, sym byte) cursor {
-	for c.state != 0 && a.next[c.state][sym] == 0 {
-		c.state = a.link[c.state]
-		c.length = a.size[c.state]
-	}
-	if n := a.next[c.state][sym]; n != 0 {
+	switch n := a.next[c.state][sym]; {
+	case n > 0:
 		return cursor{n, c.length + 1}
+	case n < 0:
+		return unpacked(n)
 	}
 	return cursor{}
 }
+
+// seal writes down where a symbol leads from a state that it does not follow: to the
+// longest shorter run that it does follow. Nothing can be added any more.
+func (a *automaton) seal() {
+	order := make([]int32, len(a.size))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortStableFunc(order, func(x, y int32) int { return cmp.Compare(a.size[x], a.size[y]) }) // links lead to shorter ones
+	for _, state := range order[1:] {
+		shorter := a.link[state]
+		for sym, n := range a.next[shorter] {
+			if n > 0 {
+				n = cursor{n, a.size[shorter] + 1}.packed()
+			}
+			if a.next[state][sym] == 0 {
+				a.next[state][sym] = n
+			}
+		}
+	}
+}
+
+// A cursor that a symbol leads back to, as a number below 0. A run is at most
+// maxSymbol long, and there are fewer states than the rest has numbers for: secrets
+// are at most maxKnown, in some 30 orders each.
+const lengthBits = 9
+
+func (c cursor) packed() int32 { return ^(c.state<<lengthBits | c.length) }
+
+func unpacked(n int32) cursor { return cursor{^n >> lengthBits, ^n & (1<<lengthBits - 1)} }
 
 // needle is one secret.
 type needle struct {
@@ -217,6 +263,11 @@ func weigh(text []byte) []float32 {
 
 // leastChance is below every chance.
 const leastChance = 11
+
+// leastChanceIn is at most chance, and costs less.
+func leastChanceIn(symbolsSeen, needles int) float32 {
+	return float32(bits.Len64(uint64(max(symbolsSeen, 4))*uint64(needles))) + 8
+}
 
 // chance is how many bits a run must say that comes in a text of so many
 // symbols: below, one must expect it in ordinary text.

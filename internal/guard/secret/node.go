@@ -35,12 +35,14 @@ type node struct {
 	words     [64]uint64 // hashes
 	wordAt    [64]int32
 	wordN     int
-	total     int      // words that may be pieces
-	wordCount int      // all words
-	foreign   int      // words since one that was translated
-	first     byte     // 1 + the letter that is the first word
-	few       []string // short ordinary ones of a short text
-	run       int      // of words that follow each other in the system prompt
+	total     int               // words that may be pieces
+	wordCount int               // all words
+	foreign   int               // words since one that was translated
+	first     byte              // 1 + the letter that is the first word
+	few       [fewWords][4]byte // short ordinary ones of a short text
+	fewN      int
+	fewLen    [fewWords]uint8
+	run       int // of words that follow each other in the system prompt
 }
 
 // node makes one that reads characters too.
@@ -129,6 +131,31 @@ func (n *node) inWord(s *scan, r rune, sym byte, at int) {
 	}
 }
 
+// inLetters collects letters of ASCII, all of one word.
+func (n *node) inLetters(s *scan, text string, at int) {
+	if n.tokN == 0 {
+		n.tokAt = at
+	}
+	if n.tokN < maxToken {
+		for i, c := range n.raw[n.tokN : n.tokN+copy(n.raw[n.tokN:], text)] {
+			n.tok[n.tokN+i] = ascii[c&0x7f]
+		}
+	}
+	n.tokN += len(text)
+	first, last := ascii[text[0]&0x7f], ascii[text[len(text)-1]&0x7f]
+	for i := range n.begun {
+		if !n.begun[i] {
+			n.begun[i] = true
+			n.lines[i].push(s, first, at)
+		}
+	}
+	if n.sentence {
+		n.sentence = false
+		n.lines[3].push(s, first, at)
+	}
+	n.lineLast, n.lineEnd = last, at+len(text)-1
+}
+
 func (n *node) line(s *scan) {
 	if n.begun[0] {
 		n.lines[2].push(s, n.lineLast, n.lineEnd)
@@ -158,13 +185,13 @@ func (n *node) word(s *scan) {
 	}
 	n.translate(s, tok, low, at)
 	n.passage(s, tok, at)
-	if n.depth == 0 && whole && len(low) == len(tok) && len(tok) > 2 && low[0] >= 'a' && oddness(raw) == 0 {
+	if n.depth == 0 && whole && len(low) == len(tok) && len(tok) > 2 && low[0] >= 'a' && s.exp.oddness(raw) == 0 {
 		n.total++
 		switch { // a word: no code that is made of words
-		case s.ix.parts[string(tok)]:
+		case s.ix.parts.has(tok):
 			s.recall.piece(s, tok, at)
 		case len(tok) <= 4 && n.total <= fewWords:
-			n.few = append(n.few, string(tok))
+			n.keep(tok)
 		}
 		return
 	}
@@ -196,7 +223,7 @@ func (n *node) translate(s *scan, tok, low []byte, at int) {
 		}
 		return
 	}
-	if n.foreign <= 8 || n.wordN < 8 {
+	if n.foreign <= 8 {
 		for _, c := range tok {
 			n.lexical.push(s, c, at)
 		}
@@ -223,10 +250,10 @@ func (n *node) piece(s *scan, tok, raw []byte, at int) {
 		if n.total == 1 {
 			n.first = tok[0] + 1
 		}
-	case !ordinary(tok) || s.ix.parts[string(tok)]:
+	case !ordinary(tok) || s.ix.parts.has(tok):
 		s.recall.piece(s, tok, at)
 	case len(tok) <= 4 && n.total <= fewWords:
-		n.few = append(n.few, string(tok))
+		n.keep(tok)
 	}
 	if slices.Contains(raw, 0) {
 		return
@@ -300,17 +327,23 @@ func (n *node) decoded(s *scan, raw []byte, at int) {
 // fewWords is how long an answer is of which every word may be a piece.
 const fewWords = 12
 
+// keep notes a short word of a short text.
+func (n *node) keep(tok []byte) {
+	n.fewLen[n.fewN] = uint8(copy(n.few[n.fewN][:], tok))
+	n.fewN++
+}
+
 // answers takes the short words of a short answer: "the next part is do".
 func (n *node) answers(s *scan) {
 	if !n.noise && n.total <= fewWords {
-		for _, w := range n.few {
-			s.recall.part(s, []byte(w))
+		for i := range n.fewN {
+			s.recall.part(s, n.few[i][:n.fewLen[i]])
 		}
 	}
 	if n.depth == 0 && n.total == 1 && n.first > 0 {
 		s.recall.single(s, 0, n.first-1, 0)
 	}
-	n.few = nil
+	n.fewN = 0
 }
 
 // passage compares the last words with the system prompt.
@@ -319,7 +352,10 @@ func (n *node) passage(s *scan, tok []byte, at int) {
 	if len(p.passages) == 0 {
 		return
 	}
-	h := maphash.Bytes(p.seed, tok)
+	h := uint64(0) // of no word of the prompt
+	if p.all.maybe(tok) {
+		h = maphash.Bytes(p.seed, tok)
+	}
 	last := n.words[(n.wordN+63)&63]
 	n.words[n.wordN&63], n.wordAt[n.wordN&63] = h, int32(at)
 	n.wordN++

@@ -23,6 +23,7 @@ const (
 type recall struct {
 	mu      sync.Mutex
 	spares  *sync.Pool // of those that keep how another one was
+	counted bool       // what nothing explains is: ledger is used
 	secrets []shown
 	words   int32             // counted in words that are no ordinary words
 	singles [rareKinds][]byte // by the code they came in
@@ -49,7 +50,7 @@ type shown struct {
 func newShown(n int) *shown { return &shown{until: make([]int32, n), sure: make([]bool, n)} }
 
 func newRecall(ix *index) *recall {
-	r := &recall{secrets: make([]shown, len(ix.needles)), spares: &ix.spares}
+	r := &recall{secrets: make([]shown, len(ix.needles)), spares: &ix.spares, counted: ix.most > 0}
 	for i, n := range ix.needles {
 		r.secrets[i] = *newShown(len(n.text))
 	}
@@ -124,7 +125,9 @@ func (r *recall) copyTo(to *recall) {
 			w.shifted = from.clone().shifted
 		}
 	}
-	to.ledger = r.ledger
+	if to.counted = r.counted; r.counted {
+		to.ledger = r.ledger
+	}
 	to.words, to.pushed, to.short, to.runs = r.words, r.pushed, r.short, r.runs
 	for k := range r.singles {
 		to.singles[k], to.before[k] = append(to.singles[k][:0], r.singles[k]...), append(to.before[k][:0], r.before[k]...)
@@ -360,14 +363,15 @@ func (r *recall) single(s *scan, code int, sym byte, at int) {
 
 // filled counts the positions of a secret that single letters fill, of those
 // that nothing else has told; with the alphabet shifted, or turned round, too.
-func (r *recall) filled(n *needle, w *shown) (most int) {
+// Fewer than least are as good as none.
+func (r *recall) filled(n *needle, w *shown, least int) (most int) {
 	for kind, list := range r.singles {
 		last := list[max(0, len(list)-len(n.text)*5/4):]
-		if len(last) <= most || len(last)*2 < len(n.text) && kind > 0 { // no more can be filled than there are
+		if len(last) < least || len(last) <= most || len(last)*2 < len(n.text) && kind > 0 { // no more can be filled than there are
 			continue
 		}
 		shifts := 27
-		if kind > 0 {
+		if kind > 0 || len(last)*100 < len(n.text)*shiftedShare {
 			shifts = 1
 		}
 		for k := range shifts {
@@ -382,6 +386,10 @@ func (r *recall) filled(n *needle, w *shown) (most int) {
 	}
 	return most
 }
+
+// shiftedShare is the share of a secret, in per cent, that letters in another alphabet
+// must fill.
+const shiftedShare = 80
 
 func (r *recall) fills(n *needle, w *shown, last []byte, k byte) (hit int) {
 	var left [symbols]int8
@@ -402,7 +410,7 @@ func (r *recall) fills(n *needle, w *shown, last []byte, k byte) (hit int) {
 			hit++
 		}
 	}
-	if k > 0 && hit*100 < len(n.text)*80 { // of 26 alphabets one always comes close
+	if k > 0 && hit*100 < len(n.text)*shiftedShare { // of 26 alphabets one always comes close
 		return 0
 	}
 	return hit
@@ -477,7 +485,8 @@ func (r *recall) judge(s *scan, secret int) {
 	case any >= n.need && any*10 >= len(w.until)*6 && w.pieces >= 3:
 		s.say(0.95, "pieces of "+n.name())
 	case n.distinct >= 6: // a number has no more digits than any other
-		if alone := r.filled(n, w); min(any+alone, len(w.until))*100 >= len(w.until)*65 && alone*4 >= len(w.until) {
+		least := max((len(w.until)+3)/4, (len(w.until)*65+99)/100-any)
+		if r.filled(n, w, least) >= least {
 			s.say(0.95, "the letters of "+n.name()+", one by one")
 		}
 	}

@@ -53,6 +53,7 @@ func newScan(ix *index, r *recall) *scan {
 	}
 	s := &scan{ix: ix, recall: r, most: ix.most}
 	s.root, s.nodes = &node{sentence: true}, 1
+	s.exp.brisk = ix.most == 0
 	return s
 }
 
@@ -67,6 +68,7 @@ func (s *scan) reset() {
 func (s *scan) again(r *recall) {
 	*s.root = node{sentence: true}
 	*s = scan{ix: s.ix, recall: r, root: s.root, nodes: 1, most: s.ix.most}
+	s.exp.brisk = s.most == 0
 }
 
 // Free lets another text be read with what this one was read with.
@@ -87,6 +89,10 @@ func (s *scan) Write(piece string) ([]guard.Finding, int) {
 		s.rest = s.rest[:0]
 	}
 	for i := 0; i < len(text); {
+		if n := s.letters(text[i:]); n > 0 {
+			i += n
+			continue
+		}
 		r, n := rune(text[i]), 1
 		if r >= utf8.RuneSelf {
 			if !utf8.FullRuneInString(text[i:]) && len(text)-i < utf8.UTFMax {
@@ -107,7 +113,9 @@ func (s *scan) Write(piece string) ([]guard.Finding, int) {
 func (s *scan) front(bytes string, r rune) {
 	sym, l := symbol(r), &s.recall.ledger
 	s.exp.char(l, r, sym, s.offset)
-	s.exp.copy.char(l, r)
+	if !s.exp.brisk {
+		s.exp.copy.char(l, r)
+	}
 	if l.moved {
 		s.unexplained()
 	}
@@ -128,6 +136,35 @@ func (s *scan) front(bytes string, r rune) {
 	if s.exp.heat >= wakes {
 		s.wake(s.offset + len(bytes))
 	}
+}
+
+// letters takes the letters of ASCII at the beginning of a text as front would, all at
+// once: a text is mostly of them, and nothing ends with one.
+func (s *scan) letters(text string) (n int) {
+	for n < len(text) && ascii[text[n]&0x7f] < 26 && text[n] < 0x80 {
+		n++
+	}
+	if n == 0 || s.awake || !s.exp.letters(text[:n], s.offset) {
+		return 0
+	}
+	if !s.exp.brisk {
+		l := &s.recall.ledger
+		for _, c := range []byte(text[:n]) {
+			s.exp.copy.char(l, rune(c))
+		}
+		if l.moved {
+			s.unexplained()
+		}
+	}
+	s.root.inLetters(s, text[:n], s.offset)
+	for i, c := range []byte(text[:n]) {
+		s.seen++
+		s.root.flat.push(s, ascii[c&0x7f], s.offset+i)
+		s.tail[(s.tailN+i)%len(s.tail)] = c
+	}
+	s.tailN += n
+	s.offset += n
+	return n
 }
 
 const (
@@ -252,7 +289,7 @@ func (t *track) match(s *scan, a *automaton, c cursor, extra float32) {
 	if t.lastN > 0 && end.variant == t.last.variant && from > t.last.pos && from <= t.last.pos+3 && t.n-c.length-t.lastN <= 4 {
 		bits += 12
 	}
-	if bits >= chance(s.seen, s.ix.size)+v.extra+extra {
+	if bits >= leastChanceIn(s.seen, s.ix.size)+v.extra+extra && bits >= chance(s.seen, s.ix.size)+v.extra+extra {
 		s.recall.strong(s, v.secret, v.at[from:end.pos+1])
 		t.last, t.lastN = end, t.n
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"pgregory.net/rapid"
 	"strings"
 	"testing"
 
@@ -258,4 +259,53 @@ func BenchmarkScan(b *testing.B) {
 	for b.Loop() {
 		in.marked(text, false)
 	}
+}
+
+// Letters that are taken at once are read as those that are taken one by one.
+func TestLettersAtOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		i := sharpInspector(t)
+		r, q := i.Remember(), i.Remember()
+		for range 2 {
+			text := spokenText(t)
+			f := i.Follow(r)
+			found, _ := f.Write(text)
+			got := fmt.Sprint(found, f.End())
+
+			one := i.Follow(q).(*scan)
+			for _, c := range text {
+				one.front(string(c), c)
+				one.offset += len(string(c))
+			}
+			if want := fmt.Sprint(one.take(), one.End()); got != want {
+				t.Fatalf("%q: %s, one by one %s", text, got, want)
+			}
+		}
+	})
+}
+
+// Every state of the automaton leads where following its links leads.
+func TestSealedAutomaton(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		open, sealed := newAutomaton(), newAutomaton()
+		for i, w := range rapid.SliceOfN(rapid.SliceOfN(rapid.ByteRange(0, 3), 1, 12), 1, 6).Draw(t, "words") {
+			open.add(variant{secret: i}, w)
+			sealed.add(variant{secret: i}, w)
+		}
+		sealed.seal()
+		var a, b cursor
+		for _, sym := range rapid.SliceOfN(rapid.ByteRange(0, 4), 0, 60).Draw(t, "text") {
+			for a.state != 0 && open.next[a.state][sym] == 0 {
+				a = cursor{open.link[a.state], open.size[open.link[a.state]]}
+			}
+			if n := open.next[a.state][sym]; n != 0 {
+				a = cursor{n, a.length + 1}
+			} else {
+				a = cursor{}
+			}
+			if b = sealed.step(b, sym); a != b {
+				t.Fatalf("at %v after symbol %d, should be at %v", b, sym, a)
+			}
+		}
+	})
 }

@@ -69,7 +69,7 @@ func New(c Config) (guard.Inspector, error) {
 		return nil, fmt.Errorf("%d secrets, the limit is %d", n, maxKnown)
 	}
 	i := &inspector{conf: c}
-	ix := &index{abs: newAutomaton(), delta: newAutomaton(), parts: map[string]bool{}}
+	ix := &index{abs: newAutomaton(), delta: newAutomaton()}
 	for n, s := range append(append([]string(nil), c.Canaries...), c.Known...) {
 		if err := ix.add(s, n < len(c.Canaries), c.Share); err != nil {
 			return nil, fmt.Errorf("secret number %d %w", n+1, err)
@@ -121,6 +121,7 @@ func (i *inspector) marked(text string, odd bool) []guard.Finding {
 		s = newScan(i.index, nil)
 	}
 	s.odd = odd
+	s.exp.brisk = odd || s.most == 0
 	out, _ := s.Write(text)
 	out = append(out, s.End()...)
 	s.reset()

@@ -249,6 +249,13 @@ const wordCodes = 5
 // as the decimal code of one character. Most words are none of these, so that
 // nothing is kept of what is no text.
 func decodedWord(raw []byte) (out [wordCodes]string, any bool) {
+	if len(raw) == 2 && inCode[raw[0]&0x7f][raw[1]>>6&1]>>(raw[1]&63)&1 == 0 {
+		return out, false
+	}
+	return decodeWord(raw)
+}
+
+func decodeWord(raw []byte) (out [wordCodes]string, any bool) {
 	word := true // written as a word is
 	for i, c := range raw {
 		word = word && (c >= 'a' && c <= 'z' || i == 0 && c >= 'A' && c <= 'Z')
@@ -296,6 +303,19 @@ func decodedWord(raw []byte) (out [wordCodes]string, any bool) {
 	return out, any
 }
 
+// inCode has a bit for each pair of ASCII that is a word in some code: words of two letters
+// are many, and nearly none of them is.
+var inCode = func() (set [0x80][2]uint64) {
+	for a := range byte(0x80) {
+		for b := range byte(0x80) {
+			if _, any := decodeWord([]byte{a, b}); any {
+				set[a][b>>6] |= 1 << (b & 63)
+			}
+		}
+	}
+	return set
+}()
+
 // unpack decodes digits of some bits each; what is left over must be zero.
 func unpack(to, from []byte, width int, value func(byte) int) (n int, ok bool) {
 	reg, have := uint32(0), 0
@@ -307,7 +327,9 @@ func unpack(to, from []byte, width int, value func(byte) int) (n int, ok bool) {
 		reg = reg<<width | uint32(v)
 		if have += width; have >= 8 {
 			have -= 8
-			to[n] = byte(reg >> have)
+			if to[n] = byte(reg >> have); to[n] < ' ' || to[n] >= 0x7f { // no text
+				return 0, false
+			}
 			n++
 		}
 	}
