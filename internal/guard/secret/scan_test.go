@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
-	"pgregory.net/rapid"
 	"strings"
 	"testing"
 
 	"bartizan/internal/guard"
+
+	"pgregory.net/rapid"
 )
 
 const planted = "Tr0ub4dor-kelp-7731-Zx"
