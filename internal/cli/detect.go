@@ -27,7 +27,7 @@ func detectCmd(g *global) *cobra.Command {
 	decisions, policy := false, ""
 	cmd := &cobra.Command{
 		Use: "detect FILE…|DIR|-|udp://HOST:PORT", Short: "Find attackers in flow logs and logs", Args: cobra.MinimumNArgs(1),
-		Long: "Reads flow logs and logs (plain or gzip, folders, - for standard input) through the detectors and prints one signal\n" +
+		Long: "Reads flow logs and logs (plain, gzip, zstd, bzip2; folders, - for standard input) through the detectors and prints one signal\n" +
 			"per line. The clock is that of the records; their order does not matter much. Nothing is stored, decided or sent.\n\n" +
 			"Types: " + strings.Join(app.DetectTypes(), ", ") + ". auto recognises every record by its content.\n\n" +
 			"Exit codes: 0 no signal at or above --fail-on · 1 at least one · 2 wrong usage · 3 a whole input could not be read.\n" +
@@ -169,15 +169,15 @@ func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.S
 		}
 		return err
 	})
-	if e := errors.Join(p.end(), out.Flush()); e != nil && err == nil {
-		err = fmt.Errorf("write results: %w", e)
+	if e := errors.Join(p.end(), out.Flush()); e != nil {
+		err = &app.UnreadError{Inputs: []error{fmt.Errorf("write results to standard output: %w: what is printed is not everything", e)}}
 	}
 	var unread *app.UnreadError
 	if err != nil && !errors.As(err, &unread) {
-		if cmd.Context().Err() != nil {
-			return blind(err)
+		if cmd.Context().Err() == nil {
+			return usage(err)
 		}
-		return usage(err)
+		err = fmt.Errorf("stopped before the end of %s: what was printed is of the records until there", oneLine(strings.Join(q.Inputs, ", "), 200))
 	}
 	note := fmt.Sprintf("bartizan: %d records of %d inputs, %d observations, %d malformed; %d signals, %d of them alerts; %s", rep.Counts.Records, rep.Inputs,
 		rep.Counts.Emitted, rep.Counts.Malformed, rep.Signals, rep.Alerts, time.Since(start).Round(time.Millisecond))

@@ -14,28 +14,26 @@ import (
 type opener func(context.Context, string) (io.ReadCloser, error)
 
 // expand turns the inputs into what is read, one after the other; remote has those
-// that lie in a bucket.
-func (q *Request) expand(ctx context.Context) (names []string, remote map[string]opener, err error) {
+// that lie in a bucket. What cannot be found is an error each.
+func (q *Request) expand(ctx context.Context) (names []string, remote map[string]opener, failed []error) {
 	remote = map[string]opener{}
 	for _, in := range q.Inputs {
 		if !bucket.IsURL(in) {
-			files, err := transport.Expand([]string{in})
-			if err != nil {
-				return nil, nil, err
-			}
-			names = append(names, files...)
+			files, missing := transport.Expand([]string{in})
+			names, failed = append(names, files...), append(failed, missing...)
 			continue
 		}
 		objects, open, err := s3.Objects(ctx, in)
 		if err != nil {
-			return nil, nil, err
+			failed = append(failed, err)
+			continue
 		}
 		for _, o := range objects {
 			remote[o] = open
 		}
 		names = append(names, objects...)
 	}
-	return names, remote, nil
+	return names, remote, failed
 }
 
 // open is how to read one of them.

@@ -81,11 +81,7 @@ func Detect(ctx context.Context, q Request, found func(Detected) error) (rep Rep
 		return rep, err
 	}
 	rep.Sigma = loaded
-	files, remote, err := q.expand(ctx)
-	if err != nil {
-		return rep, &UnreadError{[]error{err}}
-	}
-	var failed []error
+	files, remote, failed := q.expand(ctx)
 	to := &sink{q: &q, rep: &rep, found: found}
 	if q.Policy != nil {
 		if to.decider, err = NewDecider(q.Policy, q.Own); err != nil {

@@ -47,7 +47,8 @@ func TestLooks(t *testing.T) {
 	for in, want := range map[string]string{
 		"\x1f\x8b\x08": "gzip", "PAR1": "Parquet", "ElfFile\x00": "EVTX", "\n {\"a\":1}": `JSON with the fields "a"; --map`,
 		`{"a":{"x":1},"b\n`: `JSON with the fields "a"; --map`, `{"Event Name":[1],"b":"cut o`: `fields "Event Name", "b"`, "{}": "JSON", `{"\u001b[31m":1`: `[31m"; --map`, "<html>": "HTML", "a,b,c,d\n": "comma",
-		"a\tb\tc\td": "tab", "hello": "plain text", "\xff\xfea\x00": "UTF-16", "a\x00b": "binary", " \n": "white space", "[ {": "JSON array",
+		"a\tb\tc\td": "tab", "hello": "plain text", "\xff\xfea\x00": "UTF-16", strings.Repeat("a\x00", 20): "UTF-16LE", strings.Repeat("\x00a", 20): "UTF-16BE", strings.Repeat("\x00", 40): "binary",
+		"a.log" + strings.Repeat("\x00", 252) + "ustar": "tar archive", "a\x00b": "binary", " \n": "white space", "[ {": "JSON array",
 		"\xd4\xc3\xb2\xa1": "capture", "#separator \\x09": "Zeek",
 	} {
 		if got := source.Looks([]byte(in)); !strings.Contains(got, want) {

@@ -1,71 +1,18 @@
-// Package transport brings bytes to formats: files (plain or gzip), folders,
+// Package transport brings bytes to formats: files (plain or packed), folders,
 // streams, and files that are still being written.
 package transport
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"bartizan/internal/source"
 	"bartizan/internal/source/parquet"
-
-	"github.com/klauspost/compress/gzip"
 )
-
-// MaxFiles is how many files a folder may hold.
-const MaxFiles = 1 << 20
-
-// Expand turns names into files: a folder into the regular files under it, in
-// the order of their names; hidden ones are left out. "-" and udp:// stay.
-func Expand(names []string) ([]string, error) {
-	var out []string
-	for _, n := range names {
-		if n == "-" || Live(n) {
-			out = append(out, n)
-			continue
-		}
-		st, err := os.Stat(n)
-		if err != nil {
-			return nil, fmt.Errorf("find input: %w", err)
-		}
-		if !st.IsDir() {
-			out = append(out, n)
-			continue
-		}
-		before := len(out)
-		err = filepath.WalkDir(n, func(p string, d fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				return err
-			case p != n && strings.HasPrefix(d.Name(), "."):
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-			case d.Type().IsRegular():
-				out = append(out, p)
-			}
-			if len(out) > MaxFiles {
-				return fmt.Errorf("more than %d files", MaxFiles)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list folder %s: %w", n, err)
-		}
-		if len(out) == before {
-			return nil, fmt.Errorf("list folder %s: there is no file in it", n)
-		}
-	}
-	return out, nil
-}
 
 // Input is something that is read through once, and counted.
 type Input interface {
@@ -175,22 +122,4 @@ func (f *File) container(ctx context.Context, in *source.Input, emit source.Emit
 	defer recs.Close()
 	f.counts, err = source.ReadRecords(ctx, f.Opts, in.Head, recs, emit)
 	return true, err
-}
-
-// Decompress unpacks gzip (also of several members, RFC 1952 §2.2) when the
-// stream begins like it; done gives back what it holds.
-func Decompress(r io.Reader) (out io.Reader, done func(), err error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	magic, err := b.Peek(3)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, err
-	}
-	if !bytes.HasPrefix(magic, []byte{0x1f, 0x8b, 8}) {
-		return b, func() {}, nil
-	}
-	z, err := gzip.NewReader(b)
-	if err != nil {
-		return nil, nil, fmt.Errorf("unpack gzip: %w", err)
-	}
-	return z, func() { _ = z.Close() }, nil // Close only repeats the error of Read
 }

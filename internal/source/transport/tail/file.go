@@ -216,7 +216,7 @@ func (f *file) finish(ctx context.Context, r *run) error {
 	return err
 }
 
-// readPacked reads a gzip file as a whole, once it has stopped growing.
+// readPacked reads a packed file as a whole, once it has stopped growing.
 func (f *file) readPacked(ctx context.Context, r *run, now shape) error {
 	if now != f.was {
 		f.was, f.settled = now, false
@@ -373,10 +373,10 @@ func (r *run) keyOf(name string) (string, bool) {
 	return p.Key, ok
 }
 
-// packed says whether a file is gzip (RFC 1952).
+// packed says whether a file is packed.
 func packed(f *os.File) (bool, error) {
-	head, err := headOf(f, 3)
-	return bytes.Equal(head, []byte{0x1f, 0x8b, 8}), err
+	head, err := headOf(f, transport.MagicLen)
+	return transport.Packed(head), err
 }
 
 // packedFrom finds the place of the file that was packed into name.

@@ -21,6 +21,8 @@ import (
 	"bartizan/internal/source"
 	"bartizan/internal/source/transport"
 	"bartizan/internal/source/transport/transporttest"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // words is a format whose records are single words after a header line "#words".
@@ -171,7 +173,12 @@ func (b *bench) pack(from, to string) {
 		b.t.Fatal(err)
 	}
 	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
+	var z io.WriteCloser = gzip.NewWriter(&out)
+	if strings.HasSuffix(to, ".zst") {
+		if z, err = zstd.NewWriter(&out); err != nil {
+			b.t.Fatal(err)
+		}
+	}
 	_, err = z.Write(text)
 	err = errors.Join(err, z.Close(), os.WriteFile(b.path(to), out.Bytes(), 0o644), os.Remove(b.path(from)))
 	if err != nil {
@@ -259,6 +266,7 @@ func TestRotatedWhileAway(t *testing.T) {
 	for name, rotate := range map[string]func(b *bench){
 		"renamed":            func(b *bench) { must(t, os.Rename(b.path("a.log"), b.path("a.log.1"))) },
 		"packed":             func(b *bench) { b.pack("a.log", "a.log.1.gz") },
+		"packed with zstd":   func(b *bench) { b.pack("a.log", "a.log.1.zst") },
 		"renamed with dates": func(b *bench) { must(t, os.Rename(b.path("a.log"), b.path("a-20261127.log"))) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -311,7 +319,7 @@ func TestPackedFilesAreReadOnce(t *testing.T) {
 	b.start()
 	b.append("c", "#words\nthree\n")
 	b.await("the third", func() bool { return slices.Contains(b.got, "three") })
-	b.pack("b", "b.gz") // read already
+	b.pack("b", "b.zst") // read already
 	b.append("d", "#words\nfour\n")
 	b.await("the fourth", func() bool { return slices.Contains(b.got, "four") })
 	b.end()
