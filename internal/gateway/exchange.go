@@ -183,6 +183,9 @@ func (x *exchange) understand(body []byte) error {
 		x.rec.Unknown = append(x.rec.Unknown, clean(err.Error(), 200))
 		if x.route.Unknown == Forward {
 			x.msg = &wire.Message{}
+			if err := x.allowedModel(body); err != nil {
+				return err
+			}
 			return x.raw(string(body), false)
 		}
 		return &refusal{status: 400, code: "unknown_shape", message: "the gateway does not understand this request, so it cannot look into it: " + clean(err.Error(), 200), outcome: Refused}
@@ -201,16 +204,28 @@ func (x *exchange) understand(body []byte) error {
 	if len(m.Unknown) > 0 && x.route.Unknown != Forward {
 		return &refusal{status: 400, code: "unknown_shape", message: "the gateway does not understand a part of this request, so it cannot look into it: " + strings.Join(x.rec.Unknown, ", "), outcome: Refused}
 	}
-	return x.allowedModel()
+	return x.allowedModel(body)
 }
 
-func (x *exchange) allowedModel() error {
-	m := x.msg.Model
-	if m == "" {
-		return nil // lists of models and the like
+// allowedModel refuses a model that is not of the route's or the key's, and a request that leaves it to the upstream
+// which one it is.
+func (x *exchange) allowedModel(body []byte) error {
+	lists := [][]string{x.route.Models}
+	if x.key != nil {
+		lists = append(lists, x.key.Models)
 	}
-	if len(x.route.Models) > 0 && !matches(x.route.Models, m) || x.key != nil && len(x.key.Models) > 0 && !matches(x.key.Models, m) {
-		return &refusal{status: 403, code: "model_not_allowed", message: fmt.Sprintf("the model %.80q may not be used here", clean(m, 80)), outcome: Refused}
+	for _, list := range lists {
+		if len(list) == 0 {
+			continue
+		}
+		if x.msg.Model == "" && len(body) > 0 { // without a body: lists of models and the like
+			return &refusal{status: 403, code: "model_not_allowed", message: "not every model may be used here, and the request names none", outcome: Refused}
+		}
+		for _, m := range append([]string{x.msg.Model}, x.msg.Others...) {
+			if m != "" && !matches(list, m) {
+				return &refusal{status: 403, code: "model_not_allowed", message: fmt.Sprintf("the model %.80q may not be used here", clean(m, 80)), outcome: Refused}
+			}
+		}
 	}
 	return nil
 }

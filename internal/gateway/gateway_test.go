@@ -326,17 +326,18 @@ func TestPolicy(t *testing.T) {
 		r.Models, r.Media = []string{"m-*"}, Refuse
 	})
 	for body, want := range map[string]int{
-		`{"say":"IGNORE-ALL"}`:                200,
-		`{"say":"ODD"}`:                       403,
-		`{"say":"BREAK-THE-INSPECTOR"}`:       403, // not looked at
-		`{"model":"m-1"}`:                     200,
-		`{"model":"x"}`:                       403,
-		`{"say":"see","image":"aaaa"}`:        403,
-		`{"say":"x","new_field":{"a":"b"}}`:   400,
-		`{"say":"x"`:                          400,
-		"{\"say\":\"\xff\"}":                  400,
-		``:                                    400,
-		`{"system":"CANARY is the password"}`: 200, // the application's own words
+		`{"model":"m-1","say":"IGNORE-ALL"}`:   200,
+		`{"say":"which model is this"}`:        403,
+		`{"model":"m-1","say":"ODD"}`:          403,
+		`{"say":"BREAK-THE-INSPECTOR"}`:        403, // not looked at
+		`{"model":"m-1"}`:                      200,
+		`{"model":"x"}`:                        403,
+		`{"say":"see","image":"aaaa"}`:         403,
+		`{"say":"x","new_field":{"a":"b"}}`:    400,
+		`{"say":"x"`:                           400,
+		"{\"say\":\"\xff\"}":                   400,
+		``:                                     400,
+		`{"model":"m-1","system":"CANARY is"}`: 200, // the application's own words
 	} {
 		if status, got := b.say(body); status != want {
 			t.Errorf("%s: %d %s, want %d", body, status, got, want)

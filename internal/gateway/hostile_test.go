@@ -77,6 +77,7 @@ func TestHostileRequests(t *testing.T) {
 		{"chunk size that is none", head + "Transfer-Encoding: chunked\r\n\r\nzz\r\n" + ok, false, " 400 "},
 		{"space before colon", head + "Content-Length : 11\r\n\r\n" + ok, false, " 400 "},
 		{"line folding", head + "X-A: b\r\n c\r\nContent-Length: 11\r\n\r\n" + ok, false, " "},
+		{"two types", head + "Content-Type: text/plain\r\nContent-Length: 11\r\n\r\n" + ok, false, " 415 "},
 		{"compressed", head + "Content-Encoding: gzip\r\nContent-Length: 11\r\n\r\n" + ok, false, " 415 "},
 		{"upgrade", head + "Upgrade: websocket\r\nContent-Length: 11\r\n\r\n" + ok, false, " 400 "},
 		{"announced 50 MB", head + "Content-Length: 52428800\r\n\r\n", false, " 413 "},

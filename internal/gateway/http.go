@@ -143,7 +143,7 @@ func (x *exchange) readBody() ([]byte, error) {
 		return nil, &refusal{status: 400, code: "incomplete", message: "the request did not come whole or in time", reason: clean(err.Error(), 200), outcome: Refused}
 	}
 	// Another character set would be other text to the upstream than to the gateway (RFC 8259 §8.1 has one).
-	if !jsonType(r.Header.Get("Content-Type")) {
+	if kinds := r.Header["Content-Type"]; len(kinds) != 1 || !jsonType(kinds[0]) {
 		return nil, &refusal{status: 415, code: "not_json", message: "the gateway looks into JSON in UTF-8 only: send Content-Type: application/json", outcome: Refused}
 	}
 	if !utf8.Valid(body) {
@@ -183,7 +183,8 @@ func readInto(b []byte, r io.Reader, n int64) ([]byte, error) {
 // let it choose the account that is charged (RFC 9110 §7.6.1).
 var dropped = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 	"Expect", "Cookie", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Real-Ip", "Via", "Accept-Encoding",
-	"Content-Length", "Content-Encoding", "Host", "Openai-Organization", "Openai-Project", "X-Amz-Date", "X-Amz-Content-Sha256", "Range", "If-Range"}
+	"Content-Length", "Content-Encoding", "Host", "Openai-Organization", "Openai-Project", "X-Amz-Date", "X-Amz-Content-Sha256", "Range", "If-Range",
+	"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"} // another operation than the one that was looked at
 
 // forwardable copies the headers that go on.
 func forwardable(to, from http.Header) {

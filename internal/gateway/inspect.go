@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,6 +36,7 @@ type side struct {
 	engine *guard.Engine
 	off    []string // inspectors that are not asked
 	policy hold.Policy
+	where  hold.Policy             // about addresses of media: the numbers and names in them are not what somebody says
 	slow   map[guard.Category]bool // throttled
 	ask    map[guard.Category]bool // handed to a person
 }
@@ -59,6 +61,9 @@ func newSide(name string, d Direction, all []guard.Named, like decode.Likeness) 
 		s.policy.Actions[guard.Category(c)] = hold.Action(a)
 	}
 	s.engine = guard.NewEngine(on, like, true)
+	s.where = s.policy
+	s.where.Actions = maps.Clone(s.policy.Actions)
+	s.where.Actions[guard.PII], s.where.Actions[guard.Injection] = hold.Allow, hold.Allow
 	return s
 }
 
@@ -72,7 +77,7 @@ func direction(k wire.Kind, answer bool) string {
 		return "tool_result"
 	case wire.ToolCall:
 		return "tool_call"
-	case wire.Prompt, wire.Answer, wire.Reasoning, wire.Media, wire.Label:
+	case wire.Prompt, wire.Answer, wire.Reasoning, wire.Media, wire.Address, wire.Label:
 	}
 	if answer {
 		return "response"
@@ -89,6 +94,9 @@ func (x *exchange) config(answer bool) hold.Config {
 	}
 	c := hold.Config{Engine: first.engine, Policy: first.policy, Vault: x.vault, For: func(k wire.Kind) (*guard.Engine, *hold.Policy) {
 		s := r.sides[direction(k, answer)]
+		if k == wire.Address {
+			return s.engine, &s.where
+		}
 		return s.engine, &s.policy
 	}}
 	c.Policy.Unknown = hold.Block
@@ -164,7 +172,10 @@ func (x *exchange) took(r *hold.Result, parts func(where string) string, answer 
 	}
 	for _, u := range r.Unknown {
 		if len(x.rec.Unknown) < 20 {
-			x.rec.Unknown = append(x.rec.Unknown, clean(u, 200))
+			if u = clean(u, 200); answer {
+				u = x.repeatable(u)
+			}
+			x.rec.Unknown = append(x.rec.Unknown, u)
 		}
 	}
 	if len(r.Unknown) > 0 && x.rec.Action == Allow {

@@ -76,7 +76,7 @@ func (x *exchange) heard(parts []wire.Part, answer bool) {
 	}
 	for i := range parts {
 		switch p := &parts[i]; p.Kind {
-		case wire.Media, wire.Label, wire.ToolSpec: // not said by anybody in this exchange
+		case wire.Media, wire.Address, wire.Label, wire.ToolSpec: // not said by anybody in this exchange
 		case wire.System, wire.Prompt, wire.Answer, wire.Reasoning, wire.ToolCall, wire.ToolResult, wire.Document:
 			d.Add(direction(p.Kind, answer), string(p.Kind), p.Name, p.Text)
 		}
@@ -86,7 +86,7 @@ func (x *exchange) heard(parts []wire.Part, answer bool) {
 // heardMore collects a piece of a stream.
 func (x *exchange) heardMore(p *wire.Delta) {
 	switch p.Kind {
-	case wire.Media, wire.Label, wire.ToolSpec:
+	case wire.Media, wire.Address, wire.Label, wire.ToolSpec:
 	case wire.System, wire.Prompt, wire.Answer, wire.Reasoning, wire.ToolCall, wire.ToolResult, wire.Document:
 		x.drafted().Continue(p.Channel, direction(p.Kind, true), string(p.Kind), p.Name, p.Text, p.Whole)
 	}

@@ -85,7 +85,7 @@ func (t *tap) Rewrite(raw []byte, edits []wire.Edit) ([]byte, error) {
 func (x *exchange) stream(ctx context.Context, head wire.Head, resp *http.Response) error {
 	f, err := x.route.format.Stream(head)
 	if err != nil {
-		x.rec.Unknown = append(x.rec.Unknown, clean(err.Error(), 200))
+		x.rec.Unknown = append(x.rec.Unknown, x.repeatable(err.Error()))
 		return x.unknownAnswer(err.Error()) // also where the unknown is forwarded: it could be cut anywhere
 	}
 	x.rec.Stream = true
@@ -160,7 +160,7 @@ func (x *exchange) stopped(resp *http.Response, s *hold.Session, t *tap, out []b
 	case errors.As(err, &blocked):
 		no = x.blocked()
 	default:
-		no = &refusal{status: 502, code: "unknown_answer", message: "the upstream's stream is not of its format, or ended early: " + clean(err.Error(), 200), outcome: Failed}
+		no = &refusal{status: 502, code: "unknown_answer", message: "the upstream's stream is not of its format, or ended early: " + x.repeatable(err.Error()), outcome: Failed}
 	}
 	if !x.begun {
 		return no

@@ -43,7 +43,7 @@ func (x *exchange) together() error {
 			t.Who = intent.Model
 		case wire.ToolResult, wire.Document:
 			t.Who = intent.Document
-		case wire.System, wire.Reasoning, wire.ToolCall, wire.ToolSpec, wire.Media, wire.Label:
+		case wire.System, wire.Reasoning, wire.ToolCall, wire.ToolSpec, wire.Media, wire.Address, wire.Label:
 			continue
 		}
 		turns = append(turns, t)

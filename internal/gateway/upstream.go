@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"bartizan/internal/gateway/approval"
+	"bartizan/internal/guard"
 	"bartizan/internal/guard/hold"
 	"bartizan/internal/guard/wire"
 )
@@ -43,6 +44,9 @@ func (x *exchange) ask(ctx context.Context, cancel context.CancelFunc, body []by
 		return x.failure(ctx, resp)
 	case s < 200 || s >= 300:
 		return &refusal{status: 502, code: "upstream_redirect", message: fmt.Sprintf("the upstream answered with status %d, which the gateway does not follow", s), outcome: Failed}
+	}
+	if len(resp.Header["Content-Type"]) > 1 {
+		return x.unknownAnswer("more than one Content-Type")
 	}
 	head := x.head
 	head.ContentType = resp.Header.Get("Content-Type")
@@ -165,7 +169,7 @@ func (x *exchange) whole(ctx context.Context, head wire.Head, resp *http.Respons
 	}
 	m, err := x.route.format.Answer(head, body)
 	if err != nil {
-		x.rec.Unknown = append(x.rec.Unknown, clean(err.Error(), 200))
+		x.rec.Unknown = append(x.rec.Unknown, x.repeatable(err.Error()))
 		if x.route.Unknown != Forward {
 			return x.unknownAnswer(err.Error())
 		}
@@ -193,7 +197,15 @@ func (x *exchange) whole(ctx context.Context, head wire.Head, resp *http.Respons
 }
 
 func (x *exchange) unknownAnswer(what string) error {
-	return &refusal{status: 502, code: "unknown_answer", message: "the gateway does not understand the upstream's answer, so it cannot look into it: " + clean(what, 200), outcome: Refused}
+	return &refusal{status: 502, code: "unknown_answer", message: "the gateway does not understand the upstream's answer, so it cannot look into it: " + x.repeatable(what), outcome: Refused}
+}
+
+// repeatable is what is said of an answer that is not understood. It names things of the answer, which may be what must not leave.
+func (x *exchange) repeatable(what string) string {
+	if v, err := x.route.sides["response"].engine.Inspect(what, guard.Unknown); err != nil || v.Action != guard.Allow && v.Category != guard.Shape {
+		return "(not repeated: it has what may not leave)"
+	}
+	return clean(what, 200)
 }
 
 // give sends a whole answer to the client.

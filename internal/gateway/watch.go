@@ -111,7 +111,7 @@ func (x *exchange) abused() {
 				e.Turns++
 			case wire.Answer:
 				e.Turns++
-			case wire.System, wire.Reasoning, wire.ToolCall, wire.ToolResult, wire.ToolSpec, wire.Document, wire.Media, wire.Label:
+			case wire.System, wire.Reasoning, wire.ToolCall, wire.ToolResult, wire.ToolSpec, wire.Document, wire.Media, wire.Address, wire.Label:
 			}
 		}
 	}

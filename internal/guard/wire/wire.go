@@ -29,6 +29,7 @@ const (
 	ToolSpec   Kind = "tool_spec"   // description of a tool or of one of its parameters
 	Document   Kind = "document"    // attached or retrieved text
 	Media      Kind = "media"       // image, audio, file: Text is empty
+	Address    Kind = "address"     // where a medium is, in a part of its own beside it: a URL, not in place
 	Label      Kind = "label"       // name of a tool, a participant, a file, an end user: a text, but no sentence
 )
 
@@ -77,9 +78,10 @@ func (m *Message) TextAt(where string) string {
 // Message is one request or one whole answer.
 type Message struct {
 	Model     string
-	Stream    bool   // the request asks for a stream
-	MaxTokens int64  // the request's limit for the answer; 0: none; below 0: as it was asked
-	User      string // end user the request names; ""
+	Others    []string // models that the request lets take its place
+	Stream    bool     // the request asks for a stream
+	MaxTokens int64    // the request's limit for the answer; 0: none; below 0: as it was asked
+	User      string   // end user the request names; ""
 	Parts     []Part
 	Unknown   []string // pointers of what the format does not understand
 	Usage     *Usage   // nil: not said

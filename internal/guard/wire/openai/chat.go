@@ -31,7 +31,7 @@ func request() *shape.Shape {
 		"response_format":       responseFormat(),
 		"reasoning":             shape.Object(shape.Metas("effort summary max_tokens exclude enabled")),
 		"chat_template_kwargs":  shape.Map(shape.Meta()),
-		"models":                shape.List(shape.Meta()), // OpenRouter
+		"models":                shape.List(shape.Others()), // OpenRouter
 		"provider":              shape.Words(wire.Prompt),
 		"transforms":            shape.List(shape.Meta()),
 		"plugins":               shape.Leaves(wire.Prompt),

@@ -9,22 +9,6 @@ import (
 	"bartizan/internal/guard/wire/tape"
 )
 
-// media is a URL or the bytes themselves.
-func (r *Reader) media(n int) {
-	b := r.tape.Bytes(n)
-	p := wire.Part{Kind: wire.Media, Media: r.mime, Size: len(b), Span: r.span(n)}
-	if head, _, ok := bytes.Cut(b, []byte(",")); ok && bytes.HasPrefix(b, []byte("data:")) && len(head) <= maxWord {
-		kind, _, _ := strings.Cut(string(head[len("data:"):]), ";")
-		p.Media = kind
-	} else if i := bytes.Index(b[:min(len(b), 32)], []byte("://")); i > 0 {
-		p.Media = string(b)
-	} else if !allBase64(b) {
-		r.unknown(n)
-		return
-	}
-	r.emit(p, "", true)
-}
-
 // plainWords are what schemas are full of; they say nothing.
 const plainWords = " type properties description required items enum title default additionalProperties anyOf oneOf allOf format const " +
 	"$defs $ref definitions object string number integer boolean array null "

@@ -56,6 +56,7 @@ const (
 	opaque
 	media
 	model
+	others
 	user
 	stream
 	limit
@@ -95,8 +96,9 @@ func Words(k wire.Kind) *Shape { return &Shape{leaf: words, kind: k} }
 // Odds are log probabilities: the tokens are one part, the alternatives another.
 func Odds() *Shape { return &Shape{leaf: odds, kind: wire.Answer} }
 
-// Model is the model's name, User the end user's.
-func Model() *Shape { return &Shape{leaf: model} }
+// Model is the model's name, Others that of one that may take its place, User the end user's.
+func Model() *Shape  { return &Shape{leaf: model} }
+func Others() *Shape { return &Shape{leaf: others} }
 
 // User is the name of the end user; it may be any text.
 func User() *Shape { return &Shape{leaf: user, kind: wire.Label} }

@@ -244,11 +244,14 @@ func (r *Reader) str(s *Shape, n int) {
 		}
 	case media:
 		r.media(n)
-	case model:
-		if b := r.tape.Bytes(n); word(b) {
-			r.msg.Model = string(b)
-		} else {
+	case model, others:
+		switch b := r.tape.Bytes(n); {
+		case !word(b):
 			r.unknown(n)
+		case s.leaf == others:
+			r.msg.Others = append(r.msg.Others, string(b))
+		default:
+			r.msg.Model = string(b)
 		}
 	case user:
 		t := r.tape.String(n)

@@ -1,0 +1,72 @@
+package gate
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"bartizan/internal/gateway"
+)
+
+// TestNotRepeated: what the gateway says about an answer that it does not understand does not carry what may not leave.
+func TestNotRepeated(t *testing.T) {
+	const canary = "zq7-canary-4411"
+	var kind, answer string
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		for k := range strings.SplitSeq(kind, "|") {
+			w.Header().Add("Content-Type", k)
+		}
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(up.Close)
+	base, key, dir := serve(t, map[string]gateway.Route{"openai": {Service: gateway.Service{Upstream: up.URL}, Options: optionsOf(t, "secret: {canaries: ["+canary+"]}\n")}})
+	ask := func() (int, string) {
+		return post(t, base+"/openai/v1/chat/completions", key, `{"model":"m","messages":[{"role":"user","content":"good morning"}]}`)
+	}
+	for _, c := range []struct{ name, kind, answer, want string }{
+		{"a key", "application/json", `{"id":"c","choices":[],"` + canary + `":1}`, "not repeated"},
+		{"a harmless key", "application/json", `{"id":"c","choices":[],"zork":1}`, "/zork"},
+		{"the name of an event", "text/event-stream", "event: " + canary + "\ndata: {\"choices\":[]}\n\n", "not repeated"},
+		{"a type", canary + "/x", `{}`, "not repeated"},
+		{"two types", "application/json|text/event-stream", `{"id":"c","choices":[]}`, "more than one Content-Type"},
+	} {
+		kind, answer = c.kind, c.answer
+		if status, got := ask(); status != 502 || !strings.Contains(got, c.want) || strings.Contains(got, canary) {
+			t.Errorf("%s: %d %s", c.name, status, got)
+		}
+	}
+	if audit, err := os.ReadFile(filepath.Join(Dir(dir), "audit.jsonl")); err != nil || strings.Contains(string(audit), canary) {
+		t.Errorf("the audit log has what may not leave (%v)", err)
+	}
+}
+
+// TestOnlyTheModels: a route with a list of models serves no other one by another way to name it.
+func TestOnlyTheModels(t *testing.T) {
+	var asked atomic.Int32
+	up := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	t.Cleanup(up.Close)
+	limited := gateway.Service{Upstream: up.URL, Format: "openai", Models: []string{"small*"}}
+	base, key, _ := serve(t, map[string]gateway.Route{"openai": {Service: limited}, "open": {Service: limited, Policy: gateway.Policy{Unknown: gateway.Forward}}})
+	ask := func(path, body string, want int, passes bool) {
+		t.Helper()
+		before := asked.Load()
+		if status, got := post(t, base+path, key, body); status != want || asked.Load() > before != passes {
+			t.Errorf("%s %s: %d %s", path, body, status, got)
+		}
+	}
+	const said = `"messages":[{"role":"user","content":"good morning"}]`
+	ask("/openai/v1/chat/completions", `{"model":"small-1",`+said+`}`, 200, true)
+	ask("/openai/v1/chat/completions", `{"model":"small-1","models":["small-2"],`+said+`}`, 200, true)
+	ask("/openai/v1/chat/completions", `{"model":"small-1","models":["small-2","large"],`+said+`}`, 403, false)
+	ask("/openai/v1/chat/completions", `{"models":["large"],`+said+`}`, 403, false)
+	ask("/openai/v1/chat/completions", fmt.Sprintf(`{%s}`, said), 403, false)
+	ask("/open/v1/new/operation", `{"engine":"large"}`, 403, false)
+	ask("/open/v1/chat/completions", `{"model":"small-1",`+said+`}`, 200, true)
+}
