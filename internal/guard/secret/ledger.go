@@ -107,8 +107,7 @@ func (e *explain) judge(l *ledger, t *token, n int) {
 func (e *explain) warm(t *token, n int) {
 	e.signs, e.sign = 0, 0
 	switch {
-	case t.sort == sortSign: // all of a short answer may be one
-		e.strange = true
+	case t.sort == sortSign: // most are the end of a sentence
 	case t.sort != sortWord:
 		e.warmed(t)
 	default:
