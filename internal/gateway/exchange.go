@@ -32,6 +32,7 @@ type exchange struct {
 	peer    netip.Addr
 	key     *keys.Key // nil: none is needed
 	msg     *wire.Message
+	strange string         // a request of no known shape that goes on all the same
 	draft   *traffic.Draft // what is said, on routes that are recorded; nil: nothing
 	rec     Record
 	vault   *hold.Vault     // what is masked in the request; nil: nothing can be
@@ -186,7 +187,8 @@ func (x *exchange) understand(body []byte) error {
 			if err := x.allowedModel(body); err != nil {
 				return err
 			}
-			return x.raw(string(body), false)
+			x.strange = string(body)
+			return x.raw(x.strange, false)
 		}
 		return &refusal{status: 400, code: "unknown_shape", message: "the gateway does not understand this request, so it cannot look into it: " + clean(err.Error(), 200), outcome: Refused}
 	}

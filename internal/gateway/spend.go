@@ -19,7 +19,7 @@ const mediaBytes = 12
 // reserve takes what the exchange may cost from its budgets.
 func (x *exchange) reserve() error {
 	b := x.g.opt.Budget
-	if b.Empty() || x.msg.Model == "" && len(x.msg.Parts) == 0 {
+	if b.Empty() || !x.costs() {
 		return nil
 	}
 	input, output := int64(0), x.msg.MaxTokens
@@ -27,22 +27,26 @@ func (x *exchange) reserve() error {
 	for i := range x.msg.Parts {
 		input += encoding.Tokens(x.msg.Parts[i].Text) + int64(x.msg.Parts[i].Size/mediaBytes)
 	}
+	input += encoding.Tokens(x.strange)
 	if output <= 0 {
 		output = assumedOutput
 	}
 	s := budget.Spend{Tokens: input + output}
-	if p, ok := x.g.opt.Prices.Of(x.msg.Model); ok {
+	if p, ok := x.g.opt.Prices.Of(x.msg.Model); ok && len(x.msg.Others) == 0 { // which one answers is not known
 		s.Micros, s.Priced = p.Estimate(input, output), true
 	} else if x.route.Unpriced == Forward {
 		s.Priced = true // what it costs is written down as unknown, and no budget of money is charged
 	}
-	hold, err := b.Reserve(x.start, budget.Who{Key: x.rec.Key, User: x.rec.User, Model: x.rec.Model, Route: x.route.name, Address: x.rec.Peer}, s)
+	hold, err := b.Reserve(x.start, budget.Who{Key: x.rec.Key, KeyName: x.rec.KeyName, User: x.rec.User, Model: x.rec.Model, Route: x.route.name, Address: x.rec.Peer}, s)
 	if err != nil {
 		return x.overspent(err)
 	}
 	x.hold = hold
 	return nil
 }
+
+// costs tells whether a request makes a model work: lists of models and the like do not.
+func (x *exchange) costs() bool { return x.msg.Model != "" || len(x.msg.Parts) > 0 || x.strange != "" }
 
 // overspent is the refusal of what no budget has room for.
 func (x *exchange) overspent(err error) error {
@@ -110,7 +114,7 @@ func (x *exchange) price() {
 		}
 	case u != nil && u.Input >= 0 && u.Output >= 0:
 		s = &budget.Spend{Tokens: u.Input + u.Output}
-		if p, ok := x.g.opt.Prices.Of(x.rec.Model); ok {
+		if p, ok := x.g.opt.Prices.Of(x.rec.Model); ok && len(x.msg.Others) == 0 {
 			if micros, ok := p.Cost(u); ok {
 				s.Micros, s.Priced = micros, true
 				dollars := float64(micros) / 1e6
@@ -118,7 +122,7 @@ func (x *exchange) price() {
 			}
 		}
 	}
-	if asked && x.msg != nil && x.msg.Model != "" && x.rec.Dollars == nil {
+	if asked && x.msg != nil && x.costs() && x.rec.Dollars == nil {
 		x.rec.Unpriced = true
 	}
 	if x.hold != nil {

@@ -10,8 +10,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"bartizan/internal/conf"
 	"bartizan/internal/gateway"
+	"bartizan/internal/gateway/budget"
 )
 
 // TestNotRepeated: what the gateway says about an answer that it does not understand does not carry what may not leave.
@@ -44,6 +47,35 @@ func TestNotRepeated(t *testing.T) {
 	}
 	if audit, err := os.ReadFile(filepath.Join(Dir(dir), "audit.jsonl")); err != nil || strings.Contains(string(audit), canary) {
 		t.Errorf("the audit log has what may not leave (%v)", err)
+	}
+}
+
+// TestNothingIsFree: what the format does not know, or another model may answer, is charged all the same.
+func TestNothingIsFree(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"id":"c","object":"chat.completion","created":1,"model":"gpt-4o","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":9}}`)
+	}))
+	t.Cleanup(up.Close)
+	hour := conf.Duration(time.Hour)
+	open := gateway.Route{Service: gateway.Service{Upstream: up.URL, Format: "openai"}, Policy: gateway.Policy{Unknown: gateway.Forward}}
+	base, key, _ := serve(t, map[string]gateway.Route{"calls": open, "money": open},
+		budget.Limit{By: "route", Only: []string{"calls"}, Per: hour, Requests: 2}, budget.Limit{By: "route", Only: []string{"money"}, Per: hour, Dollars: 5})
+	for _, c := range []struct {
+		path, body string
+		want       int
+	}{
+		{"/calls/v1/new/operation", `{"a":"b"}`, 200},
+		{"/calls/v1/new/operation", `{"a":"b"}`, 200},
+		{"/calls/v1/new/operation", `{"a":"b"}`, 429},
+		{"/money/v1/new/operation", `{"a":"b"}`, 403},
+		{"/money/v1/chat/completions", `{"model":"gpt-4o","messages":[{"role":"user","content":"good morning"}]}`, 200},
+		{"/money/v1/chat/completions", `{"model":"gpt-4o","models":["x"],"messages":[{"role":"user","content":"good morning"}]}`, 403},
+		{"/money/v1/chat/completions", `{"messages":[{"role":"user","content":"good morning"}]}`, 403},
+	} {
+		if status, got := post(t, base+c.path, key, c.body); status != c.want || status == 403 && !strings.Contains(got, "price_unknown") {
+			t.Errorf("%s %s: %d %s", c.path, c.body, status, got)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"bartizan/internal/conf"
 	"bartizan/internal/gateway"
+	"bartizan/internal/gateway/budget"
 	"bartizan/internal/gateway/keys"
 )
 
@@ -151,10 +152,10 @@ func TestDemanded(t *testing.T) {
 }
 
 // serve runs a gateway without a node and returns its address, a key for it and its data folder.
-func serve(t *testing.T, routes map[string]gateway.Route) (base, key, dir string) {
+func serve(t *testing.T, routes map[string]gateway.Route, budgets ...budget.Limit) (base, key, dir string) {
 	t.Helper()
 	c := gateway.DefaultConfig()
-	c.Listen, c.Keeper, c.Routes = "127.0.0.1:0", false, routes
+	c.Listen, c.Keeper, c.Routes, c.Budgets = "127.0.0.1:0", false, routes, budgets
 	if bad := Complete(&c); len(bad) > 0 {
 		t.Fatal(bad)
 	}

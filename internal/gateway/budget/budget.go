@@ -21,7 +21,7 @@ import (
 // Limit is one budget. Each name of its kind has its own account.
 type Limit struct {
 	By          string        `yaml:"by"`          // key, user, model, tool, route, address
-	Only        []string      `yaml:"only"`        // names it is for, * at the end stands for anything; empty: all
+	Only        []string      `yaml:"only"`        // names it is for, * at the end stands for anything; of keys: id or name; empty: all
 	Per         conf.Duration `yaml:"per"`         // windows follow each other from the Unix epoch on
 	Requests    int64         `yaml:"requests"`    // 0: not limited; of a tool: calls
 	Tokens      int64         `yaml:"tokens"`      // in and out together
@@ -60,6 +60,7 @@ func (l *Limit) Check() error {
 // Who an exchange is charged to. An empty name has no account.
 type Who struct {
 	Key     string `json:"key,omitempty"`
+	KeyName string `json:"key_name,omitempty"` // what people call it; several may have the same
 	User    string `json:"user,omitempty"`
 	Model   string `json:"model,omitempty"`
 	Route   string `json:"route,omitempty"`
@@ -106,8 +107,27 @@ func (e *Exceeded) Error() string {
 	return fmt.Sprintf("the budget of this %s is used up (%s)", e.By, e.What)
 }
 
+// covers tells whether a limit is about an exchange.
+func (l *Limit) covers(w *Who) bool {
+	name := w.name(l.By)
+	return name != "" && l.names(name, w.label(l.By))
+}
+
+// names tells whether a limit is about a name, or what people call it.
+func (l *Limit) names(name, label string) bool {
+	return len(l.Only) == 0 || matches(l.Only, name) || label != "" && matches(l.Only, label)
+}
+
+func (w *Who) label(by string) string {
+	if by == "key" {
+		return w.KeyName
+	}
+	return ""
+}
+
 // account is one name's use of one limit.
 type account struct {
+	label    string    // what people call the name
 	from     time.Time // of the window
 	requests int64
 	tokens   int64
@@ -214,7 +234,7 @@ func (b *Book) Empty() bool { return b == nil || len(b.limits) == 0 }
 // room says whether a limit has some for an exchange.
 func (b *Book) room(l *Limit, w *Who, s Spend, now time.Time) error {
 	name := w.name(l.By)
-	if name == "" || len(l.Only) > 0 && !matches(l.Only, name) || (l.By == "tool") != (w.Tool != "") {
+	if !l.covers(w) || (l.By == "tool") != (w.Tool != "") {
 		return nil
 	}
 	a := b.accounts[accountKey{l.By, name, l.Per.D()}]
@@ -250,7 +270,7 @@ func (b *Book) charge(w *Who, s Spend, at time.Time, requests int64, running int
 	for i := range b.limits {
 		l := &b.limits[i]
 		name := w.name(l.By)
-		if name == "" || len(l.Only) > 0 && !matches(l.Only, name) {
+		if !l.covers(w) {
 			continue
 		}
 		k := accountKey{l.By, name, l.Per.D()}
@@ -261,6 +281,7 @@ func (b *Book) charge(w *Who, s Spend, at time.Time, requests int64, running int
 		} else if sameBefore(b.limits[:i], l, w) {
 			continue // another limit has the same account
 		}
+		a.label = w.label(l.By)
 		a.running = max(0, a.running+running)
 		from := at.Truncate(l.Per.D())
 		if from.Before(a.from) {
@@ -281,7 +302,7 @@ func (b *Book) charge(w *Who, s Spend, at time.Time, requests int64, running int
 func sameBefore(earlier []Limit, l *Limit, w *Who) bool {
 	for i := range earlier {
 		e := &earlier[i]
-		if e.By == l.By && e.Per == l.Per && (len(e.Only) == 0 || matches(e.Only, w.name(e.By))) {
+		if e.By == l.By && e.Per == l.Per && e.covers(w) {
 			return true
 		}
 	}
@@ -292,6 +313,7 @@ func sameBefore(earlier []Limit, l *Limit, w *Who) bool {
 type Used struct {
 	By       string    `json:"by"`
 	Name     string    `json:"name"`
+	Label    string    `json:"label,omitempty"` // what people call it
 	Per      string    `json:"per"`
 	From     time.Time `json:"from"`
 	Requests int64     `json:"requests"`

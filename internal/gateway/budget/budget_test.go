@@ -232,3 +232,35 @@ func FuzzReplay(f *testing.F) {
 		}
 	})
 }
+
+// TestKeysByName: a budget that names a key as people do is its budget, after a kill too.
+func TestKeysByName(t *testing.T) {
+	dir, now := t.TempDir(), start()
+	limits := []Limit{{By: "key", Only: []string{"my-app"}, Per: hour, Requests: 2}, {By: "key", Only: []string{"id2"}, Per: hour, Requests: 1}}
+	b := book(t, dir, now, limits...)
+	take := func(w Who) bool {
+		t.Helper()
+		_, err := b.Reserve(now, w, Spend{})
+		if err != nil && !errors.As(err, new(*Exceeded)) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	app, other, second := Who{Key: "id1", KeyName: "my-app"}, Who{Key: "id3", KeyName: "other"}, Who{Key: "id2", KeyName: "two"}
+	if !take(app) || !take(second) || take(second) || !take(other) || !take(other) || !take(other) {
+		t.Error("a key has another budget than its own")
+	}
+	b = book(t, dir, now, limits...) // nobody closed it
+	if !take(app) || take(app) || take(second) {
+		t.Error("a kill forgot what was used")
+	}
+	b = book(t, dir, now, limits...)
+	for _, u := range b.List(now) {
+		if u.Limit == nil {
+			t.Errorf("%s has no limit", u.Name)
+		}
+	}
+	if take(app) {
+		t.Error("what was written anew forgot what was used")
+	}
+}

@@ -122,7 +122,7 @@ func (b *Book) apply(e entry) {
 		if u := e.Account; u != nil {
 			per, err := time.ParseDuration(u.Per)
 			if err == nil {
-				b.accounts[accountKey{u.By, u.Name, per}] = &account{from: u.From, requests: u.Requests, tokens: u.Tokens, micros: int64(u.Dollars * 1e6)}
+				b.accounts[accountKey{u.By, u.Name, per}] = &account{label: u.Label, from: u.From, requests: u.Requests, tokens: u.Tokens, micros: int64(u.Dollars * 1e6)}
 			}
 		}
 	case opReserve:
@@ -203,7 +203,7 @@ func (b *Book) rewrite(now time.Time) error {
 }
 
 func used(k accountKey, a *account) Used {
-	return Used{By: k.by, Name: k.name, Per: k.per.String(), From: a.from, Requests: a.requests, Tokens: a.tokens, Dollars: float64(a.micros) / 1e6, Running: a.running, Window: k.per}
+	return Used{By: k.by, Name: k.name, Label: a.label, Per: k.per.String(), From: a.from, Requests: a.requests, Tokens: a.tokens, Dollars: float64(a.micros) / 1e6, Running: a.running, Window: k.per}
 }
 
 // List returns the accounts of windows that are not over.
@@ -215,7 +215,7 @@ func (b *Book) List(now time.Time) []Used {
 		if a.running > 0 || a.from.Add(k.per).After(now) {
 			u := used(k, a)
 			for i := range b.limits {
-				if l := &b.limits[i]; l.By == k.by && l.Per.D() == k.per && (len(l.Only) == 0 || matches(l.Only, k.name)) {
+				if l := &b.limits[i]; l.By == k.by && l.Per.D() == k.per && l.names(k.name, a.label) {
 					u.Limit = l
 					break
 				}
