@@ -310,3 +310,16 @@ func TestSealedAutomaton(t *testing.T) {
 		}
 	})
 }
+
+// Short words in base58 are what long ones are.
+func TestBase58(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		word := rapid.SliceOfN(rapid.SampledFrom([]byte("0123456789ABCIJKLMNOPQXYZabchijklmnoxyz")), 0, 14).Draw(t, "word")
+		var a, b [maxToken]byte
+		n, ok := base58(a[:], word)
+		m, is := long58(b[:], word)
+		if ok != is || ok && string(a[:n]) != string(b[:m]) {
+			t.Fatalf("%q: %x %v, %x %v", word, a[:n], ok, b[:m], is)
+		}
+	})
+}

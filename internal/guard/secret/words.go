@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -353,6 +354,25 @@ func mixed(raw []byte) bool {
 
 // base58 as Bitcoin addresses use it: a number of base 58, its bytes from the first.
 func base58(to, from []byte) (n int, ok bool) {
+	if len(from) <= 10 { // less than 2^64
+		v := uint64(0)
+		for _, c := range from {
+			d := table58[c]
+			if d < 0 {
+				return 0, false
+			}
+			v = v*58 + uint64(d)
+		}
+		n = (bits.Len64(v) + 7) / 8
+		for i := range n {
+			to[n-1-i] = byte(v >> (8 * i))
+		}
+		return n, true
+	}
+	return long58(to, from)
+}
+
+func long58(to, from []byte) (n int, ok bool) {
 	for _, c := range from {
 		v := int(table58[c])
 		if v < 0 {
