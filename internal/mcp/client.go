@@ -47,8 +47,10 @@ func (s *Server) Remote() bool { return s.URL != "" }
 // Client is what one file says.
 type Client struct {
 	Servers    []Server
-	TrustAll   bool // servers of a project are used without asking
-	TrustAllAt int  // line
+	TrustAll   bool     // servers of a project are used without asking
+	TrustAllAt int      // line
+	Allowed    []string // servers all of whose tools are used without asking, as Claude Code's permissions name them
+	AllowedAt  int      // line
 }
 
 // ErrNoServers says that a file is valid and has no place for servers.
@@ -138,6 +140,10 @@ func (r *clientReader) top(raw []byte, base int, scope string) error {
 				r.client.TrustAll, r.client.TrustAllAt = true, r.line(at)
 			}
 			r.found = true
+		case "permissions":
+			if v.Kind() == '{' && scope == "" {
+				return r.permissions(v, r.place(v, at))
+			}
 		case "mcp", "customizations", "vscode", "settings":
 			if v.Kind() == '{' {
 				return r.top(v, r.place(v, at), scope)
@@ -154,6 +160,33 @@ func (r *clientReader) top(raw []byte, base int, scope string) error {
 			})
 		}
 		return nil
+	})
+}
+
+// permissions of Claude Code: mcp__SERVER and mcp__SERVER__* stand for every tool that the server has, or will have.
+func (r *clientReader) permissions(raw jsontext.Value, base int) error {
+	return r.members(raw, base, func(name string, v jsontext.Value, at int) error {
+		if name != "allow" || v.Kind() != '[' {
+			return nil
+		}
+		return Elements(v, func(v jsontext.Value) error {
+			if v.Kind() != '"' {
+				return nil
+			}
+			rule, err := Text(v)
+			if err != nil {
+				return err
+			}
+			rest, ok := strings.CutPrefix(rule, "mcp__")
+			if !ok || strings.Contains(rest, "__") && !strings.HasSuffix(rest, "*") {
+				return nil
+			}
+			r.found = true
+			if len(r.client.Allowed) < MaxServers {
+				r.client.Allowed, r.client.AllowedAt = append(r.client.Allowed, safe.Clean(rule, 200)), r.line(at)
+			}
+			return nil
+		})
 	})
 }
 

@@ -64,6 +64,9 @@ func TestParseClient(t *testing.T) {
 			t.Errorf("%.60q: %v, want %q", text, err, want)
 		}
 	}
+	if c, err := ParseClient([]byte("{\"permissions\":{\n\"allow\":[\"Read\",5,\"mcp__a\",\"mcp__b__*\",\"mcp__c__read\"],\"deny\":[\"mcp__d\"]},\"mcpServers\":{}}")); err != nil || strings.Join(c.Allowed, " ") != "mcp__a mcp__b__*" || c.AllowedAt != 2 {
+		t.Errorf("%+v %v", c, err)
+	}
 	if c, err := ParseClient([]byte(`{"enableAllProjectMcpServers":true}`)); err != nil || !c.TrustAll || c.TrustAllAt != 1 {
 		t.Errorf("%+v %v", c, err)
 	}

@@ -176,6 +176,9 @@ func (r *run) file(ctx context.Context, name string, maybe bool) error {
 	if c.TrustAll {
 		r.fail(autoApprove, place{client, fmt.Sprintf("%s:%d", name, c.TrustAllAt)}, "enableAllProjectMcpServers", "whatever servers a project brings are used without asking")
 	}
+	if len(c.Allowed) > 0 {
+		r.fail(autoApprove, place{client, fmt.Sprintf("%s:%d", name, c.AllowedAt)}, "permissions", "without asking: "+strings.Join(c.Allowed, ", "))
+	}
 	byScope := map[string][]power{}
 	var scopes []string
 	r.tools = nil

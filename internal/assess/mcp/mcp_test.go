@@ -109,6 +109,7 @@ func TestConfigurations(t *testing.T) {
 		{Name: "behind the gateway", Target: f(one(`{"command":"bartizan","args":["guard","mcp","--config","x.yaml","--","sudo","npx","-y","thing"]}`)), Want: []string{"mcp.unpinned", "mcp.sudo"}},
 		{Name: "runs programs", Target: f(one(`{"command":"npx","args":["@wonderwhy-er/desktop-commander@0.2.1"]}`)), Want: []string{"mcp.runs-programs"}},
 		{Name: "no question", Target: f(one(`{"command":"x","autoApprove":["delete"]}`)), Want: []string{"mcp.no-question"}},
+		{Name: "all tools of a server", Target: fixture(t, "settings.json", `{"permissions":{"allow":["Bash(ls)","mcp__github__*"]}}`), Want: []string{"mcp.no-question"}},
 		{Name: "all servers of a project", Target: fixture(t, "settings.json", `{"enableAllProjectMcpServers":true}`), Want: []string{"mcp.no-question"}},
 		{Name: "combination", Target: f(`{"mcpServers":{"fs":{"command":"npx","args":["@modelcontextprotocol/server-filesystem@2025.1.1","/srv/x"]},"web":{"command":"uvx","args":["mcp-server-fetch==2025.1.1"]}}}`),
 			Want: []string{"mcp.combination"}},

@@ -290,7 +290,7 @@ func (s *Session) offered(m mcp.Message, c mcp.Call, o offer, l Line) (Outcome, 
 // arguments looks for what must not go to a server: canaries and known secrets are
 // refused, other credentials are said.
 func (s *Session) arguments(c mcp.Call, l *Line) string {
-	text := mcp.Strings(c.Args, false, nil)
+	text := mcp.Strings(c.Args, true, nil)
 	if text == "" {
 		return ""
 	}

@@ -22,14 +22,18 @@ func (s *Session) inspect(raw, body jsontext.Value, l *Line) (out []byte, refuse
 	if body == nil {
 		return raw, ""
 	}
-	media := hasMedia(body)
-	if media && conf.Media == Refuse {
+	t := listen(body)
+	if t.media && conf.Media == Refuse {
 		return nil, "it has images, audio or other bytes, which are not looked at"
 	}
-	if media {
+	if t.unread {
 		l.Why = append(l.Why, "bytes in it were not looked at")
 	}
-	text := mcp.Strings(body, false, bulk(body))
+	if bad := s.named(t.names.String(), l); bad != "" {
+		s.raise(hostileResult, "answer of "+l.Method+" "+l.Tool, bad)
+		return nil, "the guard found " + bad
+	}
+	text := strings.TrimSuffix(t.text.String(), "\n")
 	if text == "" {
 		return raw, ""
 	}
@@ -70,6 +74,33 @@ func (s *Session) inspect(raw, body jsontext.Value, l *Line) (out []byte, refuse
 	return raw, ""
 }
 
+// named looks at the names of members: no sentences, but what must not leave may stand there as well. It says what is blocked.
+func (s *Session) named(names string, l *Line) string {
+	if len(names) > int(s.gate.conf.Results.MaxBytes) {
+		return "more names than are looked at"
+	}
+	v, err := s.gate.engine.InspectAsked(names, guard.Unknown)
+	if err != nil {
+		return "names that could not be looked at: " + err.Error()
+	}
+	for _, r := range v.Reports {
+		for _, f := range r.Findings {
+			if f.Category != guard.Secret && f.Category != guard.Policy && f.Category != guard.Link {
+				continue // a list of words is no order
+			}
+			note := r.Name + ": " + safe.Clean(f.Note, 100)
+			if f.Score >= guard.BlockScore {
+				return note
+			}
+			if f.Score >= guard.FlagScore {
+				s.raise(leakedSecret, "names in "+l.Method+" "+l.Tool, note)
+				l.Done, l.Why = "flagged", append(l.Why, note)
+			}
+		}
+	}
+	return ""
+}
+
 // weigh sums up a verdict. Credentials are apart: they are taken out, not refused,
 // unless they are a canary or known.
 func weigh(v guard.Verdict) (block, flag, leak string) {
@@ -102,46 +133,6 @@ func maskSecrets(raw []byte, leak string, l *Line) ([]byte, string) {
 	}
 	l.Done, l.Why = "masked", append(l.Why, leak)
 	return out, ""
-}
-
-// hasMedia says whether a message has content that is not text.
-func hasMedia(body jsontext.Value) bool { return len(bulk(body)) > 0 }
-
-// bulk are the members with encoded bytes: data of images and audio, blob of resources.
-func bulk(body jsontext.Value) map[string]bool {
-	found := map[string]bool{}
-	walkObjects(body, func(o map[string]string) {
-		kind := o["type"]
-		if (kind == "image" || kind == "audio") && len(o["data"]) > 0 {
-			found["data"] = true
-		}
-		if len(o["blob"]) > 0 && o["uri"] != "" {
-			found["blob"] = true
-		}
-	})
-	return found
-}
-
-// walkObjects visits every object with its text members.
-func walkObjects(v jsontext.Value, visit func(map[string]string)) {
-	switch v.Kind() {
-	case '{':
-		o := map[string]string{}
-		err := mcp.Members(v, func(name string, v jsontext.Value, _ int) error {
-			if v.Kind() == '"' {
-				t, err := mcp.Text(v)
-				o[name] = t
-				return err
-			}
-			walkObjects(v, visit)
-			return nil
-		})
-		if err == nil {
-			visit(o)
-		}
-	case '[':
-		_ = mcp.Elements(v, func(v jsontext.Value) error { walkObjects(v, visit); return nil }) // it was read as a whole before
-	}
 }
 
 // keptTools are the definitions that the client gets.

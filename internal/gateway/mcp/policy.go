@@ -2,12 +2,16 @@ package mcp
 
 import (
 	"fmt"
+	"net/url"
 	"path"
+	"strings"
 	"sync"
 
 	"bartizan/internal/safe"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -22,9 +26,44 @@ var language = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.NewEnv(
 		cel.Variable("args", cel.MapType(cel.StringType, cel.DynType)), cel.Variable("tool", cel.StringType),
 		cel.Variable("server", cel.StringType), cel.Variable("agent", cel.StringType),
+		cel.Function("under", cel.Overload("under_string_string", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType,
+			cel.BinaryBinding(func(name, folder ref.Val) ref.Val {
+				n, ok := name.Value().(string)
+				f, both := folder.Value().(string)
+				return types.Bool(ok && both && under(n, f))
+			}))),
 		cel.CrossTypeNumericComparisons(true),
 		cel.ParserExpressionSizeLimit(maxWhen), cel.ParserRecursionLimit(64), cel.RegexProgramSizeLimit(512))
 })
+
+// under tells whether a file is a folder or in it, as the file system reads names: /srv/a/../../etc is not under /srv/a. The
+// name may be a URL (file:). What is not absolute, or what some servers read in another way, is under nothing.
+func under(name, folder string) bool {
+	if rest, ok := strings.CutPrefix(name, "file://"); ok {
+		rest = strings.TrimPrefix(rest, "localhost")
+		plain, err := url.PathUnescape(rest)
+		if err != nil || strings.ContainsAny(rest, "?#") {
+			return false
+		}
+		name = plain
+	}
+	low := strings.ToLower(name)
+	for _, odd := range []string{"\x00", "%2e", "%2f", "%5c", "%25"} {
+		if strings.Contains(low, odd) {
+			return false
+		}
+	}
+	n, f := path.Clean(strings.ReplaceAll(name, "\\", "/")), path.Clean(strings.ReplaceAll(folder, "\\", "/"))
+	if !rooted(n) || !rooted(f) {
+		return false
+	}
+	return n == f || strings.HasPrefix(n, strings.TrimSuffix(f, "/")+"/")
+}
+
+// rooted tells whether a name begins at the root, or at a drive's.
+func rooted(name string) bool {
+	return strings.HasPrefix(name, "/") || len(name) > 2 && name[1:3] == ":/"
+}
 
 // policy is what one agent may call.
 type policy struct {
