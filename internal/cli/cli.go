@@ -11,6 +11,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
+	"unicode"
 
 	"bartizan/internal/api"
 	"bartizan/internal/app"
@@ -107,10 +109,46 @@ func Main(ctx context.Context, env Env, args []string) int {
 		}
 		return ExitOK
 	}
+	out := &output{w: env.Stdout}
+	env.Stdout = out
 	root := newRoot(env)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	return exitCode(env.Stderr, err)
+	code := exitCode(env.Stderr, err)
+	if e := out.failed(); e != nil {
+		if !errors.Is(err, e) {
+			fmt.Fprintln(env.Stderr, "bartizan:", e)
+		}
+		return ExitBlind
+	}
+	return code
+}
+
+// output is standard output, and remembers that something could not be written:
+// whoever reads an answer that is cut must not take it for all there is.
+type output struct {
+	w   io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.err == nil {
+			o.err = fmt.Errorf("print the answer: %w; it is not complete", err)
+		}
+		err = o.err
+	}
+	return n, err
+}
+
+func (o *output) failed() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 func exitCode(stderr io.Writer, err error) int {
@@ -152,7 +190,8 @@ func newRoot(env Env) *cobra.Command {
 		Short: "Active defense and AI security for people who run their own",
 		Long: "Bartizan sees what attackers do (decoys), knows who they are (evidence), decides what is\n" +
 			"safe to do about it (policy and guardrails), acts (firewall) and proves it (receipts).\n\n" +
-			"Exit codes: 0 clean · 1 something is wrong · 2 wrong usage or configuration · 3 could not look.",
+			"Exit codes: 0 clean · 1 something is wrong · 2 wrong usage or configuration · 3 could not look.\n" +
+			"Times in text are those of this machine's time zone (TZ=UTC bartizan … for UTC); in JSON they are UTC.",
 		SilenceUsage: true, SilenceErrors: true,
 		Args: knownVerb,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -271,7 +310,7 @@ func showAll[T any](g *global, list []T, text func(io.Writer) error) error {
 // line, cut.
 func oneLine(s string, max int) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x202e || r == 0x2028 || r == 0x2029 {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || unicode.Is(unicode.Cf, r) {
 			return '·'
 		}
 		return r

@@ -170,7 +170,7 @@ func runDetect(cmd *cobra.Command, g *global, q app.DetectRequest, least model.S
 		return err
 	})
 	if e := errors.Join(p.end(), out.Flush()); e != nil {
-		err = &app.UnreadError{Inputs: []error{fmt.Errorf("write results to standard output: %w: what is printed is not everything", e)}}
+		err = &app.UnreadError{Inputs: []error{e}}
 	}
 	var unread *app.UnreadError
 	if err != nil && !errors.As(err, &unread) {

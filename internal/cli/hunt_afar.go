@@ -64,11 +64,11 @@ func (g *global) huntAfar(cmd *cobra.Command, f *huntFlags, args []string) error
 
 // huntListAfar lets the node look for a list.
 func (g *global) huntListAfar(cmd *cobra.Command, f *huntFlags, rng query.Range) error {
-	in, err := g.openIOC(f.ioc)
+	in, done, err := g.openIOC(f.ioc)
 	if err != nil {
 		return usage(err)
 	}
-	defer in.Close()
+	defer done()
 	text, err := io.ReadAll(io.LimitReader(in, api.HuntListBytes+1))
 	if err == nil && len(text) > api.HuntListBytes {
 		err = fmt.Errorf("longer than %d MiB: split it, or run the hunt on the node's host", api.HuntListBytes>>20)

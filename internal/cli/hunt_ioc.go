@@ -9,6 +9,7 @@ import (
 
 	"bartizan/internal/ioc"
 	"bartizan/internal/lake/query"
+	"bartizan/internal/source/transport"
 
 	"github.com/spf13/cobra"
 )
@@ -87,20 +88,31 @@ func (g *global) iocAnswer(path string, r *iocReport) (err error) {
 	return nil
 }
 
-// openIOC opens a list; - is standard input.
-func (g *global) openIOC(path string) (io.ReadCloser, error) {
-	if path == "-" {
-		return io.NopCloser(g.env.Stdin), nil
+// openIOC opens a list, which may be packed, and says how to close it; - is
+// standard input.
+func (g *global) openIOC(path string) (io.Reader, func(), error) {
+	in, shut := g.env.Stdin, func() {}
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		in, shut = f, func() { _ = f.Close() } // it was only read
 	}
-	return os.Open(path)
+	list, unpacked, err := transport.Decompress(in)
+	if err != nil {
+		shut()
+		return nil, nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return list, func() { unpacked(); shut() }, nil
 }
 
 func (g *global) readIOC(path string) (*ioc.List, error) {
-	in, err := g.openIOC(path)
+	in, done, err := g.openIOC(path)
 	if err != nil {
 		return nil, err
 	}
-	defer in.Close()
+	defer done()
 	list, err := ioc.Read(in)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", oneLine(path, 200), err)

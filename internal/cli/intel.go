@@ -111,7 +111,7 @@ func printSignal(w io.Writer, s *model.Signal) error {
 	if s.Spoofable {
 		more += " (spoofable: counts nothing)"
 	}
-	_, err := fmt.Fprintf(w, "%s  %s  %-8s %-28s %s → %s%s\n    %s  [%s]  confidence %.2f  %s\n", s.Time.Local().Format("15:04:05.000"), s.ID, s.Severity, s.Kind,
+	_, err := fmt.Fprintf(w, "%s  %s  %-8s %-28s %s → %s%s\n    %s  [%s]  confidence %.2f  %s\n", s.Time.Local().Format(clock), s.ID, s.Severity, s.Kind,
 		s.Address, s.Asset.Name, more, oneLine(s.Title, 120), strings.Join(s.Techniques, " "), s.Confidence, s.Rule)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func printSignal(w io.Writer, s *model.Signal) error {
 		if e.Blob != "" {
 			kept = "  bytes: bartizan evidence " + e.Blob
 		}
-		if _, err := fmt.Fprintf(w, "    %s %s: %s%s\n", e.Time.Local().Format("15:04:05.000"), e.What, oneLine(e.Excerpt, 140), kept); err != nil {
+		if _, err := fmt.Fprintf(w, "    %s %s: %s%s\n", e.Time.Local().Format(clock), e.What, oneLine(e.Excerpt, 140), kept); err != nil {
 			return err
 		}
 	}

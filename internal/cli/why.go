@@ -70,7 +70,7 @@ func whyDecision(b *strings.Builder, d *api.Decision, ledger []api.LedgerLine) {
 	if d.DryRun {
 		mode = ", dry run: written down, not enforced"
 	}
-	fmt.Fprintf(b, "decision %s: %s %s, %s%s\n", d.ID, d.Action, d.Target, d.State, mode)
+	fmt.Fprintf(b, "decision %s: %s %s, %s%s\n", d.ID, d.Action, oneLine(d.Target.String(), 200), d.State, mode)
 	fmt.Fprintf(b, "  policy     %s: %s\n", d.Policy, oneLine(d.Reason, 160))
 	fmt.Fprintf(b, "  in force   %s until %s (%s), recurrence %d\n", d.From.Local().Format(clock), d.Until.Local().Format(clock), d.Until.Sub(d.From).Round(time.Millisecond), d.Recurrence)
 	if d.Because.Confidence > 0 {

@@ -4,11 +4,7 @@
 package records
 
 import (
-	"bytes"
-	"compress/gzip"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"net/url"
 	"os"
@@ -22,6 +18,7 @@ import (
 	"bartizan/internal/ioc"
 	"bartizan/internal/model"
 	"bartizan/internal/observe"
+	"bartizan/internal/source/transport"
 )
 
 // defaultTrust is how far a list is believed that says nothing about it: most
@@ -86,26 +83,18 @@ func LoadFeeds(names, allow []string) (*intel.Feeds, []FeedReport, error) {
 	return f, reports, nil
 }
 
-// scanList reads a list from a file, also one compressed with gzip.
+// scanList reads a list from a file, also a packed one.
 func scanList(name string, take func(*ioc.Entry) error) (*ioc.List, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var head [2]byte
-	n, err := io.ReadFull(f, head[:])
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	r, done, err := transport.Decompress(f)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	r := io.MultiReader(bytes.NewReader(head[:n]), f)
-	if head == [2]byte{0x1f, 0x8b} {
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
-		}
-		r = z
-	}
+	defer done()
 	l, err := ioc.Scan(r, take)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
