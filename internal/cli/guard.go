@@ -111,7 +111,9 @@ func scoreOf(s app.Scored) scoreOut {
 	for _, r := range s.Verdict.Reports {
 		i := scoreInspector{Name: r.Name, State: r.State, Why: r.Why}
 		for _, f := range r.Findings {
-			i.Findings = append(i.Findings, scoreFinding{f.Category, f.Score, f.Note})
+			if r.State != guard.Clean {
+				i.Findings = append(i.Findings, scoreFinding{f.Category, f.Score, f.Note})
+			}
 		}
 		o.Inspectors = append(o.Inspectors, i)
 	}

@@ -29,7 +29,7 @@ func (g *Gateway) userName(name string) string {
 		return g.opt.Mark(name)
 	}
 	for _, r := range v.Reports {
-		if r.State == guard.Found || r.State == guard.Failed {
+		if len(r.Findings) > 0 || r.State == guard.Failed {
 			return g.opt.Mark(name)
 		}
 	}

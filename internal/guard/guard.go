@@ -116,7 +116,7 @@ type Report struct {
 	Name     string
 	State    State
 	Why      string // of Failed and Skip
-	Findings []Finding
+	Findings []Finding // of Clean: what has less than FoundScore
 	Took     time.Duration
 	passing  bool // see NothingToDo
 }
@@ -131,8 +131,10 @@ const (
 	Block Action = "block"
 )
 
-// Scores from which a text is flagged or blocked.
+// Scores from which an inspector is said to have found something, and a text is flagged or blocked. A classifier has a
+// score for every text: that alone is no find.
 const (
+	FoundScore = 0.2
 	FlagScore  = 0.5
 	BlockScore = 0.9
 )
@@ -275,7 +277,7 @@ func run(in Named, t *Text) Report {
 		return r
 	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(b.Score, a.Score) })
-	if len(r.Findings) > 0 {
+	if len(r.Findings) > 0 && r.Findings[0].Score >= FoundScore {
 		r.State = Found
 	}
 	return r

@@ -25,6 +25,8 @@ func TestVerdict(t *testing.T) {
 		want   guard.Action
 		state  guard.State
 	}{
+		{finds(0.19), true, guard.Allow, guard.Clean},
+		{finds(0.2), true, guard.Allow, guard.Found},
 		{finds(0.49), true, guard.Allow, guard.Found},
 		{finds(0.5), true, guard.Flag, guard.Found},
 		{finds(0.9), true, guard.Block, guard.Found},

@@ -110,7 +110,7 @@ func (e *Engine) add(v *Verdict, i int, found []Finding, err error) {
 			continue
 		}
 		r.Findings = append(r.Findings, f)
-		if r.State != Failed {
+		if r.State != Failed && f.Score >= FoundScore {
 			r.State, r.Why = Found, ""
 		}
 	}
