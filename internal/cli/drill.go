@@ -29,7 +29,7 @@ func drillCmd(g *global) *cobra.Command {
 			if logs && !self {
 				return usage(errors.New("--logs is for --self: a node of your own reads its logs, not the drill's"))
 			}
-			o := drill.Options{Runs: runs, Table: "bartizan", Logs: logs}
+			o := drill.Options{Runs: runs, Table: "bartizan", Logs: logs, Warn: func(s string) { fmt.Fprintln(g.env.Stderr, "bartizan:", s) }}
 			if terminal(g.env.Stderr) {
 				o.Progress = func(s string) { fmt.Fprintln(g.env.Stderr, s) }
 			}

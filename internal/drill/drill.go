@@ -24,6 +24,8 @@ type Options struct {
 	Pid int
 	// Progress is told in a line what happens; may be nil.
 	Progress func(string)
+	// Warn is told what is not drilled; may be nil.
+	Warn func(string)
 	// Logs adds attacks that come from logs; RunSelf only, because a node reads
 	// them from files of the drill.
 	Logs bool
@@ -81,10 +83,7 @@ func Run(ctx context.Context, o Options) (_ Report, err error) {
 			o.Progress(fmt.Sprintf("run %d of %d: %d of %d controls ok, %.1f s", run+1, max(1, o.Runs), len(out)-bad, len(out), time.Since(began).Seconds()))
 		}
 	}
-	names := ControlNames()
-	if d.model != nil {
-		names = append(names, GatewayControlNames()...)
-	}
+	names := d.controls()
 	if o.logDir != "" {
 		out, err := d.logs(ctx, o.logDir)
 		if err != nil {
@@ -111,6 +110,13 @@ func (d *drill) prepare(ctx context.Context) error {
 		}
 		d.ports[l.Instance] = at.Port()
 	}
+	gateway := slices.ContainsFunc(st.Enforcers, func(e api.Enforcer) bool { return e.Name == gatewayEnforcer })
+	if len(d.ports) == 0 && !gateway {
+		return errors.New("the node has neither decoys nor a gateway: nobody can attack it; turn one on, or drill with --self")
+	}
+	if len(d.ports) == 0 && d.Warn != nil {
+		d.Warn("the node has no decoys: nothing but its gateway is attacked, and no block is tried")
+	}
 	if d.Pid != 0 {
 		d.node, err = spaceOf(d.Pid)
 	} else {
@@ -136,7 +142,7 @@ func (d *drill) prepare(ctx context.Context) error {
 	if d.crew, err = hire(d.outside); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(st.Enforcers, func(e api.Enforcer) bool { return e.Name == gatewayEnforcer }) {
+	if gateway {
 		return d.prepareGateway(st.Data)
 	}
 	return nil
@@ -210,11 +216,7 @@ func (d *drill) run(ctx context.Context, n int) ([]outcome, error) {
 		return a
 	}
 	var parts []part
-	names := ControlNames()
-	if d.model != nil {
-		names = append(names, GatewayControlNames()...)
-	}
-	for _, name := range names {
+	for _, name := range d.controls() {
 		switch name {
 		case "gateway-caught":
 			parts = append(parts, part{name, attacker(false), d.caught})
@@ -270,7 +272,26 @@ func (d *drill) run(ctx context.Context, n int) ([]outcome, error) {
 	for _, r := range results {
 		out = append(out, r...)
 	}
-	return append(out, released(out)), nil
+	if len(d.ports) > 0 {
+		out = append(out, released(out))
+	}
+	return out, nil
+}
+
+// controls are those that the node can be put to: without a decoy nobody attacks one.
+func (d *drill) controls() (names []string) {
+	if len(d.ports) > 0 {
+		names = ControlNames()
+	}
+	if d.model == nil {
+		return names
+	}
+	for _, name := range GatewayControlNames() {
+		if name != "gateway-caught" || len(d.ports) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // stranger is an address that the node knows nothing about: one of an earlier

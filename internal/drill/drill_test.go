@@ -31,6 +31,24 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
+// A node is put to what it has: one without decoys is not blamed for them.
+func TestControls(t *testing.T) {
+	ports, gateway := map[string]uint16{"ssh": 22}, &toyModel{}
+	for _, c := range []struct {
+		d    drill
+		want int
+		last string
+	}{
+		{drill{ports: ports}, len(ControlNames()), "never-list"},
+		{drill{ports: ports, model: gateway}, len(ControlNames()) + 3, "mcp-rug-pull"},
+		{drill{model: gateway}, 2, "mcp-rug-pull"},
+	} {
+		if names := c.d.controls(); len(names) != c.want || names[len(names)-1] != c.last {
+			t.Errorf("%v", names)
+		}
+	}
+}
+
 // The last evidence byte is the newest step the decision can rest on, never a
 // later one: that would flatter the node.
 func TestTimeline(t *testing.T) {

@@ -115,7 +115,7 @@ const (
 type Report struct {
 	Name     string
 	State    State
-	Why      string // of Failed and Skip
+	Why      string    // of Failed and Skip
 	Findings []Finding // of Clean: what has less than FoundScore
 	Took     time.Duration
 	passing  bool // see NothingToDo
