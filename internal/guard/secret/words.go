@@ -307,10 +307,13 @@ func decodeWord(raw []byte) (out [wordCodes]string, any bool) {
 // inCode has a bit for each pair of ASCII that is a word in some code: words of two letters
 // are many, and nearly none of them is.
 var inCode = func() (set [0x80][2]uint64) {
-	for a := range byte(0x80) {
-		for b := range byte(0x80) {
-			if _, any := decodeWord([]byte{a, b}); any {
-				set[a][b>>6] |= 1 << (b & 63)
+	for i, x := range ascii {
+		for j, y := range ascii {
+			if x == noSymbol || y == noSymbol { // of no word
+				continue
+			}
+			if _, any := decodeWord([]byte{byte(i), byte(j)}); any {
+				set[i][j>>6] |= 1 << (j & 63)
 			}
 		}
 	}
