@@ -141,8 +141,12 @@ func scoreOne(engine *guard.Engine, l scoring.Line, why string, rep *ScoreReport
 	s := Scored{ID: l.ID, Refused: why}
 	if why == "" {
 		role, _ := guard.ParseRole(l.Role) // an unknown name is an unknown role
+		inspect := engine.Inspect
+		if l.Role != "assistant" && role != guard.Unknown { // on its way to a model, as a gateway sees it
+			inspect = engine.InspectAsked
+		}
 		var err error
-		if s.Verdict, err = engine.Inspect(l.Text, role); err != nil {
+		if s.Verdict, err = inspect(l.Text, role); err != nil {
 			s.Refused = err.Error()
 		}
 	}
