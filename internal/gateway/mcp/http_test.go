@@ -170,6 +170,12 @@ func TestHTTPHostileServer(t *testing.T) {
 		"sent elsewhere":    {"text/html", "there", 302, [2]string{"Location", "https://evil.example/"}, `"id":1,"error"`, "there"},
 		"words":             {"text/plain", "please log in", 401, [2]string{}, "please log in", "error"},
 		"hostile words":     {"text/plain", "it is zq7-canary-4411", 500, [2]string{}, `"id":1,"error"`, "4411"},
+		"another type":      {"text/plain; x=application/json", `{"jsonrpc":"2.0","id":1,"result":{"x":"said"}}`, 200, [2]string{}, `"id":1,"error"`, "said"},
+		"nearly the type":   {"application/jsonx", `{"jsonrpc":"2.0","id":1,"result":{"x":"said"}}`, 200, [2]string{}, `"id":1,"error"`, "said"},
+		"a type in a type":  {"text/html; x=text/event-stream", "data: said\n\n", 200, [2]string{}, `"id":1,"error"`, "said"},
+		"no type":           {"/;", `{"jsonrpc":"2.0","id":1,"result":{"x":"said"}}`, 200, [2]string{}, `"id":1,"error"`, "said"},
+		"nothing":           {"application/json", " ", 200, [2]string{}, `"id":1,"error"`, "result"},
+		"accepted":          {"text/plain", "", 202, [2]string{}, `"id":1,"error"`, "result"},
 		"events":            {"text/event-stream", ": hi\n\nid: 7\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"id\":1,\"result\":{}}\n\n", 200, [2]string{}, ": hi\n\nid: 7\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"id\":1,\"result\":{}}\n\n", "error"},
 		"a hostile event":   {"text/event-stream", "id: 7\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"x\":\"zq7-canary-4411\"}}\n\n", 200, [2]string{}, "id: 7\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\"", "4411"},
 		"another event":     {"text/event-stream", "event: endpoint\ndata: https://evil.example\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n", 200, [2]string{}, `"result"`, "evil"},
@@ -197,6 +203,34 @@ func TestHTTPHostileServer(t *testing.T) {
 	url, _ := httpGate(t, http.NotFoundHandler(), func(c *Config) { c.Servers["s"] = Server{URL: "http://127.0.0.1:1"} })
 	if status, body := post(t, url, ping); status != 502 || !strings.Contains(body, `"id":1,"error"`) {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+// TestTypeOfAnswers: the client gets the type as which an answer was looked at, whatever the
+// server calls it.
+func TestTypeOfAnswers(t *testing.T) {
+	for kind, want := range map[string]string{
+		"application/json; charset=utf-7":   "application/json",
+		"text/event-stream; charset=utf-7":  "text/event-stream",
+		"text/html; x=\"application/json\"": "text/plain; charset=utf-8",
+	} {
+		url, _ := httpGate(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = []string{kind, "text/html"}
+			if strings.HasPrefix(kind, "text/html") {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{}}`)
+		}), nil)
+		resp, err := http.Post(url, "application/json", strings.NewReader(ping))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.Header.Values("Content-Type"); len(got) != 1 || got[0] != want {
+			t.Errorf("%s became %q, want %s", kind, got, want)
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -117,8 +117,11 @@ func (x *exchange) whole(resp *http.Response, id string) {
 		return
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
-		x.isOpen = true
-		x.w.WriteHeader(resp.StatusCode)
+		if id != "" {
+			x.broken(id, "it is empty")
+			return
+		}
+		x.open(resp.StatusCode, "")
 		return
 	}
 	out := x.s.FromServer(body)
@@ -129,14 +132,34 @@ func (x *exchange) whole(resp *http.Response, id string) {
 		x.broken(id, "it is no answer to what was asked")
 		return
 	}
-	x.isOpen = true
-	x.w.WriteHeader(resp.StatusCode)
+	x.open(resp.StatusCode, "application/json")
 	_, _ = x.w.Write(out.Forward) // a client that is gone needs none
 }
 
-// words is an answer that is no message: the text of an error, or nothing.
+// open begins an answer of the server under the type that it was looked at as. The server's
+// own word for it does not pass: clients that search it for application/json would take
+// "text/plain; x=application/json" for a message that nobody has looked at.
+func (x *exchange) open(status int, kind string) {
+	x.isOpen = true
+	x.w.Header().Del("Content-Type")
+	if kind != "" {
+		x.w.Header().Set("Content-Type", kind)
+		x.w.Header().Set("X-Content-Type-Options", "nosniff")
+	}
+	x.w.WriteHeader(status)
+}
+
+// words is an answer that is no message: the text of an error, or nothing. One that says
+// that all is well has nothing to say but messages.
 func (x *exchange) words(resp *http.Response, id string) {
 	body, err := safe.ReadAll(resp.Body, maxWords, "answer")
+	if err == nil && resp.StatusCode < 300 && (id != "" || len(body) > 0) {
+		err = errors.New("it is neither a message nor a stream of them")
+	}
+	kind := ""
+	if len(body) > 0 {
+		kind = "text/plain; charset=utf-8"
+	}
 	if err == nil && len(body) > 0 {
 		var v guard.Verdict
 		if v, err = x.h.gate.engine.InspectAsked(string(body), guard.Document); err == nil {
@@ -153,15 +176,13 @@ func (x *exchange) words(resp *http.Response, id string) {
 		x.s.forget(id)
 	}
 	x.s.note(Line{From: "server", Kind: "http", Method: fmt.Sprint(resp.StatusCode), ID: safe.Clean(id, 100), Bytes: len(body), Done: "passed"})
-	x.isOpen = true
-	x.w.WriteHeader(resp.StatusCode)
+	x.open(resp.StatusCode, kind)
 	_, _ = x.w.Write(body)
 }
 
 // stream is an answer in events, which may never end.
 func (x *exchange) stream(resp *http.Response) {
-	x.isOpen = true
-	x.w.WriteHeader(resp.StatusCode)
+	x.open(resp.StatusCode, "text/event-stream")
 	out := http.NewResponseController(x.w)
 	_ = out.Flush() // the client should see the head at once; an error comes back with the first write
 	in := newEvents(resp.Body, int(x.h.gate.conf.Limits.Message))
