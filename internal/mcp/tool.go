@@ -79,6 +79,23 @@ func Hash(canonical []byte) string {
 // arguments and descriptions at any depth included, one per line.
 func (t Tool) Texts() string { return Strings(t.Raw, true, nil) }
 
+// Properties are the names of the arguments in the schema.
+func (t Tool) Properties() (out []string) {
+	if t.Schema.Kind() != '{' {
+		return nil
+	}
+	_ = Members(t.Schema, func(name string, v jsontext.Value, _ int) error { // what cannot be read has none
+		if name != "properties" || v.Kind() != '{' {
+			return nil
+		}
+		return Members(v, func(name string, _ jsontext.Value, _ int) error {
+			out = append(out, name)
+			return nil
+		})
+	})
+	return out
+}
+
 // Strings collects the strings of a JSON value in order, one per line; with
 // names also the names of members; without, only those that look like sentences.
 // Members in skip are left out with all below.

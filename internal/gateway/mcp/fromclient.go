@@ -249,7 +249,7 @@ func (s *Session) offered(m mcp.Message, c mcp.Call, o offer, l Line) (Outcome, 
 		s.raise(refusedCall, "tool "+c.Name, o.refused)
 		return s.refuse(l, mcp.CodeRefused, o.refused), nil
 	}
-	do, why := s.agent.policy.decide(s.server, c.Name, c.Args)
+	do, why := s.agent.policy.decide(s.server, c.Name, c.Args, o.args)
 	if do == Refuse {
 		s.raise(refusedCall, "tool "+c.Name, why)
 		return s.refuse(l, mcp.CodeRefused, why), nil

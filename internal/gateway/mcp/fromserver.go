@@ -186,11 +186,7 @@ func (s *Session) answer(m mcp.Message, l Line) Outcome {
 	if body == nil {
 		body = m.Error
 	}
-	out, refused := s.inspect(m.Raw, body, &l)
-	if refused != "" {
-		return s.stopped(m.ID, l, refused)
-	}
-	return s.pass(l, out)
+	return s.looked(m, body, l)
 }
 
 // stopped gives the client an error in the place of an answer.
@@ -233,22 +229,32 @@ func (s *Session) wants(result jsontext.Value) (why string) {
 	return why
 }
 
-// hello looks at what a server says of itself: its instructions go to the model.
+// hello looks at what a server says of itself: its instructions go to the model. An error
+// in its place is inspected like any other answer.
 func (s *Session) hello(m mcp.Message, l Line) Outcome {
 	if m.Result == nil {
-		return s.pass(l, m.Raw)
+		return s.looked(m, m.Error, l)
 	}
 	bad := s.definitionWrong(mcp.Strings(m.Result, true, nil))
 	if bad == "" {
-		return s.pass(l, m.Raw)
+		return s.looked(m, m.Result, l)
 	}
 	s.raise(poisonedTool, "instructions", bad)
 	l.Why = append(l.Why, bad)
 	if s.gate.conf.Definitions == Flag {
 		l.Done = "flagged"
-		return s.pass(l, m.Raw)
+		return s.looked(m, m.Result, l)
 	}
 	return s.stopped(m.ID, l, "what the server says of itself "+bad)
+}
+
+// looked passes on an answer that the guard has looked at.
+func (s *Session) looked(m mcp.Message, body jsontext.Value, l Line) Outcome {
+	out, refused := s.inspect(m.Raw, body, &l)
+	if refused != "" {
+		return s.stopped(m.ID, l, refused)
+	}
+	return s.pass(l, out)
 }
 
 // definitionWrong says what is wrong with a text that a server puts before a model.

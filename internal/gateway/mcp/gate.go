@@ -201,6 +201,7 @@ type call struct {
 type offer struct {
 	refused string    // why it may not be called; "" when it may
 	power   mcp.Power // what it seems to do
+	args    []string  // that its schema has
 }
 
 // Agent says whether an agent of that name is configured. With a single one, "" is it.

@@ -68,7 +68,7 @@ func (s *Session) inspect(raw, body jsontext.Value, l *Line) (out []byte, refuse
 	case Refuse:
 		return nil, "it has " + leak
 	case Mask:
-		return maskSecrets(raw, leak, l)
+		return s.maskSecrets(raw, leak, l)
 	}
 	l.Done, l.Why = "flagged", append(l.Why, leak)
 	return raw, ""
@@ -125,10 +125,18 @@ func weigh(v guard.Verdict) (block, flag, leak string) {
 }
 
 // maskSecrets puts the name of a credential in its place. One that is encoded, or
-// spread over several texts, is not found in a single one: then nothing passes.
-func maskSecrets(raw []byte, leak string, l *Line) ([]byte, string) {
+// spread over several texts, is not found in a single one: then nothing passes, and
+// neither does it because another one could be masked.
+func (s *Session) maskSecrets(raw []byte, leak string, l *Line) ([]byte, string) {
 	out, changed, err := mcp.Rewrite(raw, credential.Mask)
 	if err != nil || !changed || len(credential.Find(mcp.Strings(out, true, nil))) > 0 {
+		return nil, "it has " + leak + ", which could not be masked"
+	}
+	v, err := s.gate.engine.InspectAsked(listen(out).text.String(), guard.Document)
+	if err != nil {
+		return nil, "it could not be looked at: " + err.Error()
+	}
+	if _, _, leak := weigh(v); leak != "" {
 		return nil, "it has " + leak + ", which could not be masked"
 	}
 	l.Done, l.Why = "masked", append(l.Why, leak)
@@ -200,7 +208,7 @@ func (s *Session) listed(result jsontext.Value) (*keptTools, jsontext.Value, err
 	for _, t := range tools {
 		why := wrong[t.Name]
 		if len(s.tools) < maxPinned {
-			s.tools[t.Name] = offer{why, power[t.Name]}
+			s.tools[t.Name] = offer{why, power[t.Name], t.Properties()}
 		}
 		if why != "" {
 			k.out(safe.Clean(t.Name, 100) + ": " + why)

@@ -1,11 +1,17 @@
 package mcp
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"math/big"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 
 	"bartizan/internal/safe"
 
@@ -113,12 +119,14 @@ func compile(agent string, a Agent) (*policy, error) {
 }
 
 func (l *policyLine) fits(server, tool string) bool {
-	if l.Server != "" {
-		if ok, _ := path.Match(l.Server, server); !ok {
-			return false
-		}
-	}
-	ok, _ := path.Match(l.Tool.Tool, tool)
+	return (l.Server == "" || like(l.Server, server)) && like(l.Tool.Tool, tool)
+}
+
+// like compares a name with a pattern. A / is a letter like any other: names of tools may have
+// it, and a * that stopped there would let "delete_all/now" past a line that refuses "delete_*".
+func like(pattern, name string) bool {
+	plain := strings.NewReplacer("/", "\x1f")
+	ok, _ := path.Match(plain.Replace(pattern), plain.Replace(name)) // Config.Check has tried the pattern
 	return ok
 }
 
@@ -141,7 +149,9 @@ func (p *policy) mentioned(server, tool string) bool {
 // decide says what happens to a call, and which line says so. A condition that
 // cannot be evaluated (an argument is missing, too costly) refuses: nothing may
 // pass because it could not be looked at.
-func (p *policy) decide(server, tool string, args jsontext.Value) (Do, string) {
+//
+// properties are the arguments that the tool's schema has.
+func (p *policy) decide(server, tool string, args jsontext.Value, properties []string) (Do, string) {
 	var bag map[string]any
 	for i := range p.lines {
 		l := &p.lines[i]
@@ -150,11 +160,9 @@ func (p *policy) decide(server, tool string, args jsontext.Value) (Do, string) {
 		}
 		if l.when != nil {
 			if bag == nil {
-				bag = map[string]any{}
-				if args != nil {
-					if err := json.Unmarshal(args, &bag); err != nil {
-						return Refuse, "the arguments cannot be read"
-					}
+				var why string
+				if bag, why = read(args, properties); why != "" {
+					return Refuse, why
 				}
 			}
 			v, _, err := l.when.Eval(map[string]any{"args": bag, "tool": tool, "server": server, "agent": p.agent})
@@ -168,4 +176,82 @@ func (p *policy) decide(server, tool string, args jsontext.Value) (Do, string) {
 		return l.Do, fmt.Sprintf("line %d of the policy of agent %s", i+1, p.agent)
 	}
 	return p.rest, "no line of the policy of agent " + p.agent + " allows it"
+}
+
+// read makes of arguments what a condition looks at, or says why it cannot: readers that
+// take Path for path, or 9007199254740993 for the number before it, are given another
+// value than the condition saw.
+func read(args jsontext.Value, properties []string) (bag map[string]any, why string) {
+	bag = map[string]any{}
+	if args == nil {
+		return bag, ""
+	}
+	if err := json.Unmarshal(args, &bag); err != nil {
+		return nil, "the arguments cannot be read"
+	}
+	for name := range bag {
+		for _, p := range properties {
+			if p != name && strings.EqualFold(p, name) {
+				return nil, "an argument differs from one that the tool has by case only"
+			}
+		}
+	}
+	return bag, ambiguous(args)
+}
+
+// ambiguous says what in arguments two readers could take for two things, or "".
+func ambiguous(args jsontext.Value) string {
+	d := jsontext.NewDecoder(bytes.NewReader(args))
+	var seen []map[string]bool // names of the objects that are open, folded
+	for {
+		kind, n := d.StackIndex(d.StackDepth())
+		isName := kind == '{' && n%2 == 0
+		tok, err := d.ReadToken()
+		switch {
+		case errors.Is(err, io.EOF):
+			return ""
+		case err != nil:
+			return "the arguments cannot be read"
+		case tok.Kind() == '{' || tok.Kind() == '[':
+			seen = append(seen, map[string]bool{})
+		case tok.Kind() == '}' || tok.Kind() == ']':
+			seen = seen[:len(seen)-1]
+		case isName:
+			name := foldedName(tok.String())
+			if seen[len(seen)-1][name] {
+				return "two arguments differ by case only"
+			}
+			seen[len(seen)-1][name] = true
+		case tok.Kind() == '0' && rounded(tok.String()):
+			return "a number in the arguments has more digits than a condition can see"
+		}
+	}
+}
+
+// foldedName is the same for names that strings.EqualFold takes for the same.
+func foldedName(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		return least
+	}, name)
+}
+
+// rounded says whether a whole number is another one as a float.
+func rounded(number string) bool {
+	if strings.Trim(number, "-0123456789") != "" || len(number) < 16 {
+		return false // a fraction, which everybody rounds, or short enough
+	}
+	if len(number) > 400 { // longer than any float is
+		return true
+	}
+	exact, ok := new(big.Int).SetString(number, 10)
+	f, err := strconv.ParseFloat(number, 64)
+	if !ok || err != nil {
+		return true
+	}
+	near, _ := big.NewFloat(f).Int(nil)
+	return exact.Cmp(near) != 0
 }

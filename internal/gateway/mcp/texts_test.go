@@ -83,7 +83,7 @@ func TestUnder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for args, want := range map[string]Do{`{"path":"/srv/project/a"}`: Pass, `{"path":"/srv/project/../x"}`: Refuse, `{"path":5}`: Refuse, `{}`: Refuse, `{"path":["/srv/project/a"]}`: Refuse} {
-		if do, why := p.decide("s", "read", jsontext.Value(args)); do != want {
+		if do, why := p.decide("s", "read", jsontext.Value(args), nil); do != want {
 			t.Errorf("%s: %s %s", args, do, why)
 		}
 	}
