@@ -50,10 +50,16 @@ func (x *exchange) ask(ctx context.Context, cancel context.CancelFunc, body []by
 	}
 	head := x.head
 	head.ContentType = resp.Header.Get("Content-Type")
-	if streamed(head.ContentType) {
+	if streamed(head.ContentType) || x.msg.Stream && x.pieces(head) {
 		return x.stream(ctx, head, resp)
 	}
 	return x.whole(ctx, head, resp)
+}
+
+// pieces tells whether an answer whose type does not say so comes in events: those of Gemini are in a JSON array.
+func (x *exchange) pieces(head wire.Head) bool {
+	_, err := x.route.format.Stream(head)
+	return err == nil
 }
 
 // request is the client's request as it goes to the upstream.

@@ -50,6 +50,59 @@ func TestNotRepeated(t *testing.T) {
 	}
 }
 
+// TestArray: Gemini streams into a JSON array when nobody asks for server-sent events; it leaves piece by piece.
+func TestArray(t *testing.T) {
+	var more chan string
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+		for s := range more {
+			_, _ = io.WriteString(w, s)
+			_ = http.NewResponseController(w).Flush()
+		}
+	}))
+	t.Cleanup(up.Close)
+	base, key, _ := serve(t, map[string]gateway.Route{"gemini": {Service: gateway.Service{Upstream: up.URL}, Options: optionsOf(t, "secret: {canaries: [zq7-canary-4411]}\n")}})
+	piece := func(text, rest string) string {
+		return fmt.Sprintf(`{"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":%q}]}%s}]}`, text, rest)
+	}
+	ask := func() *http.Response {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/gemini/v1beta/models/g:streamGenerateContent", strings.NewReader(`{"contents":[{"role":"user","parts":[{"text":"good morning"}]}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Goog-Api-Key", key)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp
+	}
+	first, second := "["+piece("The ferry leaves ", ""), ",\r\n"+piece("at nine.", `,"finishReason":"STOP"`)+"]"
+	more = make(chan string, 2)
+	more <- first
+	resp := ask() // nothing more is said until what was said has come
+	got := make([]byte, len(first))
+	if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != first {
+		t.Fatalf("%d %q %v", resp.StatusCode, got, err)
+	}
+	more <- second
+	close(more)
+	if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != second {
+		t.Errorf("%q %v", rest, err)
+	}
+	more = make(chan string, 3)
+	more <- "[" + piece("it is zq7-ca", "")
+	more <- "," + piece("nary-4411, ", "")
+	more <- "," + piece("keep it", `,"finishReason":"STOP"`) + "]"
+	close(more)
+	if all, _ := io.ReadAll(ask().Body); strings.Contains(string(all), "nary") || !strings.Contains(string(all), "blocked_by_guard") {
+		t.Errorf("%s", all)
+	}
+}
+
 // TestNothingIsFree: what the format does not know, or another model may answer, is charged all the same.
 func TestNothingIsFree(t *testing.T) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
