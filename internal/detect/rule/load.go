@@ -114,6 +114,12 @@ func loadUnder(fsys fs.FS, root string) ([]Rule, error) {
 		if err != nil {
 			return fmt.Errorf("read rules: %w", err)
 		}
+		if name != root && strings.HasPrefix(path.Base(name), ".") { // as everything that reads folders
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
 		if ext := path.Ext(name); d.IsDir() || ext != ".yaml" && ext != ".yml" {
 			return nil
 		}
@@ -149,8 +155,8 @@ func consistent(rules []Rule) (errs []error) {
 
 func loadFile(fsys fs.FS, name string) (rules []Rule, errs []error) {
 	bad := func(line int, id, msg string) { errs = append(errs, &Error{name, line, id, msg}) }
-	if info, err := fs.Stat(fsys, name); err != nil || info.Size() > maxFile {
-		bad(0, "", fmt.Sprintf("cannot be read or is larger than %d bytes", maxFile))
+	if info, err := fs.Stat(fsys, name); err != nil || !info.Mode().IsRegular() || info.Size() > maxFile {
+		bad(0, "", fmt.Sprintf("cannot be read, is no file, or is larger than %d bytes", maxFile))
 		return nil, errs
 	}
 	data, err := fs.ReadFile(fsys, name)

@@ -109,7 +109,16 @@ func Load(fsys fs.FS, o Options) (*Engine, Report, error) {
 		if err != nil {
 			return fmt.Errorf("read rules: %w", err)
 		}
-		if ext := strings.ToLower(path.Ext(name)); d.IsDir() || ext != ".yml" && ext != ".yaml" {
+		switch {
+		case hidden(name):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case d.Type()&fs.ModeSymlink != 0 && leadsToFolder(fsys, name):
+			l.report.Problems = append(l.report.Problems, Problem{File: name, Why: "a link to a folder, which is not followed: check that one as well"})
+			return nil
+		case d.IsDir() || !isRuleFile(name):
 			return nil
 		}
 		l.report.Files++
@@ -125,6 +134,21 @@ func Load(fsys fs.FS, o Options) (*Engine, Report, error) {
 	}
 	e.buckets = l.compiler.buckets()
 	return e, l.report, nil
+}
+
+func isRuleFile(name string) bool {
+	ext := strings.ToLower(path.Ext(name))
+	return ext == ".yml" || ext == ".yaml"
+}
+
+// hidden says whether a file or folder is left out, as by everything else that
+// reads folders: what is below .git and .github is no rule, and what a mounted
+// folder of Kubernetes has below ..data is there by its name as well.
+func hidden(name string) bool { return name != "." && strings.HasPrefix(path.Base(name), ".") }
+
+func leadsToFolder(fsys fs.FS, name string) bool {
+	info, err := fs.Stat(fsys, name)
+	return err == nil && info.IsDir()
 }
 
 // loader is a Load under way.
@@ -154,6 +178,10 @@ func (l *loader) file(fsys fs.FS, name string) error {
 		bad("cannot be read: " + err.Error())
 		return nil
 	}
+	if !info.Mode().IsRegular() {
+		bad("is no file")
+		return nil
+	}
 	if info.Size() > maxFile {
 		bad(fmt.Sprintf("%d bytes, at most %d", info.Size(), maxFile))
 		return nil
@@ -165,6 +193,9 @@ func (l *loader) file(fsys fs.FS, name string) error {
 	}
 	docs, problems := parseFile(name, data)
 	l.report.Problems = append(l.report.Problems, problems...)
+	if len(docs)+len(problems) == 0 {
+		bad("there is no rule in it")
+	}
 	for i := range docs {
 		d := &docs[i]
 		if first := l.byID[d.id]; first != nil {
@@ -283,11 +314,16 @@ func IsRuleFolder(fsys fs.FS) bool {
 	found, looked := false, 0
 	// An unreadable folder is no Sigma folder here; Load says what is wrong with it.
 	_ = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		if ext := strings.ToLower(path.Ext(name)); err != nil || d.IsDir() || ext != ".yml" && ext != ".yaml" {
+		switch {
+		case err != nil:
+			return nil
+		case hidden(name) && d.IsDir():
+			return fs.SkipDir
+		case hidden(name) || d.IsDir() || !isRuleFile(name):
 			return nil
 		}
-		info, err := d.Info()
-		if err != nil || info.Size() > maxFile {
+		info, err := fs.Stat(fsys, name)
+		if err != nil || !info.Mode().IsRegular() || info.Size() > maxFile {
 			return nil
 		}
 		data, err := fs.ReadFile(fsys, name)

@@ -2,8 +2,12 @@ package sigma
 
 import (
 	"encoding/base64"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -142,5 +146,39 @@ func TestSignal(t *testing.T) {
 	}
 	if s := one("config.amazonaws.com"); s.Actor.String() != "access-key:AKIAEXAMPLE" {
 		t.Errorf("actor %s, want the access key", s.Actor)
+	}
+}
+
+// TestEveryFileIsAccountedFor: in a folder as people have them, what is no rule is
+// named and stops nothing, and nothing is read twice.
+func TestEveryFileIsAccountedFor(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	rule := func(id string) string {
+		return "title: t\nid: " + id + "\nlogsource: {product: p}\ndetection: {s: {f: x}, condition: s}\n"
+	}
+	for name, text := range map[string]string{
+		"..data/a.yml": rule("a"), ".github/ci.yml": "on: push\n", ".hidden.yml": "{", "b.yml": rule("b"), "empty.yml": "# nothing\n",
+		"filter.yml": "title: f\nid: f\nlogsource: {product: p}\nfilter: {rules: [a], s: {f: y}, condition: not s}\n",
+	} {
+		name = filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := errors.Join(os.Symlink("..data/a.yml", filepath.Join(dir, "a.yml")), os.Symlink(other, filepath.Join(dir, "more")), syscall.Mkfifo(filepath.Join(dir, "0.yml"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !IsRuleFolder(os.DirFS(dir)) {
+		t.Error("it is a folder of Sigma rules")
+	}
+	_, rep, err := Load(os.DirFS(dir), Options{})
+	if err != nil || rep.Files != 5 || rep.Rules != 2 || len(rep.Problems) != 4 {
+		t.Fatalf("%d files, %d rules, %v, %v", rep.Files, rep.Rules, rep.Problems, err)
+	}
+	for i, want := range []string{"0.yml: is no file", "empty.yml: there is no rule", "filter.yml:1: rule f: filters", "more: a link to a folder"} {
+		if got := rep.Problems[i].Error(); !strings.HasPrefix(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

@@ -261,6 +261,9 @@ func (d *document) read(m *yaml.Node) (err error) {
 		return at(ls, "logsource names neither product, category nor service")
 	}
 	det := mapping(get(m, "detection"))
+	if det == nil && get(m, "filter") != nil {
+		return at(m, "filters (filter: in a file of its own) are not supported: write the exception into the rule")
+	}
 	if det == nil {
 		return at(m, "detection is missing")
 	}
