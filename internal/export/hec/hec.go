@@ -202,7 +202,8 @@ func (s *sink) request(ctx context.Context) (code int, err error) {
 }
 
 // judge reads the collector's answer: {"text":"Success","code":0} with status
-// 200. Receivers that only imitate it may answer with another body.
+// 200. Receivers that only imitate it may answer with another body, but none with a
+// page: that is a login or a proxy, which keeps no event.
 func judge(resp *http.Response, answer []byte) error {
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		var a struct {
@@ -212,9 +213,19 @@ func judge(resp *http.Response, answer []byte) error {
 		if json.Unmarshal(answer, &a) == nil && a.Code != 0 {
 			return fmt.Errorf("post events: the collector answers code %d: %s", a.Code, safe.Clean(a.Text, 200))
 		}
+		if bytes.HasPrefix(bytes.TrimSpace(answer), []byte("<")) {
+			return fmt.Errorf("post events: a web page answers, no collector of events: check url, which has the collector's port and path: %s", safe.Clean(string(answer), 100))
+		}
 		return nil
 	}
-	err := fmt.Errorf("post events: the collector answers %d %s: %s", resp.StatusCode, http.StatusText(resp.StatusCode), safe.Clean(string(answer), 200))
+	said := safe.Clean(string(answer), 200)
+	if to := resp.Header.Get("Location"); to != "" {
+		said = "it names " + safe.Clean(to, 200) + ", and redirects are not followed: if that is the collector, set url to it"
+	}
+	err := fmt.Errorf("post events: the collector answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	if said != "" {
+		err = fmt.Errorf("%w: %s", err, said)
+	}
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		return fmt.Errorf("%w; check the token", err)
 	}
