@@ -368,6 +368,14 @@ func (s *Session) batch(raw []byte, client bool) Outcome {
 	return Outcome{Forward: list}
 }
 
+// waits tells whether a request of the client has no answer yet.
+func (s *Session) waits(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.pending[id]
+	return ok
+}
+
 // forget takes back what was noted of a request that does not go out.
 func (s *Session) forget(id string) {
 	s.mu.Lock()

@@ -117,6 +117,7 @@ type exchange struct {
 	s      *Session
 	key    string // of s among the sessions; "" while it has no id
 	isOpen bool   // the answer's head is written
+	asked  string // id of the request that the server answers; "" when it is none
 }
 
 // ServeHTTP implements http.Handler.

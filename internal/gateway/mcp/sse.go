@@ -14,6 +14,8 @@ type event struct {
 	data []byte // its data lines, joined
 	name string // of its event line; "" means message
 	rest []byte // its other lines (id, retry), for an event that is written anew
+
+	beside []byte // words that are no message: comments, ids
 }
 
 // events reads a stream of events. An event above the limit is an error: what follows
@@ -52,7 +54,9 @@ func (e *events) next() (*event, error) {
 			ev.name = string(value)
 		case "id", "retry":
 			ev.rest = append(append(ev.rest, text...), '\n')
-		case "": // a comment
+			ev.beside = append(append(ev.beside, value...), '\n')
+		case "":
+			ev.beside = append(append(ev.beside, value...), '\n')
 		default: // readers ignore it, and strip a byte order mark that would make it data
 			return nil, errors.New("a line of no known field")
 		}

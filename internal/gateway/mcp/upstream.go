@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"bartizan/internal/guard"
@@ -67,6 +68,7 @@ func (x *exchange) forward(body []byte, id string) {
 
 // answer passes on what the server says, looked at.
 func (x *exchange) answer(resp *http.Response, id string) {
+	x.asked = id
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	encoded := resp.Header.Get("Content-Encoding")
 	switch {
@@ -87,10 +89,23 @@ func (x *exchange) answer(resp *http.Response, id string) {
 	if resp.StatusCode == http.StatusNotFound && x.key != "" {
 		x.h.forget(x.key)
 	}
+	var said []string
 	for name, v := range resp.Header {
-		if passedOn(name) {
-			x.w.Header()[name] = v
+		if !passedOn(name) {
+			continue
 		}
+		x.w.Header()[name] = v
+		if name != "Date" && name != "Content-Type" {
+			said = append(said, v...)
+		}
+	}
+	slices.Sort(said) // the same words are looked at once
+	if bad := x.hidden(strings.Join(said, "\n")); bad != "" {
+		for name := range resp.Header {
+			x.w.Header().Del(name)
+		}
+		x.broken(id, "the guard found "+bad+" in its headers")
+		return
 	}
 	switch {
 	case err == nil && kind == "text/event-stream":
@@ -100,6 +115,43 @@ func (x *exchange) answer(resp *http.Response, id string) {
 	default:
 		x.words(resp, id)
 	}
+}
+
+// fromServer decides about a message in the answer to a request. One that is malformed is the end of that request, and
+// nobody else's: others are answered elsewhere.
+func (x *exchange) fromServer(raw []byte) Outcome {
+	_, err := mcp.ParseMessage(raw)
+	if err == nil || x.asked == "" || mcp.IsBatch(raw) || empty(raw) {
+		return x.s.FromServer(raw)
+	}
+	x.s.note(Line{From: "server", Kind: "malformed", ID: safe.Clean(x.asked, 100), Bytes: len(raw), Done: "dropped", Why: []string{err.Error()}, Hash: hashOf(raw)})
+	x.s.raise(smuggled, "message of the server", err.Error())
+	x.s.forget(x.asked)
+	return Outcome{Forward: mcp.Failure(x.asked, mcp.CodeInternal, "the gateway dropped a malformed answer: "+err.Error())}
+}
+
+// hidden says what must not pass in words beside the messages: headers, comments and ids of events.
+func (x *exchange) hidden(words string) string {
+	if words == "" {
+		return ""
+	}
+	bad := ""
+	v, err := x.h.gate.engine.InspectAsked(words, guard.Unknown)
+	if err != nil {
+		bad = "words that could not be looked at"
+	}
+	for _, r := range v.Reports {
+		for _, f := range r.Findings {
+			if f.Score >= guard.BlockScore && (f.Category == guard.Secret || f.Category == guard.Policy || f.Category == guard.Link) {
+				bad = r.Name + ": " + safe.Clean(f.Note, 100)
+			}
+		}
+	}
+	if bad != "" {
+		x.s.raise(hostileResult, "words beside a message", bad)
+		x.s.note(Line{From: "server", Kind: "http", Bytes: len(words), Done: "dropped", Why: []string{bad}})
+	}
+	return bad
 }
 
 // broken tells the client that the server's answer is not passed on.
@@ -124,7 +176,7 @@ func (x *exchange) whole(resp *http.Response, id string) {
 		x.open(resp.StatusCode, "")
 		return
 	}
-	out := x.s.FromServer(body)
+	out := x.fromServer(body)
 	if out.Answer != nil {
 		x.say(out.Answer)
 	}
@@ -186,14 +238,19 @@ func (x *exchange) stream(resp *http.Response) {
 	out := http.NewResponseController(x.w)
 	_ = out.Flush() // the client should see the head at once; an error comes back with the first write
 	in := newEvents(resp.Body, int(x.h.gate.conf.Limits.Message))
+	again := false // the client can ask for what follows later
 	for {
 		e, err := in.next()
 		if err != nil {
+			if x.r.Context().Err() == nil && (!again || !errors.Is(err, io.EOF)) {
+				defer x.unanswered()
+			}
 			if !errors.Is(err, io.EOF) && x.r.Context().Err() == nil {
 				x.s.note(Line{From: "server", Kind: "malformed", Done: "dropped", Why: []string{"the stream: " + safe.Clean(err.Error(), 200)}})
 			}
 			return
 		}
+		again = again || bytes.Contains(e.rest, []byte("id:"))
 		if err := x.event(e); err != nil {
 			return
 		}
@@ -203,8 +260,25 @@ func (x *exchange) stream(resp *http.Response) {
 	}
 }
 
+// unanswered tells the client that its request gets no answer: the stream that should have had it has ended.
+func (x *exchange) unanswered() {
+	if x.asked == "" || !x.s.waits(x.asked) {
+		return
+	}
+	x.s.forget(x.asked)
+	_ = writeEvent(x.w, &event{}, mcp.Failure(x.asked, mcp.CodeInternal, "the server's stream ended, or could not be read, before the answer")) // a client that is gone needs none
+}
+
 // event passes on one event of a stream.
 func (x *exchange) event(e *event) error {
+	if len(e.beside) > 0 {
+		if bad := x.hidden(string(e.beside)); bad != "" { // the message goes on without
+			e.raw, e.rest = slices.Concat([]byte("data: "), bytes.ReplaceAll(e.data, []byte("\n"), []byte("\ndata: ")), []byte("\n\n")), nil
+			if len(e.data) == 0 {
+				return nil
+			}
+		}
+	}
 	if len(e.data) == 0 { // comments, and ids for a stream that goes on later
 		_, err := x.w.Write(e.raw)
 		return err
@@ -213,7 +287,7 @@ func (x *exchange) event(e *event) error {
 		x.s.note(Line{From: "server", Kind: "malformed", Bytes: len(e.raw), Done: "dropped", Why: []string{"an event that is no message"}})
 		return nil
 	}
-	o := x.s.FromServer(e.data)
+	o := x.fromServer(e.data)
 	if o.Answer != nil {
 		x.say(o.Answer)
 	}
