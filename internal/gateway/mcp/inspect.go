@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bartizan/internal/credential"
+	"bartizan/internal/gateway/mcp/said"
 	"bartizan/internal/guard"
 	"bartizan/internal/mcp"
 	"bartizan/internal/safe"
@@ -22,18 +23,18 @@ func (s *Session) inspect(raw, body jsontext.Value, l *Line) (out []byte, refuse
 	if body == nil {
 		return raw, ""
 	}
-	t := listen(body)
-	if t.media && conf.Media == Refuse {
+	t := said.In(body)
+	if t.Media && conf.Media == Refuse {
 		return nil, "it has images, audio or other bytes, which are not looked at"
 	}
-	if t.unread {
+	if t.Unread {
 		l.Why = append(l.Why, "bytes in it were not looked at")
 	}
-	if bad := s.named(t.names.String(), l); bad != "" {
+	if bad := s.named(t.Names, l); bad != "" {
 		s.raise(hostileResult, "answer of "+l.Method+" "+l.Tool, bad)
 		return nil, "the guard found " + bad
 	}
-	text := strings.TrimSuffix(t.text.String(), "\n")
+	text := t.Text
 	if text == "" {
 		return raw, ""
 	}
@@ -132,7 +133,7 @@ func (s *Session) maskSecrets(raw []byte, leak string, l *Line) ([]byte, string)
 	if err != nil || !changed || len(credential.Find(mcp.Strings(out, true, nil))) > 0 {
 		return nil, "it has " + leak + ", which could not be masked"
 	}
-	v, err := s.gate.engine.InspectAsked(listen(out).text.String(), guard.Document)
+	v, err := s.gate.engine.InspectAsked(said.In(out).Text, guard.Document)
 	if err != nil {
 		return nil, "it could not be looked at: " + err.Error()
 	}

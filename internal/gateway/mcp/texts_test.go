@@ -48,20 +48,6 @@ func TestNoPlaceIsUnseen(t *testing.T) {
 	}
 }
 
-// TestBytesCount: what is not looked at is told, and what is read is not.
-func TestBytesCount(t *testing.T) {
-	for body, unread := range map[string]bool{
-		`{"content":[{"type":"audio","data":"AAECAwQFBgcICQ=="}]}`:                                                    true,
-		`{"uri":"a:b","mimeType":"text/csv","blob":"YSxi"}`:                                                           false,
-		`{"content":[{"type":"text","text":"x"}],"data":"AAECAwQFBgcICQ==","blob":"AAECAwQFBgcICQ=="}`:                false,
-		`{"content":[{"type":"resource","resource":{"uri":"a:b","mimeType":"image/png","blob":"AAECAwQFBgcICQ=="}}]}`: true,
-	} {
-		if got := listen(jsontext.Value(body)); got.unread != unread {
-			t.Errorf("%s: unread %v", body, got.unread)
-		}
-	}
-}
-
 func TestUnder(t *testing.T) {
 	for _, c := range []struct {
 		name, folder string

@@ -1,4 +1,5 @@
-package mcp
+// Package said is what a message of a server says, wherever in it. It judges nothing.
+package said
 
 import (
 	"strings"
@@ -9,29 +10,35 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// said is what a message says.
-type said struct {
-	text   strings.Builder // its strings in order, one per line, and names of members that look like sentences
-	names  strings.Builder // of members, each once
-	seen   map[string]bool
-	media  bool // it has images, audio or bytes of resources
-	unread bool // some of them are no text
+// Said is what a message says.
+type Said struct {
+	Text   string // its strings in order, one per line, and names of members that look like sentences
+	Names  string // of members, each once
+	Media  bool   // it has images, audio or bytes of resources
+	Unread bool   // some of them are no text
 }
 
-// listen reads a message, which is well-formed.
-func listen(v jsontext.Value) *said {
-	t := &said{seen: map[string]bool{}}
+// In reads a message, which is well-formed.
+func In(v jsontext.Value) Said {
+	t := &reader{seen: map[string]bool{}}
 	t.value(v)
-	return t
+	t.Text, t.Names = strings.TrimSuffix(t.text.String(), "\n"), t.names.String()
+	return t.Said
 }
 
-func (t *said) line(s string) {
+type reader struct {
+	Said
+	text, names strings.Builder
+	seen        map[string]bool
+}
+
+func (t *reader) line(s string) {
 	if s != "" {
 		t.text.WriteString(s + "\n")
 	}
 }
 
-func (t *said) name(s string) {
+func (t *reader) name(s string) {
 	if strings.Count(s, " ") > 1 {
 		t.line(s)
 	}
@@ -41,7 +48,7 @@ func (t *said) name(s string) {
 	}
 }
 
-func (t *said) value(v jsontext.Value) {
+func (t *reader) value(v jsontext.Value) {
 	switch v.Kind() {
 	case '"':
 		if s, err := mcp.Text(v); err == nil {
@@ -56,7 +63,7 @@ func (t *said) value(v jsontext.Value) {
 
 // object reads one. Only the bytes of an image, a sound or a resource are no text, and only where they stand as such: a
 // server puts what it wants under any name.
-func (t *said) object(v jsontext.Value) {
+func (t *reader) object(v jsontext.Value) {
 	own := map[string]string{}
 	_ = mcp.Members(v, func(name string, v jsontext.Value, _ int) error {
 		if name == "type" || name == "uri" || name == "mimeType" {
@@ -77,8 +84,8 @@ func (t *said) object(v jsontext.Value) {
 }
 
 // bytes are of an image, a sound or a resource. A file that is text is read, and so is what is no base64.
-func (t *said) bytes(v jsontext.Value, mime string) {
-	t.media = true
+func (t *reader) bytes(v jsontext.Value, mime string) {
+	t.Media = true
 	s, err := mcp.Text(v)
 	if err != nil {
 		return
@@ -89,7 +96,7 @@ func (t *said) bytes(v jsontext.Value, mime string) {
 	case text != "":
 		t.line(text)
 	default:
-		t.unread = true
+		t.Unread = true
 	}
 }
 
