@@ -37,7 +37,7 @@ func (n *Node) replay(ctx context.Context, q api.ReplayRequest) (api.Replay, err
 	if err != nil {
 		return out, err
 	}
-	out.Signals, out.Unchanged, out.Errors = r.Signals, r.Same, r.Errors
+	out.Signals, out.Unchanged, out.Errors = r.Signals, r.Same, append([]string{}, r.Errors...)
 	out.Added, out.Removed, out.Changed = differences(r.OnlyNew), differences(r.OnlyOld), differences(r.Changed)
 	return out, nil
 }
@@ -62,6 +62,13 @@ func outcome(o *decide.Outcome) string {
 		return ""
 	}
 	text := fmt.Sprintf("%s ×%d, %v in all", o.Action, o.Decisions, o.For)
+	switch o.DryRun {
+	case 0:
+	case o.Decisions:
+		text += ", dry run"
+	default:
+		text += fmt.Sprintf(", %d of them dry runs", o.DryRun)
+	}
 	if o.Held > 0 {
 		text += fmt.Sprintf(", %d held (%s)", o.Held, o.Stopped)
 	}

@@ -117,6 +117,9 @@ func huntRequest(f *huntFlags, args []string) (req query.Request, err error) {
 	}
 	if f.saved == "" {
 		req.SQL = args[0]
+		if s, err := query.SavedNamed(req.SQL); err == nil {
+			return req, usage(fmt.Errorf("%q is a saved hunt and no statement: bartizan hunt --saved %s", s.Name, s.Name))
+		}
 		return req, nil
 	}
 	s, err := query.SavedNamed(f.saved)

@@ -42,7 +42,7 @@ func lakeError(err error) error {
 func lakeCheckCmd(g *global, where func(context.Context) (place, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: "check", Short: "Read every file and compare it with its checksum", Args: cobra.NoArgs,
-		Long: "Reads every byte of the lake. A file that is not as it was written is named, with the reason.\nExit code 1: something is damaged, or could not be read.",
+		Long: "Reads every byte of the lake. A file that is not as it was written is named, with the reason.\nExit code 1: something is damaged, or could not be read; 3: the lake itself could not.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			at, err := where(cmd.Context())
 			if err != nil {
@@ -55,15 +55,22 @@ func lakeCheckCmd(g *global, where func(context.Context) (place, error)) *cobra.
 			if err := show(g, r, func(w io.Writer) error { return printCheck(w, at.String(), r) }); err != nil {
 				return err
 			}
-			if len(r.Damaged) > 0 {
-				return &exitError{code: ExitFinding}
+			if len(r.Damaged) == 0 {
+				return nil
 			}
-			return nil
+			if r.Damaged[0].File == "" { // the lake itself
+				return &exitError{code: ExitBlind}
+			}
+			return &exitError{code: ExitFinding}
 		},
 	}
 }
 
 func printCheck(w io.Writer, dir string, r lake.Report) error {
+	if len(r.Damaged) > 0 && r.Damaged[0].File == "" {
+		_, err := fmt.Fprintf(w, "%s: nothing was checked: %s\n", dir, oneLine(r.Damaged[0].Reason, 300))
+		return err
+	}
 	if err := printBad(w, r.Damaged); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func printReplay(w io.Writer, r api.Replay) error {
 		list []api.ReplayDecision
 	}{{"+", r.Added}, {"-", r.Removed}, {"~", r.Changed}} {
 		for _, d := range part.list {
-			if _, err := fmt.Fprintf(w, "%s %s  %s  %s → %s\n", part.sign, d.Time.Local().Format(time.DateTime), d.Target, orNone(d.Before), orNone(d.After)); err != nil {
+			if _, err := fmt.Fprintf(w, "%s %s  %s  %s → %s\n", part.sign, d.Time.Local().Format(time.DateTime), oneLine(d.Target, 120), orNone(d.Before), orNone(d.After)); err != nil {
 				return err
 			}
 		}

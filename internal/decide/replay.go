@@ -21,6 +21,7 @@ type Folder interface {
 // Outcome is what one policy did about one target.
 type Outcome struct {
 	Decisions int           `json:"decisions"` // that came into force, dry runs included
+	DryRun    int           `json:"dry_run"`   // of them, written down only
 	Held      int           `json:"held"`
 	Action    model.Action  `json:"action"` // strongest
 	For       time.Duration `json:"for"`    // total time of those in force
@@ -30,7 +31,7 @@ type Outcome struct {
 }
 
 func (o *Outcome) same(p *Outcome) bool {
-	return o.Decisions == p.Decisions && o.Held == p.Held && o.Action == p.Action && o.For == p.For
+	return o.Decisions == p.Decisions && o.DryRun == p.DryRun && o.Held == p.Held && o.Action == p.Action && o.For == p.For
 }
 
 // Difference is a target about which two policies disagree. Old or New is nil
@@ -162,6 +163,9 @@ func (o *Outcome) add(e *model.Entry) {
 		return
 	}
 	o.Decisions++
+	if d.DryRun {
+		o.DryRun++
+	}
 	o.For += d.Until.Sub(d.From)
 }
 

@@ -49,6 +49,13 @@ func TestReplay(t *testing.T) {
 	if !r.From.Equal(t0) || !r.Until.Equal(at(2*time.Hour)) {
 		t.Fatalf("%v to %v", r.From, r.Until)
 	}
+	// The one word that turns observing into enforcing is a difference.
+	watch := rule("0.8", "10m")
+	watch.Mode = ModeObserve
+	r, err = Replay(stream(t, nil), intel.New(intel.Default()), watch, rule("0.8", "10m"), Facts{})
+	if err != nil || fmt.Sprint(names(r.Changed)) != "[185.1.1.1 185.1.1.2]" || r.Changed[0].Old.DryRun != 3 || r.Changed[0].New.DryRun != 0 {
+		t.Fatalf("from observing to enforcing: %+v %v", r, err)
+	}
 	r, err = Replay(stream(t, nil), intel.New(intel.Default()), rule("0.8", "10m"), rule("0.3", "20m"), Facts{})
 	if err != nil || fmt.Sprint(names(r.OnlyNew)) != "[185.1.1.3]" || len(r.OnlyOld) != 0 || fmt.Sprint(names(r.Changed)) != "[185.1.1.1 185.1.1.2]" {
 		t.Fatalf("%+v %v", r, err)

@@ -219,7 +219,7 @@ func judge(resp *http.Response, answer []byte) error {
 		return nil
 	}
 	said := safe.Clean(string(answer), 200)
-	if to := resp.Header.Get("Location"); to != "" {
+	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode/100 == 3 {
 		said = "it names " + safe.Clean(to, 200) + ", and redirects are not followed: if that is the collector, set url to it"
 	}
 	err := fmt.Errorf("post events: the collector answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))

@@ -187,15 +187,11 @@ func TestAnswers(t *testing.T) {
 		{403, `{"text":"Invalid token","code":4}`, "check the token"},
 		{200, `{"text":"Server is busy","code":9}`, "code 9"},
 		{200, "\n<!DOCTYPE html><title>Log in</title>", "a web page answers, no collector"},
-		{302, "", "302 Found: it names http://elsewhere.example/, and redirects are not followed"},
-		{302, ``, "302"},
-		{500, "\x1b[2Jsecret\n", "500"},
+		{302, ``, "302 Found: it names http://127.0.0.1:1/, and redirects are not followed"},
+		{500, "\x1b[2Jsecret\n", "secret"},
 	} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", "http://127.0.0.1:1/")
-			if c.status == http.StatusFound {
-				w.Header().Set("Location", "http://elsewhere.example/")
-			}
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.body)
 		}))
