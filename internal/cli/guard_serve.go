@@ -105,6 +105,7 @@ func guardKeyCreateCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			g.warnOfRoutes(k.Routes)
 			out := struct {
 				ID      string    `json:"id"`
 				Name    string    `json:"name"`
@@ -125,6 +126,27 @@ func guardKeyCreateCmd(g *global) *cobra.Command {
 	f.StringVar(&k.Like, "like", "", "with --canary: bait that looks like a key of "+strings.Join(keys.Likes(), ", "))
 	f.BoolVar(&k.Canary, "canary", false, "bait: to be laid out where only a thief finds it; using it is an alarm")
 	return cmd
+}
+
+// warnOfRoutes tells of routes of a new key that the configuration does not have: a misspelt one makes a key of no use.
+func (g *global) warnOfRoutes(names []string) {
+	if g.remote.server != "" || len(names) == 0 {
+		return
+	}
+	c, err := g.settings()
+	if err != nil || len(c.Gateway.Routes) == 0 {
+		return // keys may be made before the configuration is
+	}
+	for _, name := range names {
+		start, any := strings.CutSuffix(name, "*")
+		known := false
+		for route := range c.Gateway.Routes {
+			known = known || route == name || any && strings.HasPrefix(route, start)
+		}
+		if !known {
+			fmt.Fprintf(g.env.Stderr, "bartizan: the configuration has no route %q: the key can be used there when it does\n", oneLine(name, 100))
+		}
+	}
 }
 
 // createKey makes a key in the data folder, or at the node that --server names.
