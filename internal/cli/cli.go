@@ -306,6 +306,27 @@ func showAll[T any](g *global, list []T, text func(io.Writer) error) error {
 	return show(g, list, text)
 }
 
+// more is a limit that finds out whether there is more than the limit.
+func more(limit int) int {
+	if limit <= 0 {
+		return limit
+	}
+	return limit + 1
+}
+
+// atMost cuts a list that was asked for with more, at its beginning when the
+// newest stand last, and says so: a list that ends somewhere is not all there is.
+func atMost[T any](g *global, list []T, limit int, newestLast bool) []T {
+	if limit <= 0 || len(list) <= limit {
+		return list
+	}
+	fmt.Fprintf(g.env.Stderr, "bartizan: cut after %d: there are more, and --limit takes more\n", limit)
+	if newestLast {
+		return list[len(list)-limit:]
+	}
+	return list[:limit]
+}
+
 // oneLine makes text of unknown origin fit for a terminal: printable, on one
 // line, cut.
 func oneLine(s string, max int) string {

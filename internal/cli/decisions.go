@@ -36,10 +36,13 @@ func decisionsList(g *global) *cobra.Command {
 			}
 			defer c.Close()
 			q.State, q.Target = model.State(state), publicTarget(q.Target)
+			limit := q.Limit
+			q.Limit = more(limit)
 			list, err := c.Decisions(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
+			list = atMost(g, list, limit, false)
 			return showAll(g, list, func(w io.Writer) error { return printDecisions(w, list) })
 		},
 	}

@@ -31,10 +31,13 @@ func intelCmd(g *global) *cobra.Command {
 				q.Value = args[0]
 			}
 			q.Type = model.EntityType(kind)
+			limit := q.Limit
+			q.Limit = more(limit)
 			all, err := c.Intel(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
+			all = atMost(g, all, limit, false)
 			return showAll(g, all, func(w io.Writer) error { return printIntel(w, all) })
 		},
 	}
@@ -77,10 +80,13 @@ func signalsCmd(g *global) *cobra.Command {
 				return usage(fmt.Errorf("--since: %w", err))
 			}
 			q.Since = time.Now().Add(-d.D())
+			limit := q.Limit
+			q.Limit = more(limit)
 			all, err := c.Signals(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
+			all = atMost(g, all, limit, true)
 			return showAll(g, all, func(w io.Writer) error {
 				if len(all) == 0 {
 					_, err := fmt.Fprintf(w, "no signals in the last %s (--since looks further back)\n", since)

@@ -129,10 +129,13 @@ func auditCmd(g *global) *cobra.Command {
 				return err
 			}
 			defer c.Close()
+			limit := q.Limit
+			q.Limit = more(limit)
 			all, err := c.Audit(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
+			all = atMost(g, all, limit, true)
 			return showAll(g, all, func(w io.Writer) error { return printAudit(w, all) })
 		},
 	}
