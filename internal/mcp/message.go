@@ -38,6 +38,20 @@ type Message struct {
 	Params jsontext.Value
 	Result jsontext.Value // of a Response; nil when it is an error
 	Error  jsontext.Value
+	More   bool // it has members that JSON-RPC does not know
+}
+
+// Body is what the message says: its params, result or error; all of it when it says more.
+func (m *Message) Body() jsontext.Value {
+	for _, v := range []jsontext.Value{m.Params, m.Result, m.Error} {
+		if v != nil && !m.More {
+			return v
+		}
+	}
+	if m.More {
+		return m.Raw
+	}
+	return nil
 }
 
 // Codes of JSON-RPC errors.
@@ -89,7 +103,7 @@ func ParseMessage(raw []byte) (Message, error) {
 				err = errors.New("not an object")
 			}
 		default:
-			err = likeOne(name, topNames())
+			m.More, err = true, likeOne(name, topNames())
 		}
 		if err != nil {
 			err = fmt.Errorf("%.20q: %w", name, err)

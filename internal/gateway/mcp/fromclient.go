@@ -35,9 +35,21 @@ func (s *Session) FromClient(raw []byte) (Outcome, Later) {
 	if err != nil {
 		s.note(Line{From: "client", Kind: "malformed", Bytes: len(raw), Done: "refused", Why: []string{err.Error()}, Hash: hashOf(raw)})
 		s.raise(smuggled, "message of the client", err.Error())
-		return Outcome{Answer: mcp.Failure("", mcp.CodeParse, "the gateway refused a malformed message: "+err.Error())}, nil
+		return Outcome{Answer: mcp.Failure(s.waiter(raw), mcp.CodeParse, "the gateway refused a malformed message: "+err.Error())}, nil
 	}
 	return s.client(m)
+}
+
+// waiter is the id under which the client waits for the answer to a malformed message: one
+// about no request leaves it waiting. It is never that of another request.
+func (s *Session) waiter(raw []byte) string {
+	id := mcp.GuessID(raw)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, under := s.pending[id]; under || s.waiting[id] != nil {
+		return ""
+	}
+	return id
 }
 
 func (s *Session) client(m mcp.Message) (Outcome, Later) {
@@ -375,16 +387,20 @@ const maxPages = 100
 
 // lookAtTools asks the server for all its tools, unless somebody did after a moment.
 func (s *Session) lookAtTools(ctx context.Context, ask Asker, after time.Time, meta jsontext.Value) error {
-	s.verify.Lock()
-	defer s.verify.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, s.gate.conf.Limits.Answer.D())
+	defer cancel()
+	select { // the time of those who wait behind a server that is silent runs, too
+	case s.verify <- struct{}{}:
+		defer func() { <-s.verify }()
+	case <-ctx.Done():
+		return errors.New("no answer in time")
+	}
 	s.mu.Lock()
 	done := s.verified && s.verifiedAt.After(after)
 	s.mu.Unlock()
 	if done {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.gate.conf.Limits.Answer.D())
-	defer cancel()
 	var cursor jsontext.Value
 	for range maxPages {
 		params, err := listParams(meta, cursor)

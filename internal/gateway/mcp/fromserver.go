@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"bartizan/internal/gateway/mcp/said"
 	"bartizan/internal/mcp"
 	"bartizan/internal/safe"
 
@@ -102,7 +103,7 @@ func (s *Session) fromServer(m mcp.Message) Outcome {
 		if !slices.Contains(serverNotes(), m.Method) && s.gate.conf.Methods.Unknown == Refuse {
 			return s.drop(l, "an unknown notification")
 		}
-		out, refused := s.inspect(m.Raw, m.Params, &l)
+		out, refused := s.inspect(m.Raw, m.Body(), &l)
 		if refused != "" {
 			return s.drop(l, refused)
 		}
@@ -112,7 +113,7 @@ func (s *Session) fromServer(m mcp.Message) Outcome {
 	if why := s.serverMay(m.Method); why != "" {
 		return s.refuse(l, mcp.CodeMethod, why)
 	}
-	out, refused := s.inspect(m.Raw, m.Params, &l)
+	out, refused := s.inspect(m.Raw, m.Body(), &l)
 	if refused != "" {
 		return s.refuse(l, mcp.CodeRefused, refused)
 	}
@@ -182,11 +183,7 @@ func (s *Session) answer(m mcp.Message, l Line) Outcome {
 	if c.method == "initialize" || c.method == "server/discover" {
 		return s.hello(m, l)
 	}
-	body := m.Result
-	if body == nil {
-		body = m.Error
-	}
-	return s.looked(m, body, l)
+	return s.looked(m, l)
 }
 
 // stopped gives the client an error in the place of an answer.
@@ -233,24 +230,24 @@ func (s *Session) wants(result jsontext.Value) (why string) {
 // in its place is inspected like any other answer.
 func (s *Session) hello(m mcp.Message, l Line) Outcome {
 	if m.Result == nil {
-		return s.looked(m, m.Error, l)
+		return s.looked(m, l)
 	}
 	bad := s.definitionWrong(mcp.Strings(m.Result, true, nil))
 	if bad == "" {
-		return s.looked(m, m.Result, l)
+		return s.looked(m, l)
 	}
 	s.raise(poisonedTool, "instructions", bad)
 	l.Why = append(l.Why, bad)
 	if s.gate.conf.Definitions == Flag {
 		l.Done = "flagged"
-		return s.looked(m, m.Result, l)
+		return s.looked(m, l)
 	}
 	return s.stopped(m.ID, l, "what the server says of itself "+bad)
 }
 
 // looked passes on an answer that the guard has looked at.
-func (s *Session) looked(m mcp.Message, body jsontext.Value, l Line) Outcome {
-	out, refused := s.inspect(m.Raw, body, &l)
+func (s *Session) looked(m mcp.Message, l Line) Outcome {
+	out, refused := s.inspect(m.Raw, m.Body(), &l)
 	if refused != "" {
 		return s.stopped(m.ID, l, refused)
 	}
@@ -262,12 +259,12 @@ func (s *Session) definitionWrong(text string) string {
 	if n := mcp.Invisible(text); n > 0 {
 		return fmt.Sprintf("has %d invisible characters", n)
 	}
-	said, err := mcp.Orders(text)
+	found, err := mcp.Orders(text)
 	if err != nil {
 		return "could not be looked at: " + err.Error()
 	}
-	if len(said) > 0 {
-		return said[0]
+	if len(found) > 0 {
+		return found[0]
 	}
 	return ""
 }
@@ -277,6 +274,9 @@ func (s *Session) toolList(m mcp.Message, l Line) Outcome {
 	kept, next, err := s.listed(m.Result)
 	if err != nil {
 		return s.stopped(m.ID, l, err.Error())
+	}
+	if why := s.around(m, &l); why != "" {
+		return s.stopped(m.ID, l, why)
 	}
 	if kept == nil {
 		return s.pass(l, m.Raw)
@@ -302,6 +302,32 @@ func (s *Session) toolList(m mcp.Message, l Line) Outcome {
 	}
 	l.Done, l.Why = "masked", append(l.Why, kept.why...)
 	return s.pass(l, raw)
+}
+
+// around looks at what a list of tools says besides the tools, which is usually nothing.
+func (s *Session) around(m mcp.Message, l *Line) (why string) {
+	rest, err := mcp.With(m.Result, "tools", []byte("[]"))
+	if err == nil && m.More {
+		rest, err = mcp.With(m.Raw, "result", rest)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	text := said.In(rest).Text
+	if text == "" {
+		return ""
+	}
+	if bad := s.definitionWrong(text); bad != "" {
+		s.raise(poisonedTool, "list of tools", bad)
+		if s.gate.conf.Definitions == Refuse {
+			return "beside the tools it " + bad
+		}
+	}
+	out, why := s.inspect(rest, rest, l)
+	if why == "" && !bytes.Equal(out, rest) {
+		return "beside the tools it has a credential"
+	}
+	return why
 }
 
 // batch decides about an array of messages: all of it passes as it is, or nothing.

@@ -188,7 +188,7 @@ type Session struct {
 	verified   bool              // tools is complete and not known to be old
 	verifiedAt time.Time
 	waiting    map[string]func() // calls that wait, by id → cancel
-	verify     sync.Mutex        // one question for the tools at a time
+	verify     chan struct{}     // has room for one: one question for the tools at a time
 }
 
 // call is a request under way.
@@ -228,7 +228,7 @@ func (g *Gate) NewSession(agent, server, address string) (*Session, error) {
 		return nil, fmt.Errorf("the server's name %.60q: letters, digits, - and _ only", server)
 	}
 	return &Session{gate: g, agent: a, server: server, id: model.NewULID(time.Now()).String(), address: address, pending: map[string]call{}, asked: map[string]string{},
-		tools: map[string]offer{}, waiting: map[string]func(){}}, nil
+		tools: map[string]offer{}, waiting: map[string]func(){}, verify: make(chan struct{}, 1)}, nil
 }
 
 // note writes a line of the trace.

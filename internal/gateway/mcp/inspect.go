@@ -30,6 +30,10 @@ func (s *Session) inspect(raw, body jsontext.Value, l *Line) (out []byte, refuse
 	if t.Unread {
 		l.Why = append(l.Why, "bytes in it were not looked at")
 	}
+	if found := credential.Find(t.Names); len(found) > 0 && (conf.Secrets == Mask || conf.Secrets == Refuse) {
+		s.raise(leakedSecret, "names in "+l.Method+" "+l.Tool, found[0].Name)
+		return nil, "it has " + found[0].Name + " as a name, which could not be masked"
+	}
 	if bad := s.named(t.Names, l); bad != "" {
 		s.raise(hostileResult, "answer of "+l.Method+" "+l.Tool, bad)
 		return nil, "the guard found " + bad

@@ -1,11 +1,12 @@
-// Package said is what a message of a server says, wherever in it. It judges nothing.
+// Package said reads what a message of a server says, wherever it stands: its texts, the
+// names of its members, and files in it that are text. It judges nothing.
 package said
 
 import (
+	"bytes"
 	"strings"
 
 	"bartizan/internal/guard/decode"
-	"bartizan/internal/mcp"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -18,12 +19,36 @@ type Said struct {
 	Unread bool   // some of them are no text
 }
 
-// In reads a message, which is well-formed.
+// In reads a message, which is well-formed, once from its beginning to its end: what a server
+// nests costs no more than what it does not.
 func In(v jsontext.Value) Said {
 	t := &reader{seen: map[string]bool{}}
-	t.value(v)
-	t.Text, t.Names = strings.TrimSuffix(t.text.String(), "\n"), t.names.String()
-	return t.Said
+	d := jsontext.NewDecoder(bytes.NewReader(v))
+	var open []object
+	for {
+		kind, n := d.StackIndex(d.StackDepth())
+		isName := kind == '{' && n%2 == 0
+		tok, err := d.ReadToken()
+		if err != nil {
+			t.Text, t.Names = strings.TrimSuffix(t.text.String(), "\n"), t.names.String()
+			return t.Said // its end: it was read as a whole before
+		}
+		switch tok.Kind() {
+		case '{', '[':
+			open = append(open, object{})
+		case '}', ']':
+			open[len(open)-1].close(t)
+			open = open[:len(open)-1]
+		case '"':
+			switch s := tok.String(); {
+			case isName:
+				open[len(open)-1].name = s
+				t.name(s)
+			case kind != '{' || !open[len(open)-1].own(s):
+				t.line(s)
+			}
+		}
+	}
 }
 
 type reader struct {
@@ -48,48 +73,48 @@ func (t *reader) name(s string) {
 	}
 }
 
-func (t *reader) value(v jsontext.Value) {
-	switch v.Kind() {
-	case '"':
-		if s, err := mcp.Text(v); err == nil {
-			t.line(s)
-		}
-	case '[':
-		_ = mcp.Elements(v, func(v jsontext.Value) error { t.value(v); return nil }) // it was read as a whole before
-	case '{':
-		t.object(v)
-	}
+// object is one that is being read; its members may stand in any order.
+type object struct {
+	name            string // of the member whose value follows
+	kind, uri, mime string
+	data, blob      string // which are bytes or texts: the others tell
 }
 
-// object reads one. Only the bytes of an image, a sound or a resource are no text, and only where they stand as such: a
-// server puts what it wants under any name.
-func (t *reader) object(v jsontext.Value) {
-	own := map[string]string{}
-	_ = mcp.Members(v, func(name string, v jsontext.Value, _ int) error {
-		if name == "type" || name == "uri" || name == "mimeType" {
-			own[name], _ = mcp.Text(v)
+// own keeps a member's text until the object's end.
+func (o *object) own(s string) (kept bool) {
+	switch o.name {
+	case "data":
+		o.data = s
+	case "blob":
+		o.blob = s
+	case "type":
+		o.kind = s
+	case "uri":
+		o.uri = s
+	case "mimeType":
+		o.mime = s
+	}
+	return o.name == "data" || o.name == "blob"
+}
+
+// close reads what was kept. Only the bytes of an image, a sound or a resource are no text, and only where they stand as
+// such: a server puts what it wants under any name.
+func (o *object) close(t *reader) {
+	for _, m := range []struct {
+		value string
+		bytes bool
+	}{{o.data, o.kind == "image" || o.kind == "audio"}, {o.blob, o.uri != ""}} {
+		if m.bytes && m.value != "" {
+			t.bytes(m.value, o.mime)
+		} else {
+			t.line(m.value)
 		}
-		return nil
-	})
-	shown := own["type"] == "image" || own["type"] == "audio"
-	_ = mcp.Members(v, func(name string, v jsontext.Value, _ int) error {
-		t.name(name)
-		if v.Kind() == '"' && len(v) > 2 && (name == "data" && shown || name == "blob" && own["uri"] != "") {
-			t.bytes(v, own["mimeType"])
-			return nil
-		}
-		t.value(v)
-		return nil
-	})
+	}
 }
 
 // bytes are of an image, a sound or a resource. A file that is text is read, and so is what is no base64.
-func (t *reader) bytes(v jsontext.Value, mime string) {
+func (t *reader) bytes(s, mime string) {
 	t.Media = true
-	s, err := mcp.Text(v)
-	if err != nil {
-		return
-	}
 	switch text, err := decode.File([]byte(s), mime, true); {
 	case err != nil || !based(s):
 		t.line(s)
