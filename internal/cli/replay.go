@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"bartizan/internal/api"
@@ -115,6 +116,15 @@ func printRules(w io.Writer, r app.RuleReport) error {
 	}
 	if s := r.Sigma; s != nil {
 		_, err := fmt.Fprintf(w, "Sigma: %d files, %d rules, %d correlations, %d skipped (deprecated or unsupported), %d failures\n", s.Files, r.Rules, s.Correlations, s.Skipped, len(r.Failures))
+		if err != nil || len(s.Unmet) == 0 {
+			return err
+		}
+		n, names := 0, make([]string, 0, len(s.Unmet))
+		for _, u := range s.Unmet {
+			n += u.Rules
+			names = append(names, fmt.Sprintf("%s (%d)", oneLine(u.Logsource, 60), u.Rules))
+		}
+		_, err = fmt.Fprintf(w, "%d of the rules ask for log sources that no format has by itself, and only see records whose mapping names them (docs/sigma.md): %s\n", n, strings.Join(names, ", "))
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%d rules, %d cases, %d failures\n", r.Rules, r.Cases, len(r.Failures))

@@ -68,6 +68,7 @@ type Report struct {
 	Correlations int       `json:"correlations"` // loaded, of version 2 and conditions with an aggregation
 	Skipped      int       `json:"skipped"`      // status deprecated or unsupported
 	Problems     []Problem `json:"problems"`
+	Unmet        []Unmet   `json:"unmet"` // what loaded rules ask for and no format gives by itself
 }
 
 // Engine is a compiled rule set. It does not change, and any number of Runners
@@ -133,6 +134,7 @@ func Load(fsys fs.FS, o Options) (*Engine, Report, error) {
 		l.count(r.cond, map[int32]bool{})
 	}
 	e.buckets = l.compiler.buckets()
+	l.report.Unmet = unmet(e.rules, tax)
 	return e, l.report, nil
 }
 

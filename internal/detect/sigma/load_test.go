@@ -182,3 +182,17 @@ func TestEveryFileIsAccountedFor(t *testing.T) {
 		}
 	}
 }
+
+// TestUnmet: a rule for what nothing here produces is loaded, and that is said.
+func TestUnmet(t *testing.T) {
+	fsys := fstest.MapFS{}
+	for i, source := range []string{"{product: windows, category: process_creation}", "{product: Azure, service: signinlogs}", "{product: azure, service: signinlogs}", "{category: proxy}",
+		"{category: webserver}", "{product: zeek, service: smb_files}", "{product: linux, service: sshd}", "{product: aws, service: cloudtrail}"} {
+		id := string(rune('a' + i))
+		fsys[id+".yml"] = &fstest.MapFile{Data: []byte("title: t\nid: " + id + "\nlogsource: " + source + "\ndetection: {s: {f: x}, condition: s}\n")}
+	}
+	_, rep, err := Load(fsys, Options{})
+	if err != nil || len(rep.Problems) > 0 || !slices.Equal(rep.Unmet, []Unmet{{"azure/signinlogs", 2}, {"proxy", 1}}) {
+		t.Fatalf("%v, %v, %v", rep.Unmet, rep.Problems, err)
+	}
+}
