@@ -24,10 +24,7 @@ var (
 
 // launchOf reads the command lines of the launchers that fetch what they run.
 func launchOf(command string, args []string) (l launch) {
-	words := behindGateway(append(strings.Fields(command), args...))
-	for len(words) > 0 && (slices.Contains([]string{"sudo", "doas", "env", "nohup", "exec"}, program(words[0])) || strings.Contains(words[0], "=")) {
-		words = words[1:]
-	}
+	words := unwrapped(behindGateway(append(commandWords(command), args...)))
 	if len(words) == 0 {
 		return l
 	}
@@ -40,7 +37,7 @@ func launchOf(command string, args []string) (l launch) {
 					return launchOf(line[0], rest[slices.Index(rest, a)+1:])
 				}
 				for k := range line {
-					if slices.Contains([]string{"npx", "uvx", "bunx", "docker", "pnpm", "uv", "pipx"}, program(line[k])) {
+					if slices.Contains(launchers(), program(line[k])) {
 						return launchOf(line[k], line[k+1:])
 					}
 				}
@@ -87,6 +84,47 @@ func launchOf(command string, args []string) (l launch) {
 	return l
 }
 
+// launchers fetch what they run.
+func launchers() []string {
+	return []string{"npx", "bunx", "pnpx", "npm", "pnpm", "yarn", "bun", "uvx", "uv", "pipx", "docker", "podman", "nerdctl", "go", "deno"}
+}
+
+// wrappers run the command that follows their own words.
+func wrappers() []string {
+	return []string{"sudo", "doas", "env", "nohup", "exec", "timeout", "nice", "ionice", "setsid", "stdbuf", "time", "wsl", "dotenv", "dotenvx", "mise"}
+}
+
+// commandWords are those of a command, which may have its arguments in it, and spaces in its path.
+func commandWords(command string) []string {
+	words := strings.Fields(command)
+	if len(words) > 1 && slices.Contains(launchers(), program(command)) && !slices.Contains(slices.Concat(launchers(), wrappers(), shells), program(words[0])) {
+		return []string{command}
+	}
+	return words
+}
+
+// unwrapped is a command line without what only runs the rest of it.
+func unwrapped(words []string) []string {
+	for len(words) > 0 && strings.Contains(words[0], "=") {
+		words = words[1:]
+	}
+	if len(words) == 0 || !slices.Contains(wrappers(), program(words[0])) {
+		return words
+	}
+	rest := strings.Fields(strings.Join(words[1:], " ")) // env -S has its command in one word
+	for k, w := range rest {
+		if name := program(w); slices.Contains(launchers(), name) || slices.Contains(shells, name) {
+			if slices.Contains(shells, name) { // whose line stays one word
+				if at := slices.Index(words, w); at > 0 {
+					return words[at:]
+				}
+			}
+			return rest[k:]
+		}
+	}
+	return rest
+}
+
 // behindGateway is the command of a server that our own gateway starts.
 func behindGateway(words []string) []string {
 	if len(words) > 0 && program(words[0]) == "bartizan" {
@@ -113,7 +151,13 @@ func (l *launch) npm(args []string) {
 		case strings.HasPrefix(a, "--package="):
 			l.npmPackage(strings.TrimPrefix(a, "--package="))
 			given = true
-		case a == "-c" || a == "--call" || a == "--registry" || a == "--prefix" || a == "--userconfig":
+		case a == "-c" || a == "--call": // npx -c "server --flag" takes the package from the line
+			if line := strings.Fields(strings.Join(args[min(i+1, len(args)):min(i+2, len(args))], "")); len(line) > 0 && !given {
+				l.npmPackage(line[0])
+				given = true
+			}
+			i++
+		case a == "--registry" || a == "--prefix" || a == "--userconfig":
 			i++
 		case a == "--":
 		case strings.HasPrefix(a, "-"):

@@ -123,6 +123,9 @@ func (r *run) address(raw string, at place) {
 	if _, set := u.User.Password(); set {
 		r.fail(keptSecret, at, "address of "+u.Hostname(), "a password in the address")
 	}
+	if found := credential.Find(u.User.Username() + " " + u.Fragment); len(found) > 0 {
+		r.fail(keptSecret, at, "address of "+u.Hostname(), found[0].Name)
+	}
 	for name, values := range u.Query() {
 		for _, v := range values {
 			if kind := secretIn(name, v); kind != "" {
@@ -219,7 +222,7 @@ func program(command string) string {
 
 // reach looks at what the command line gives the server.
 func (r *run) reach(s *mcp.Server, at place) {
-	words := behindGateway(append(strings.Fields(s.Command), s.Args...))
+	words := behindGateway(append(commandWords(s.Command), s.Args...))
 	if len(words) == 0 {
 		return
 	}
@@ -240,8 +243,8 @@ func (r *run) reach(s *mcp.Server, at place) {
 	if strings.Contains(all, "docker.sock") || strings.Contains(all, "containerd.sock") || strings.Contains(all, "podman.sock") || strings.Contains(all, "crio.sock") {
 		r.fail(dockerSocket, at, "the engine's socket", "")
 	}
-	if first == "docker" || first == "podman" || first == "nerdctl" {
-		r.containerRights(s.Args, at)
+	if slices.Contains(shells, first) || slices.Contains(wrappers(), first) || slices.Contains(engines(), first) {
+		r.container(all, at)
 	}
 	for _, a := range s.Args {
 		if _, value, ok := strings.Cut(a, "="); ok && strings.HasPrefix(a, "-") {
@@ -271,10 +274,23 @@ func wide(folder string) bool {
 	return false
 }
 
+func engines() []string { return []string{"docker", "podman", "nerdctl"} }
+
+// container looks for an engine's command, which may stand in a shell's line.
+func (r *run) container(all string, at place) {
+	line := strings.Fields(strings.NewReplacer(";", " ", "&", " ", `"`, " ", "'", " ").Replace(all))
+	if k := slices.IndexFunc(line, func(w string) bool { return slices.Contains(engines(), program(w)) }); k >= 0 {
+		r.containerRights(line[k+1:], at)
+	}
+}
+
 // containerRights looks at the flags of docker run.
 func (r *run) containerRights(args []string, at place) {
 	for i, a := range args {
 		flag, value, cut := strings.Cut(a, "=")
+		if strings.HasPrefix(a, "-v/") || strings.HasPrefix(a, "-v~") || strings.HasPrefix(a, "-v$") { // the value may follow at once
+			flag, value, cut = "-v", a[2:], true
+		}
 		if !cut && i+1 < len(args) {
 			value = args[i+1]
 		}
