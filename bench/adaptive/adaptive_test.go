@@ -18,7 +18,7 @@ func TestAccuracyAdaptiveWithheld(t *testing.T) {
 	if os.Getenv("BARTIZAN_FULL") != "" {
 		tries = 15000
 	}
-	r, err := Run(tries, 1, false)
+	r, err := Run(tries, 1, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestAccuracyAdaptive(t *testing.T) {
 	if os.Getenv("BARTIZAN_FULL") != "" {
 		tries = 15000
 	}
-	r, err := Run(tries, 1, true)
+	r, err := Run(tries, 1, true, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,9 +22,10 @@ import (
 func main() {
 	tries := flag.Int("tries", 15000, "conversations")
 	provider := flag.Bool("provider", false, "the system prompt does not go through the guard")
+	blind := flag.Bool("blind", false, "the attacker does not see what came out: every hole counts as often as chance finds it")
 	seed := flag.Uint64("seed", 1, "of everything random")
 	flag.Parse()
-	r, err := Run(*tries, *seed, *provider)
+	r, err := Run(*tries, *seed, *provider, *blind)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "adaptive:", err)
 		os.Exit(2)

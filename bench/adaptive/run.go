@@ -68,8 +68,9 @@ type scored struct {
 	share float64
 }
 
-// Run makes tries. provider: the model knows the secret whatever requests say.
-func Run(tries int, seed uint64, provider bool) (*Report, error) {
+// Run makes tries. provider: the model knows the secret whatever requests say. blind: the
+// attacker does not see what came out, so that one hole counts once, not many hundred times.
+func Run(tries int, seed uint64, provider, blind bool) (*Report, error) {
 	rep := &Report{Tries: tries, Seed: seed}
 	r := rand.New(rand.NewPCG(seed, 1))
 	all := codes()
@@ -86,8 +87,8 @@ func Run(tries int, seed uint64, provider bool) (*Report, error) {
 			}
 		}
 		p := random(r, len(all))
-		for len(best) > 4 && r.IntN(2) == 0 || !p.readable(all, t.prompt) || !p.tells(all, t.secret) {
-			if p = random(r, len(all)); len(best) > 4 && r.IntN(2) == 0 {
+		for !blind && len(best) > 4 && r.IntN(2) == 0 || !p.readable(all, t.prompt) || !p.tells(all, t.secret) {
+			if p = random(r, len(all)); !blind && len(best) > 4 && r.IntN(2) == 0 {
 				p = mutate(r, best[r.IntN(len(best))].plan, len(all))
 			}
 		}

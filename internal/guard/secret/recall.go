@@ -36,6 +36,7 @@ type recall struct {
 	pushed  int
 	ledger  ledger
 	touched bool // something was read
+	suspect int  // answers for which it stays suspect
 }
 
 // shown is what is known of one secret: by position, until which word.
@@ -65,7 +66,7 @@ func (r *recall) reset() {
 		clear(secrets[i].sure)
 		secrets[i] = shown{until: secrets[i].until, sure: secrets[i].sure}
 	}
-	r.words, r.pushed, r.short, r.ledger, r.touched = 0, 0, track{}, ledger{}, false
+	r.words, r.pushed, r.short, r.ledger, r.touched, r.suspect = 0, 0, track{}, ledger{}, false, 0
 	clear(r.singles[:])
 	clear(r.before[:])
 	clear(r.runs[:])
@@ -97,7 +98,7 @@ func (r *recall) Snapshot() (end func(back bool)) {
 	return func(back bool) {
 		if back {
 			r.mu.Lock()
-			was.copyTo(r)
+			was.copyTo(r) // but for suspect: what was stopped is why
 			r.mu.Unlock()
 		}
 		r.spares.Put(was)
@@ -109,7 +110,9 @@ func (r *recall) forget(back bool) {
 	if back {
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		suspect := r.suspect
 		r.reset()
+		r.suspect = suspect
 	}
 }
 
@@ -261,7 +264,7 @@ func (r *recall) shift(s *scan, secret int, word []byte, life int32) {
 				}
 			}
 			if any*10 >= len(w.until)*5 && w.pieces >= 3 {
-				s.say(0.95, "pieces of "+n.name()+" in another alphabet")
+				s.certain(0.95, "pieces of "+n.name()+" in another alphabet")
 			}
 		}
 	}
@@ -479,15 +482,15 @@ func (r *recall) judge(s *scan, secret int) {
 	}
 	switch {
 	case sure*10 >= len(w.until)*9:
-		s.say(1, n.name())
+		s.certain(1, n.name())
 	case sure >= n.need:
-		s.say(0.95, "a part of "+n.name())
+		s.certain(0.95, "a part of "+n.name())
 	case any >= n.need && any*10 >= len(w.until)*6 && w.pieces >= 3:
-		s.say(0.95, "pieces of "+n.name())
+		s.certain(0.95, "pieces of "+n.name())
 	case n.distinct >= 6: // a number has no more digits than any other
 		least := max((len(w.until)+3)/4, (len(w.until)*65+99)/100-any)
 		if r.filled(n, w, least) >= least {
-			s.say(0.95, "the letters of "+n.name()+", one by one")
+			s.certain(0.95, "the letters of "+n.name()+", one by one")
 		}
 	}
 }
