@@ -312,21 +312,15 @@ func (e *explain) place(l *ledger, t *token) (framed, here, same bool) {
 }
 
 // near says that a token or two may be too much.
-func (l *ledger) near(most float32, together bool) bool {
-	if together {
-		return l.odd+l.listed+l.chosen >= most-freeMost
-	}
+func (l *ledger) near(most float32) bool {
 	return max(l.odd, l.listed) >= slack*most-freeMost || l.chosen >= most-freeMost
 }
 
 // over says whether more came out than a secret is worth.
-func (l *ledger) over(most float32, together bool) bool {
+func (l *ledger) over(most float32) bool {
 	if !l.moved {
 		return false
 	}
 	l.moved = false
-	if together {
-		return l.odd+l.listed+l.chosen >= most
-	}
 	return l.odd >= slack*most || l.listed >= slack*most || l.chosen >= most
 }

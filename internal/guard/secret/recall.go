@@ -36,7 +36,6 @@ type recall struct {
 	pushed  int
 	ledger  ledger
 	touched bool // something was read
-	suspect int  // answers for which it stays suspect
 }
 
 // shown is what is known of one secret: by position, until which word.
@@ -66,7 +65,7 @@ func (r *recall) reset() {
 		clear(secrets[i].sure)
 		secrets[i] = shown{until: secrets[i].until, sure: secrets[i].sure}
 	}
-	r.words, r.pushed, r.short, r.ledger, r.touched, r.suspect = 0, 0, track{}, ledger{}, false, 0
+	r.words, r.pushed, r.short, r.ledger, r.touched = 0, 0, track{}, ledger{}, false
 	clear(r.singles[:])
 	clear(r.before[:])
 	clear(r.runs[:])
@@ -98,7 +97,7 @@ func (r *recall) Snapshot() (end func(back bool)) {
 	return func(back bool) {
 		if back {
 			r.mu.Lock()
-			was.copyTo(r) // but for suspect: what was stopped is why
+			was.copyTo(r)
 			r.mu.Unlock()
 		}
 		r.spares.Put(was)
@@ -110,9 +109,7 @@ func (r *recall) forget(back bool) {
 	if back {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		suspect := r.suspect
 		r.reset()
-		r.suspect = suspect
 	}
 }
 
@@ -264,7 +261,7 @@ func (r *recall) shift(s *scan, secret int, word []byte, life int32) {
 				}
 			}
 			if any*10 >= len(w.until)*5 && w.pieces >= 3 {
-				s.certain(0.95, "pieces of "+n.name()+" in another alphabet")
+				s.say(0.95, "pieces of "+n.name()+" in another alphabet")
 			}
 		}
 	}
@@ -482,15 +479,15 @@ func (r *recall) judge(s *scan, secret int) {
 	}
 	switch {
 	case sure*10 >= len(w.until)*9:
-		s.certain(1, n.name())
+		s.say(1, n.name())
 	case sure >= n.need:
-		s.certain(0.95, "a part of "+n.name())
+		s.say(0.95, "a part of "+n.name())
 	case any >= n.need && any*10 >= len(w.until)*6 && w.pieces >= 3:
-		s.certain(0.95, "pieces of "+n.name())
+		s.say(0.95, "pieces of "+n.name())
 	case n.distinct >= 6: // a number has no more digits than any other
 		least := max((len(w.until)+3)/4, (len(w.until)*65+99)/100-any)
 		if r.filled(n, w, least) >= least {
-			s.certain(0.95, "the letters of "+n.name()+", one by one")
+			s.say(0.95, "the letters of "+n.name()+", one by one")
 		}
 	}
 }

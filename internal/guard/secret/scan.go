@@ -209,7 +209,6 @@ func (s *scan) End() []guard.Finding {
 	if !s.awake && s.exp.strange && s.offset <= len(s.tail) { // a short answer may be all in a code
 		s.wake(s.offset)
 	}
-	s.recall.suspect = max(0, s.recall.suspect-1)
 	s.root.finish(s)
 	return s.take()
 }
@@ -220,7 +219,7 @@ func (s *scan) unexplained() {
 		s.recall.ledger.moved = false
 		return
 	}
-	if s.recall.ledger.over(s.limit()) {
+	if s.recall.ledger.over(s.most) {
 		s.say(0.95, "text that nothing explains, which may be a secret in a code")
 	}
 }
@@ -241,12 +240,6 @@ func (s *scan) take() []guard.Finding {
 	out := s.found
 	s.found = nil
 	return out
-}
-
-// certain says that a secret was found, which makes the conversation suspect.
-func (s *scan) certain(score float64, note string) {
-	s.recall.suspects()
-	s.say(score, note)
 }
 
 func (s *scan) say(score float64, note string) {
@@ -342,7 +335,7 @@ func (t *track) start(ix *index) int32 {
 func (s *scan) held() int {
 	first := s.offset
 	if s.most > 0 && !s.odd {
-		s.exp.held(&first, s.offset, s.recall.ledger.near(s.limit()))
+		s.exp.held(&first, s.offset, s.recall.ledger.near(s.most))
 	}
 	s.root.held(s, &first)
 	return s.offset - first
