@@ -50,7 +50,7 @@ func launchOf(command string, args []string) (l launch) {
 		l.npm(rest)
 	case "npm", "pnpm", "yarn", "bun":
 		if k := slices.IndexFunc(rest, func(a string) bool { return a == "exec" || a == "dlx" || a == "x" }); k >= 0 {
-			l.npm(rest[k+1:])
+			l.npm(append(packagesIn(rest[:k]), rest[k+1:]...))
 		}
 	case "uvx":
 		l.python(rest)
@@ -168,6 +168,18 @@ func (l *launch) npm(args []string) {
 			return
 		}
 	}
+}
+
+// packagesIn are the options among words that name a package: pnpm --package=p dlx command.
+func packagesIn(words []string) (out []string) {
+	for i, w := range words {
+		if strings.HasPrefix(w, "--package=") {
+			out = append(out, w)
+		} else if (w == "--package" || w == "-p") && i+1 < len(words) {
+			out = append(out, w, words[i+1])
+		}
+	}
+	return out
 }
 
 func (l *launch) npmPackage(spec string) {

@@ -208,7 +208,9 @@ func safeName(name string, i int) string {
 
 var (
 	shells  = []string{"sh", "bash", "zsh", "dash", "fish", "ksh", "cmd", "powershell", "pwsh"}
-	fetcher = regexp.MustCompile(`(?i)(?:curl|wget|iwr|invoke-webrequest)\b[^|;&]*\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh\b|(?:iex|invoke-expression)\b.*(?:iwr|downloadstring|invoke-webrequest)|(?:ba|z)?sh\s+(?:-c\s+)?["']?(?:<\(|\$\()\s*(?:curl|wget)`)
+	fetcher = regexp.MustCompile(`(?i)(?:curl|wget|iwr|invoke-webrequest)\b[^|;&]*\|\s*(?:sudo\s+(?:-\w+\s+)*)?(?:env\s+)?(?:[\w/]*/)?(?:(?:ba|z|da|k|fi)?sh|python[\d.]*|node|deno|bun|perl|ruby|php)\b|(?:iex|invoke-expression)\b.*(?:iwr|downloadstring|invoke-webrequest)|\b(?:(?:ba|z)?sh\s+(?:-\w*c\s+)?|eval\s+|source\s+|\.\s+)["']?(?:<\(|\$\(|\x60)\s*(?:curl|wget)`)
+	// shellLine are the options with a line for a shell: -c, also among others (-lc), /c, -Command and -EncodedCommand.
+	shellLine = regexp.MustCompile(`^-[a-z]*c$|^/(?i:[ck])$|^-(?i:command|c|ec|enc|encodedcommand)$`)
 )
 
 // program is a command's name without folder and ending.
@@ -234,9 +236,7 @@ func (r *run) reach(s *mcp.Server, at place) {
 	if slices.Contains(shells, first) {
 		if fetcher.MatchString(all) {
 			r.fail(pipeToShell, at, first, "")
-		} else if slices.ContainsFunc(s.Args, func(a string) bool {
-			return a == "-c" || strings.EqualFold(a, "/c") || strings.HasPrefix(strings.ToLower(a), "-command")
-		}) {
+		} else if slices.ContainsFunc(words[1:], shellLine.MatchString) {
 			r.fail(shellStart, at, first, "")
 		}
 	}
