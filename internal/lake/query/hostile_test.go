@@ -45,7 +45,7 @@ func TestRefused(t *testing.T) {
 		"SELECT * FROM http ORDER BY (SELECT count(*) FROM read_text('/etc/passwd'))", "SELECT [x FOR x IN (SELECT list(content) FROM read_text('/etc/passwd'))]", "FROM http, LATERAL (SELECT * FROM read_text('/etc/' || path))",
 		"SELECT getenv('BARTIZAN_TEST_SECRET')", "SELECT current_setting('allowed_directories')", "SELECT write_log('x')", "SELECT * FROM 'OUT/secret.csv'", "SELECT * FROM '/etc/passwd'", "SELECT * FROM 'FILE'",
 		"SELECT * FROM 'LAKE/../../../../etc/passwd'", "SELECT * FROM \"LAKE/**/*.parquet\"", "SELECT * FROM duckdb_tables", "SELECT * FROM sqlite_master", "SELECT * FROM pg_catalog.pg_settings", "SELECT * FROM memory.http",
-		"SELECT * FROM main.nothing", "WITH x AS (INSERT INTO http VALUES (1) RETURNING *) SELECT * FROM x", "SELECT \x00", "DESCRIBE '/etc/passwd'", "SUMMARIZE 'OUT/secret.csv'", "MERGE INTO http USING http ON true WHEN MATCHED THEN DELETE",
+		"SELECT * FROM main.nothing", "SELECT 1e400::DOUBLE", "WITH x AS (INSERT INTO http VALUES (1) RETURNING *) SELECT * FROM x", "SELECT \x00", "DESCRIBE '/etc/passwd'", "SUMMARIZE 'OUT/secret.csv'", "MERGE INTO http USING http ON true WHEN MATCHED THEN DELETE",
 	}
 	if len(statements) < leastRefused {
 		t.Fatalf("only %d statements", len(statements))

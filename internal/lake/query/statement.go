@@ -2,6 +2,7 @@ package query
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -140,7 +141,10 @@ type parsed struct {
 // makes itself, and functions that compute.
 func judge(whole string, c *cut, raw []byte) error {
 	var p parsed
-	if err := json.Unmarshal(raw, &p); err != nil {
+	var broken *json.SyntaxError
+	if err := json.Unmarshal(raw, &p); errors.As(err, &broken) {
+		return &StatementError{Refused: true, Message: "the engine's reading of it is no JSON, as when a number is beyond 1.8e308: what cannot be looked at is not run"}
+	} else if err != nil {
 		return fmt.Errorf("read syntax tree: %w", err)
 	}
 	switch {
