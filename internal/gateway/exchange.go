@@ -221,7 +221,7 @@ func (x *exchange) allowedModel(body []byte) error {
 			continue
 		}
 		if x.msg.Model == "" && len(body) > 0 { // without a body: lists of models and the like
-			return &refusal{status: 403, code: "model_not_allowed", message: "not every model may be used here, and the request names none", outcome: Refused}
+			return &refusal{status: 403, code: "model_not_allowed", message: "not every model may be used here, and the request names none: name one", outcome: Refused}
 		}
 		for _, m := range append([]string{x.msg.Model}, x.msg.Others...) {
 			if m != "" && !matches(list, m) {

@@ -120,8 +120,7 @@ func (l *policyLine) fits(server, tool string) bool {
 // like compares a name with a pattern. A / is a letter like any other: names of tools may have
 // it, and a * that stopped there would let "delete_all/now" past a line that refuses "delete_*".
 func like(pattern, name string) bool {
-	plain := strings.NewReplacer("/", "\x1f")
-	ok, _ := path.Match(plain.Replace(pattern), plain.Replace(name)) // Config.Check has tried the pattern
+	ok, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x1f"), strings.ReplaceAll(name, "/", "\x1f")) // Config.Check has tried the pattern
 	return ok
 }
 
